@@ -1,0 +1,133 @@
+"""What the rest of the runner knows of a container engine: request in, outcome out.
+
+An engine runs one container per request and removes it. Phases talk through volumes and archives, never through bind
+mounts of the user's files; `HostDirectory` is the one exception (a local DVC remote, read-only, on a local engine).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class VolumeMount:
+    """A named volume, or the folder `subpath` of it, at `target`.
+
+    A sub-folder must exist when the container starts; it is mounted by a volume of the local driver that binds it, so
+    that this works on a remote engine and on Docker 20.10.
+    """
+
+    volume: str
+    target: str
+    subpath: str | None = None
+    read_only: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostDirectory:
+    """A folder of this host, always read-only; refused where the engine does not run on this host."""
+
+    path: str
+    target: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerRequest:
+    """One container, from start to removal.
+
+    `stdin` is written to its standard input and never stored: credentials go there. `network` is `none` unless asked
+    for. `timeout_s` of None waits for ever. `files` are (path in the container, content), put in before the start.
+    `purpose` names the phase in labels and messages. `hardened` drops every capability, forbids new privileges and
+    makes the root file system read-only.
+    """
+
+    image: str
+    argv: tuple[str, ...]
+    purpose: str
+    environment: dict[str, str] = field(default_factory=dict)
+    mounts: tuple[VolumeMount, ...] = ()
+    host_directories: tuple[HostDirectory, ...] = ()
+    files: tuple[tuple[str, bytes], ...] = ()
+    stdin: bytes | None = None
+    working_directory: str | None = None
+    user: str | None = None
+    network: Literal["none", "bridge", "host"] = "none"
+    hardened: bool = False
+    capabilities: tuple[str, ...] = ()
+    tmpfs: dict[str, str] = field(default_factory=dict)
+    memory_bytes: int | None = None
+    cpuset: str | None = None
+    pids: int | None = None
+    shm_bytes: int | None = None
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerOutcome:
+    """How a container ended. `exit_code` is None where it was stopped for time; `seconds` is its wall time."""
+
+    exit_code: int | None
+    out_of_memory: bool
+    timed_out: bool
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineInfo:
+    """What an engine says of itself. `local` is true where it runs on this host and sees its files."""
+
+    name: str
+    version: str
+    address: str
+    local: bool
+    rootless: bool
+    storage_driver: str
+    cgroup_version: str
+    cpus: int
+    memory_bytes: int
+    platform: str
+
+
+Sink = Callable[[bytes], None]
+"""Takes output as it comes, in pieces of any size."""
+
+
+class Engine(ABC):
+    """A container engine, bound to one session: what it makes carries the session's label and goes with it."""
+
+    @property
+    @abstractmethod
+    def session_id(self) -> str:
+        """The session whose label is on all that this object makes."""
+
+    @property
+    @abstractmethod
+    def info(self) -> EngineInfo:
+        """What the engine says of itself."""
+
+    @abstractmethod
+    def run(self, request: ContainerRequest, *, stdout: Sink, stderr: Sink) -> ContainerOutcome:
+        """Run one container to its end and remove it, also when interrupted.
+
+        Raises EngineUnavailable where the engine breaks off, DiskFull where it has no space, ImageUnavailable where
+        the image is not there.
+        """
+
+    @abstractmethod
+    def ensure_volume(self, name: str) -> None:
+        """Create a named volume with our label if it is not there; it outlives the session."""
+
+    @abstractmethod
+    def image_digest(self, reference: str) -> str | None:
+        """Return the content id (`sha256:…`) of a local image, None if it is not there."""
+
+    @abstractmethod
+    def read_file(self, volume: str, path: str, *, limit_bytes: int, sink: Sink) -> None:
+        """Copy one regular file out of a volume, up to `limit_bytes`."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Remove all containers and sub-folder volumes of the session; safe to call twice and from a signal."""

@@ -1,0 +1,99 @@
+"""How our code inside a container talks to the host: one JSON line in, JSON lines out. Standard library only.
+
+Standard input: one line with the request (it may hold credentials, so it is never an argument, a file or a variable).
+Standard output: events, one JSON object a line:
+
+    {"event": "progress", "text": …, "done": …, "total": …}
+    {"event": "note", "name": …, "value": …}      something that the host acts on before the end
+    {"event": "result", "value": …}               exactly one, last, on success
+    {"event": "error", "kind": …, "cause": …, "remedy": …, …}   instead of a result
+
+Standard error is a log for `--debug`.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+MISSING = "missing"  # a fact is missing: the verdict is unverifiable
+UNAVAILABLE = "unavailable"  # something refused or timed out: exit 5
+DISK_FULL = "disk-full"
+INTERNAL = "internal"
+
+
+class PhaseError(Exception):
+    """Ends a phase with an error event.
+
+    `kind` is one of the constants above; `service` names what was unavailable (`remote`, `index`), `fact` what is
+    missing.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        cause: str,
+        remedy: str = "",
+        *,
+        fact: str = "",
+        service: str = "",
+        looked_in: tuple[str, ...] = (),
+        nearest: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(cause)
+        self.event: dict[str, Any] = {
+            "event": "error",
+            "kind": kind,
+            "cause": cause,
+            "remedy": remedy,
+            "fact": fact,
+            "service": service,
+            "looked_in": list(looked_in),
+            "nearest": list(nearest),
+        }
+
+
+def emit(event: dict[str, Any]) -> None:
+    """Write one event to the host."""
+    sys.__stdout__.write(json.dumps(event) + "\n")  # type: ignore[union-attr]  # there is one in a container
+    sys.__stdout__.flush()  # type: ignore[union-attr]
+
+
+def progress(text: str, done: float | None = None, total: float | None = None) -> None:
+    """Say what the phase is doing."""
+    emit({"event": "progress", "text": text, "done": done, "total": total})
+
+
+def note(name: str, value: Any) -> None:
+    """Tell the host something that it acts on before the phase ends."""
+    emit({"event": "note", "name": name, "value": value})
+
+
+def serve(handler: Callable[[dict[str, Any]], Any]) -> int:
+    """Read the request, call the handler, write its result or error; return the exit status of the process.
+
+    Whatever libraries print to standard output goes to standard error instead.
+    """
+    sys.stdout = sys.stderr
+    try:
+        request = json.loads(sys.stdin.readline())
+        emit({"event": "result", "value": handler(request)})
+    except PhaseError as error:
+        emit(error.event)
+        return 1
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            emit(PhaseError(DISK_FULL, f"no space is left: {error}").event)
+        else:
+            traceback.print_exc()
+            emit(PhaseError(INTERNAL, f"{type(error).__name__}: {error}").event)
+        return 1
+    except Exception as error:  # noqa: BLE001  # the host must learn of every end
+        traceback.print_exc()
+        emit(PhaseError(INTERNAL, f"{type(error).__name__}: {error}").event)
+        return 1
+    return 0

@@ -1,0 +1,59 @@
+"""Lineage: which code and data a run was made of, and for every fact where it was found."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from runner.schema.base import Value
+from runner.schema.digest import Digest
+
+
+class Considered(Value):
+    """A value that was seen and not used for a fact, and why."""
+
+    source: str
+    value: str
+    reason: str
+
+
+class Provenance(Value):
+    """Where a fact was found: `source` in the words of the user's tools (`tag git_commit`, `--commit`)."""
+
+    fact: str
+    value: str
+    source: str
+    considered: tuple[Considered, ...] = ()
+
+
+class LineageFile(Value):
+    """A data or model file of the run.
+
+    `path` is relative to the repository's root, POSIX. `digest` is the recorded one. `pointer` is the `.dvc` file or
+    `dvc.lock` that names it, or that must be created (`pointer_state` is `created`). `pointer_digest` is what the
+    pointer holds at the commit, where that differs. `maybe_previous` is true for a recorded output whose digest is
+    that of the pointer at the commit or before, which may be the model of an earlier run (DESIGN, Lineage).
+    """
+
+    path: str
+    digest: Digest
+    role: Literal["input", "output", "unknown"]
+    source: str
+    pointer: str
+    pointer_index: int = 0
+    pointer_state: Literal["matches", "rewritten", "created"]
+    pointer_digest: Digest | None = None
+    size_bytes: int | None = None
+    maybe_previous: bool = False
+    considered: tuple[Considered, ...] = ()
+
+
+class Lineage(Value):
+    """Code and data of a run. `provenance` has one entry per fact (`repository`, `commit`, each file's digest)."""
+
+    schema_version: Literal[1] = 1
+    repository: str
+    commit: str
+    branch: str | None = None
+    files: tuple[LineageFile, ...]
+    provenance: tuple[Provenance, ...]
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,217 @@
+"""Plan: everything about a rerun that is decided before a container starts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from runner.schema.base import Number, UtcTime, Value, canonical_digest
+from runner.schema.digest import Digest
+from runner.schema.lineage import Lineage, Provenance
+
+Tolerance = Annotated[Number, Field(ge=0, allow_inf_nan=False)]
+"""A finite tolerance, not below zero."""
+
+Allowance = Literal[
+    "network",
+    "build-network",
+    "redate",
+    "undated",
+    "line-endings",
+    "cached",
+    "unfinished",
+    "dirty",
+    "evaluation",
+    "existing",
+    "cpu-torch",
+    "policy",
+]
+
+
+class MetricPolicy(Value):
+    """What is allowed for one metric; None means the policy's general value."""
+
+    rtol: Tolerance | None = None
+    atol: Tolerance | None = None
+    last_only: bool = False
+    ignore: bool = False
+
+
+class Policy(Value):
+    """The auditor's terms. abs(rerun - original) <= atol + rtol * abs(original), as numpy.isclose has it.
+
+    `only` restricts the comparison to these metrics. `allow` is what the auditor lowered, `allow_existing` the paths
+    of `--allow existing:PATH`. `source` tells where the terms come from.
+    """
+
+    rtol: Tolerance = 1e-6
+    atol: Tolerance = 0.0
+    metrics: dict[str, MetricPolicy] = {}
+    only: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    allow: tuple[Allowance, ...] = ()
+    allow_existing: tuple[str, ...] = ()
+    warm_start: tuple[str, ...] = ()
+    require: Literal["identical", "reproduced"] | None = None
+    require_complete: bool = False
+    source: str = "default"
+
+    def tolerance(self, metric: str) -> tuple[float, float]:
+        """Return (rtol, atol) for a metric."""
+        own = self.metrics.get(metric, MetricPolicy())
+        return (
+            self.rtol if own.rtol is None else own.rtol,
+            self.atol if own.atol is None else own.atol,
+        )
+
+
+class Limits(Value):
+    """What the training may use. `cpuset` is the engine's notation (`0-3`), None for all processors."""
+
+    timeout_s: Annotated[float, Field(gt=0)]
+    timeout_source: str
+    memory_bytes: Annotated[int, Field(gt=0)] | None = None
+    cpuset: str | None = None
+    pids: Annotated[int, Field(gt=0)] = 4096
+    shm_bytes: Annotated[int, Field(gt=0)] = 1 << 30
+    log_bytes: Annotated[int, Field(gt=0)] = 64 << 20
+    output_bytes: Annotated[int, Field(gt=0)] = 16 << 30
+
+
+class EnvironmentSpec(Value):
+    """The specification of the packages; the resolved lock is part of the Rerun.
+
+    `source` says which in a phrase (`uv.lock at the commit`). `files` maps each path that takes part to its text at
+    the commit. `exact` is true where every package is pinned. `as_of` is the date after which uploads are not seen;
+    None where the lock decides alone. `python` is a minor version such as `3.11`. `install_project` tells that the
+    repository itself is a package to be built and installed.
+    """
+
+    kind: Literal["uv.lock", "requirements", "pyproject", "none"]
+    source: str
+    root: str = "."
+    main: str | None
+    files: dict[str, str]
+    exact: bool
+    as_of: UtcTime | None
+    python: str
+    python_source: str
+    install_project: bool = False
+    overrides: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Images(Value):
+    """The images of a rerun; ids are content digests, None until `runner setup` made them.
+
+    `base_origin` says how the base image was had: `--base-image`, `registry`, or `mmdebstrap SUITE`.
+    """
+
+    base: str
+    base_digest: str | None
+    base_origin: str
+    tools: str
+    tools_digest: str | None
+    engine: str | None = None
+    platform: str | None = None
+
+
+class Remote(Value):
+    """The DVC remote to restore from.
+
+    `options` holds only keys of the positive list. `confirmed_by` says who confirmed the host for credentials; None
+    means that it is tried without.
+    """
+
+    name: str
+    url: str
+    source: str
+    options: dict[str, str] = {}
+    confirmed_by: str | None = None
+
+
+class PointerEdit(Value):
+    """A pointer file as the restored workspace gets it: rewritten, or created where the commit has none."""
+
+    path: str
+    text: str
+    created: bool
+
+
+class RunSummary(Value):
+    """The original run in a line. `baseline_digest` binds the record that was read (VERDICTS rule 13)."""
+
+    id: str
+    uri: str
+    experiment: str
+    name: str | None
+    status: str
+    start_time: UtcTime | None
+    duration_s: float | None
+    baseline_digest: str
+
+
+class Plan(Value):
+    """What is to be rerun, and how.
+
+    `command` is one shell line, run by `bash -o pipefail -c` in `working_directory` (relative to the repository's
+    root). `command_inferred` is true where no record or person gave it. `options_uncovered` names options of the
+    script whose value nothing pins. `variables` are environment variables of the training. `expected_outputs` are
+    paths that must be absent before and written by the training. `digest` covers what is to be reproduced,
+    `execution_digest` how.
+    """
+
+    schema_version: Literal[1] = 1
+    run: RunSummary
+    lineage: Lineage
+    command: str
+    command_source: str
+    command_inferred: bool
+    options_uncovered: tuple[str, ...] = ()
+    working_directory: str = "."
+    environment: EnvironmentSpec
+    variables: dict[str, str] = {}
+    policy: Policy
+    limits: Limits
+    images: Images
+    remotes: tuple[Remote, ...] = ()
+    pointer_edits: tuple[PointerEdit, ...] = ()
+    expected_outputs: tuple[str, ...] = ()
+    reference_files: tuple[str, ...] = ()
+    provenance: tuple[Provenance, ...] = ()
+    not_verified: tuple[str, ...] = ()
+    digest: str = ""
+    execution_digest: str = ""
+
+    def sealed(self) -> Plan:
+        """Return the plan with both digests computed from its other fields."""
+        document = self.model_dump(mode="json")
+        what = {
+            "commit": document["lineage"]["commit"],
+            "files": [
+                {key: file[key] for key in ("path", "digest", "role")} for file in document["lineage"]["files"]
+            ],
+            "run": document["run"]["id"],
+            "baseline": document["run"]["baseline_digest"],
+            "command": document["command"],
+            "working_directory": document["working_directory"],
+            "variables": document["variables"],
+            "environment": {
+                key: document["environment"][key]
+                for key in ("kind", "files", "as_of", "python", "install_project", "overrides")
+            },
+            "policy": {key: value for key, value in document["policy"].items() if key != "source"},
+        }
+        how = {"limits": document["limits"], "images": document["images"], "remotes": document["remotes"]}
+        digest = canonical_digest(what)
+        return self.model_copy(
+            update={"digest": digest, "execution_digest": canonical_digest({"what": digest, "how": how})}
+        )
+
+
+class FileDigest(Value):
+    """A path with its digest."""
+
+    path: str
+    digest: Digest

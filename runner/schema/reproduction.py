@@ -1,0 +1,78 @@
+"""Reproduction: the evidence. All that was recorded, decided, done and compared, with the verdict."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Literal
+
+from runner.schema.base import UtcTime, Value
+from runner.schema.comparison import Comparison
+from runner.schema.lineage import Lineage
+from runner.schema.plan import Plan
+from runner.schema.rerun import Rerun
+from runner.schema.run_record import RunRecord
+
+
+class Verdict(str, Enum):
+    """What an auditor may rely on; see docs/verdicts.md."""
+
+    IDENTICAL = "identical"
+    REPRODUCED = "reproduced"
+    DIVERGED = "diverged"
+    UNVERIFIABLE = "unverifiable"
+    FAILED = "failed"
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of a command that ends with this verdict."""
+        return {"identical": 0, "reproduced": 0, "diverged": 1, "unverifiable": 3, "failed": 4}[self.value]
+
+
+class Decision(Value):
+    """A verdict with its reason in a sentence, and what it does and does not rest on."""
+
+    verdict: Verdict
+    reason: str
+    verified: tuple[str, ...] = ()
+    not_verified: tuple[str, ...] = ()
+
+
+class Missing(Value):
+    """Why a run is unverifiable: the fact, where it was looked for, what came near and how to supply it."""
+
+    fact: str
+    cause: str
+    remedy: str
+    looked_in: tuple[str, ...] = ()
+    nearest: tuple[str, ...] = ()
+    found_otherwise: tuple[str, ...] = ()
+
+
+class RunIdentity(Value):
+    """The original run's identity, also where nothing else of it could be used."""
+
+    id: str
+    uri: str
+    name: str | None = None
+    experiment: str | None = None
+
+
+class Reproduction(Value):
+    """The evidence of one rerun. What was not reached is None; `stopped_before` then names the phase."""
+
+    schema_version: Literal[1] = 1
+    tool_version: str
+    created: UtcTime
+    verdict: Verdict
+    reason: str
+    verified: tuple[str, ...]
+    not_verified: tuple[str, ...]
+    run: RunIdentity
+    record: RunRecord | None = None
+    lineage: Lineage | None = None
+    plan: Plan | None = None
+    rerun: Rerun | None = None
+    comparison: Comparison | None = None
+    missing: Missing | None = None
+    stopped_before: Literal["lineage", "plan", "restore", "provision", "train", "compare"] | None = None
+    timings: dict[str, float] = {}

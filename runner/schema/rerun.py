@@ -1,0 +1,149 @@
+"""Rerun: what happened when the plan was carried out, as it was observed, before anything is compared."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Literal
+
+from runner.schema.base import Number, Value
+from runner.schema.digest import Digest
+
+
+class Ending(str, Enum):
+    """How the training's container ended."""
+
+    FINISHED = "finished"  # exit status 0
+    CRASHED = "crashed"  # exit status not 0
+    OUT_OF_MEMORY = "out of memory"  # a process in it was killed for memory, whatever the exit status
+    TIMED_OUT = "timed out"
+    DISK_FULL = "disk full"
+
+
+class CapturedPoint(Value):
+    """One value that the training logged; `sequence` orders all events of the rerun, over all its processes."""
+
+    sequence: int
+    name: str
+    value: Number
+    step: int
+    timestamp_ms: int
+
+
+class CapturedRun(Value):
+    """A run that the training made, as captured. `status` is None where it was never ended.
+
+    `started` and `ended` are sequence numbers. Artifacts are (path, digest) of what was logged.
+    """
+
+    run_id: str
+    experiment: str | None
+    name: str | None
+    status: str | None
+    parent_run_id: str | None
+    resumed: bool
+    started: int
+    ended: int | None
+    params: dict[str, str]
+    tags: dict[str, str]
+    metrics: tuple[CapturedPoint, ...]
+    artifacts: dict[str, Digest] = {}
+
+
+class TrackerRead(Value):
+    """A read of tracker or registry that missed in the scratch store (VERDICTS rule 15)."""
+
+    sequence: int
+    what: str
+    detail: str
+
+
+class CaptureReport(Value):
+    """All that the capture wrote, and whether it can be trusted to be whole.
+
+    `processes` counts the Python processes that loaded it, `mlflow_processes` those that imported MLflow;
+    `problems` are sentences: truncated lines, limits reached, an MLflow process without a capture.
+    """
+
+    runs: tuple[CapturedRun, ...]
+    reads: tuple[TrackerRead, ...] = ()
+    processes: int = 0
+    mlflow_processes: int = 0
+    files_opened: tuple[str, ...] = ()
+    files_opened_before_output: tuple[str, ...] = ()
+    hosts_tried: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+class RestoredFile(Value):
+    """A data or model file as it was restored and hashed by us.
+
+    `place` tells where it was put: in the workspace, or aside as a reference. `held_by` names the remote that holds
+    it, or `cache` where only our cache did. `digest` is ours, over the bytes. `opened` is None where it could not be
+    observed. `unchanged` is None before training ended.
+    """
+
+    path: str
+    expected: Digest
+    digest: Digest | None
+    sha256: str | None
+    size_bytes: int | None
+    role: Literal["input", "output", "unknown"]
+    place: Literal["workspace", "reference", "missing"]
+    held_by: str | None
+    opened: bool | None = None
+    unchanged: bool | None = None
+
+
+class OutputFile(Value):
+    """A file that was there after training, within the outputs that are looked at.
+
+    `written` is true where it was absent before training, or had another inode or ctime (VERDICTS rule 17).
+    """
+
+    path: str
+    digest: Digest
+    sha256: str | None
+    size_bytes: int
+    written: bool
+
+
+class ResolvedEnvironment(Value):
+    """The environment that trained. `packages` maps normalised names to versions; `lock` is the resolved text."""
+
+    key: str
+    python: str
+    lock: str
+    packages: dict[str, str]
+    built_from_source: tuple[str, ...] = ()
+    cached: bool
+    notes: tuple[str, ...] = ()
+
+
+class Hardware(Value):
+    """Where it ran: what can move numbers without any of the inputs changing."""
+
+    platform: str
+    cpu_model: str | None
+    cpu_flags_digest: str | None
+    cpus: int
+    libc: str | None
+    kernel: str | None
+    blas: tuple[str, ...] = ()
+
+
+class Rerun(Value):
+    """What happened. `timings` are seconds per phase: restore, provision, train, collect."""
+
+    schema_version: Literal[1] = 1
+    ending: Ending
+    exit_code: int | None
+    timings: dict[str, float]
+    capture: CaptureReport
+    inputs: tuple[RestoredFile, ...]
+    outputs: tuple[OutputFile, ...]
+    pre_existing: tuple[str, ...] = ()
+    environment: ResolvedEnvironment
+    hardware: Hardware
+    remotes_asked: tuple[str, ...] = ()
+    log_tail: tuple[str, ...] = ()
+    log_cut: bool = False

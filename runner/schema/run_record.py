@@ -1,0 +1,94 @@
+"""RunRecord: what the tracker knows of one historical run, with full metric histories."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Literal
+
+from runner.schema.base import Number, UtcTime, Value
+from runner.schema.digest import Digest
+
+
+class StoreKind(str, Enum):
+    """The kind of store that a record was read from; it decides the canonical form of values (VERDICTS rule 3)."""
+
+    MLFLOW_FILE = "mlflow-file"
+    MLFLOW_SQLITE = "mlflow-sqlite"
+    MLFLOW_HTTP = "mlflow-http"
+
+
+class MetricPoint(Value):
+    """One logged value of a metric."""
+
+    step: int
+    timestamp_ms: int
+    value: Number
+
+
+class MetricHistory(Value):
+    """All logged values of a metric, in the order in which the store returns them.
+
+    `complete` is false where the store may have cut or sampled it.
+    """
+
+    name: str
+    points: tuple[MetricPoint, ...]
+    complete: bool = True
+
+
+class Artifact(Value):
+    """A file beneath the run's artifact root; `size_bytes` and `digest` are None where the store does not tell."""
+
+    path: str
+    size_bytes: int | None = None
+    digest: Digest | None = None
+
+
+class DatasetInput(Value):
+    """A dataset that the run logged with `mlflow.log_input`; the digest is MLflow's own, of unknown algorithm."""
+
+    name: str
+    digest: str
+    context: str | None = None
+    source: str | None = None
+
+
+class TextFile(Value):
+    """A small text file that tells of the run's environment, such as a logged model's `requirements.txt`."""
+
+    path: str
+    text: str
+
+
+class RunRecord(Value):
+    """What the tracker knows of a run.
+
+    `uri` is the tracker's address without credentials, `artifact_root` the recorded one, which may name a path of
+    another machine. Times are None where the store has none. `params_truncated` names the params whose text has the
+    length at which the store cuts.
+    """
+
+    schema_version: Literal[1] = 1
+    run_id: str
+    uri: str
+    store: StoreKind
+    experiment_id: str
+    experiment_name: str
+    name: str | None
+    status: str
+    lifecycle_stage: str = "active"
+    start_time: UtcTime | None
+    end_time: UtcTime | None
+    params: dict[str, str]
+    tags: dict[str, str]
+    metrics: tuple[MetricHistory, ...]
+    artifact_root: str | None = None
+    artifacts: tuple[Artifact, ...] = ()
+    dataset_inputs: tuple[DatasetInput, ...] = ()
+    environment_files: tuple[TextFile, ...] = ()
+    params_truncated: tuple[str, ...] = ()
+
+    @property
+    def parent_run_id(self) -> str | None:
+        """The run that this one is nested in, if any."""
+        return self.tags.get("mlflow.parentRunId")

@@ -1,0 +1,96 @@
+"""RepositorySnapshot: what lineage and plan need of a repository, as plain values, so that deciding needs no git."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from runner.schema.base import UtcTime, Value
+from runner.schema.digest import Digest
+
+
+class TreeEntry(Value):
+    """A path of the commit's tree. `kind` is git's: file, symlink or submodule."""
+
+    path: str
+    kind: Literal["file", "symlink", "submodule"]
+    size_bytes: int | None
+    executable: bool = False
+
+
+class PointerOut(Value):
+    """A file or directory that a pointer names: one `outs` entry of a `.dvc` file or of a stage in `dvc.lock`.
+
+    `path` is relative to the repository's root, POSIX. `digest` is None where the entry has none (never committed).
+    `index` is the place among the pointer's outs. `stage` is the stage's name for `dvc.lock`. `imported` tells that
+    the pointer has `deps`, so that DVC would ignore a rewritten digest (TRAPS).
+    """
+
+    pointer: str
+    index: int
+    path: str
+    digest: Digest | None
+    size_bytes: int | None = None
+    file_count: int | None = None
+    stage: str | None = None
+    imported: bool = False
+
+
+class HistoricPointer(Value):
+    """That some commit's pointer named `digest` at `path`; `commit` is the newest such commit, `time` its date.
+
+    `ancestor` is true where that commit is the run's own or one before it.
+    """
+
+    pointer: str
+    path: str
+    digest: Digest
+    commit: str
+    time: UtcTime
+    ancestor: bool
+
+
+class DvcRemote(Value):
+    """A remote of a `.dvc/config`. `options` holds only the keys of a positive list; `refused` names the others."""
+
+    name: str
+    url: str
+    options: dict[str, str] = {}
+    refused: tuple[str, ...] = ()
+    default: bool = False
+
+
+class PointerProblem(Value):
+    """A pointer at the commit that cannot be read, with the reason in a sentence."""
+
+    pointer: str
+    problem: str
+
+
+class RepositorySnapshot(Value):
+    """A repository as seen from one commit.
+
+    `tree` lists the whole tree of the commit; `texts` holds the content of the files there that lineage and plan read
+    (pointers, dvc.yaml, dvc.lock, dependency files, runner.yaml, scripts named by the run). `pointers` are the outs
+    at the commit, `history` those of all of history. `first_commit_with` maps asked-for paths that the commit lacks
+    to the first commit that has them. `remotes` are those at the commit, `remotes_today` those at the default
+    branch's tip. `url` has no credentials; `location` is what git was given.
+    """
+
+    url: str
+    location: str
+    commit: str
+    commit_time: UtcTime
+    tree: tuple[TreeEntry, ...]
+    texts: dict[str, str]
+    pointers: tuple[PointerOut, ...]
+    problems: tuple[PointerProblem, ...] = ()
+    history: tuple[HistoricPointer, ...] = ()
+    first_commit_with: dict[str, str] = {}
+    remotes: tuple[DvcRemote, ...] = ()
+    remotes_today: tuple[DvcRemote, ...] = ()
+    dvc_roots: tuple[str, ...] = ()
+    shallow: bool = False
+
+    def has(self, path: str) -> bool:
+        """Tell whether the commit's tree holds a file at `path`."""
+        return any(entry.path == path for entry in self.tree)
