@@ -189,9 +189,7 @@ class Plan(Value):
         document = self.model_dump(mode="json")
         what = {
             "commit": document["lineage"]["commit"],
-            "files": [
-                {key: file[key] for key in ("path", "digest", "role")} for file in document["lineage"]["files"]
-            ],
+            "files": [{key: file[key] for key in ("path", "digest", "role")} for file in document["lineage"]["files"]],
             "run": document["run"]["id"],
             "baseline": document["run"]["baseline_digest"],
             "command": document["command"],
