@@ -1,7 +1,7 @@
 """Where things lie in our containers. Standard library only: it runs there and is read by the host.
 
-One volume holds caches and workspaces, because hard links never cross a mount (TRAPS). The training sees of it only
-its own tree, its own capture folder and its own environment, each mounted by itself.
+One volume holds caches and workspaces, because hard links never cross a mount. The training sees of it only its own
+sandbox and its own environment, each mounted by itself.
 """
 
 from __future__ import annotations
@@ -13,16 +13,21 @@ UV_CACHE = "/cache/uv"
 ENVIRONMENTS = "/cache/environments"  # environments/KEY, ready once KEY/.ready exists
 LOCKS = "/cache/locks"  # locks/SPECIFICATION_KEY.json: the resolved lock and its environment's key
 BUILT = "/cache/built"  # what 2b built, keyed to repository and commit
-WORK = "/cache/work"  # work/RERUN/{tree,capture,reference,state}
+WORK = "/cache/work"  # work/RERUN/{sandbox,reference,state}
 
-TREE = "tree"
+SANDBOX = "sandbox"  # all that the training may write: one folder, so that one mount is enough
+REFERENCE = "reference"  # recorded outputs, kept where the training cannot see them
+STATE = "state"  # what restore tells collect
+
+SANDBOX_TARGET = "/sandbox"
+WORKSPACE = "workspace"  # the clone
 CAPTURE = "capture"
-REFERENCE = "reference"
-STATE = "state"
-
-WORKSPACE_TARGET = "/workspace"
-CAPTURE_TARGET = "/capture"
-HOME_TARGET = "/home/trainer"
+HOME = "home"
+TEMPORARY = "tmp"
+WORKSPACE_TARGET = "/sandbox/workspace"
+CAPTURE_TARGET = "/sandbox/capture"
+HOME_TARGET = "/sandbox/home"
+TEMPORARY_TARGET = "/sandbox/tmp"
 
 CAPTURE_PACKAGE = "/opt/reproducibility-runner/capture"  # reproducibility_runner and its entry points
 LIBRARY = "/opt/reproducibility-runner/lib"  # this package, for the phases that run our own code

@@ -1,0 +1,138 @@
+"""Calling our own code inside a container: the host's side of `runner.inside.protocol`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from runner.engine.interface import ContainerRequest, Engine
+from runner.errors import (
+    DiskFull,
+    IndexUnavailable,
+    InfrastructureError,
+    InternalError,
+    MissingFact,
+    RemoteUnavailable,
+    RepositoryUnavailable,
+    RunnerError,
+)
+from runner.inside import layout, protocol
+from runner.progress import Progress
+from runner.redact import redact
+
+_SERVICES: dict[str, type[InfrastructureError]] = {
+    "remote": RemoteUnavailable,
+    "index": IndexUnavailable,
+    "repository": RepositoryUnavailable,
+}
+_LINE_LIMIT = 512 << 20  # a capture of a million points is some 200 MB of JSON
+_ERROR_TAIL = 4000
+
+OnNote = Callable[[str, Any], None]
+
+
+def inside_argv(module: str) -> tuple[str, ...]:
+    """Return the command line that serves `runner.inside.MODULE` in our image."""
+    return (layout.TOOLS_PYTHON, "-I", f"{layout.LIBRARY}/serve.py", module)
+
+
+def call(
+    engine: Engine,
+    request: ContainerRequest,
+    *,
+    payload: dict[str, Any],
+    progress: Progress,
+    on_note: OnNote | None = None,
+) -> Any:
+    """Run the request with `payload` on its standard input and return the value of its result event.
+
+    Raises MissingFact, RemoteUnavailable, IndexUnavailable, RepositoryUnavailable or DiskFull as the error event says,
+    InternalError where the container ended without a result.
+    """
+    events = _Events(progress, on_note)
+    errors = _Tail(_ERROR_TAIL)
+    line = (json.dumps(payload) + "\n").encode()
+    outcome = engine.run(replace(request, stdin=line), stdout=events.feed, stderr=errors.feed)
+    if events.error is not None:
+        raise _as_exception(events.error)
+    if not events.finished:
+        how = "was killed for memory" if outcome.out_of_memory else f"ended with status {outcome.exit_code}"
+        raise InternalError(
+            f"the {request.purpose} container {how} before it gave a result: {redact(errors.text())[-800:]}",
+            "run again with --debug and report it",
+        )
+    return events.result
+
+
+def _as_exception(event: dict[str, Any]) -> RunnerError:
+    cause, remedy = redact(str(event.get("cause", ""))), str(event.get("remedy", ""))
+    kind = event.get("kind")
+    if kind == protocol.MISSING:
+        return MissingFact(
+            cause,
+            remedy,
+            fact=str(event.get("fact", "")),
+            looked_in=tuple(redact(str(place)) for place in event.get("looked_in", ())),
+            nearest=tuple(redact(str(near)) for near in event.get("nearest", ())),
+        )
+    if kind == protocol.UNAVAILABLE:
+        error = _SERVICES.get(str(event.get("service")), InfrastructureError)
+        return error(cause, remedy or "try again later, or run `runner doctor`")
+    if kind == protocol.DISK_FULL:
+        return DiskFull(cause, remedy or "runner setup --prune")
+    return InternalError(cause, remedy or "run again with --debug and report it")
+
+
+class _Events:
+    """Cuts the stream into lines and acts on each event."""
+
+    def __init__(self, progress: Progress, on_note: OnNote | None) -> None:
+        self._progress = progress
+        self._on_note = on_note
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self.result: Any = None
+        self.finished = False
+        self.error: dict[str, Any] | None = None
+
+    def feed(self, data: bytes) -> None:
+        *lines, rest = data.split(b"\n")
+        for line in lines:
+            self._pieces.append(line)
+            self._act(b"".join(self._pieces))
+            self._pieces, self._size = [], 0
+        if rest:
+            self._pieces.append(rest)
+            self._size += len(rest)
+            if self._size > _LINE_LIMIT:
+                raise InternalError("a phase sent a line that is too long", "run again with --debug and report it")
+
+    def _act(self, line: bytes) -> None:
+        if not line.strip():
+            return
+        event = json.loads(line)
+        if event["event"] == "progress":
+            self._progress.update(event["text"], event.get("done"), event.get("total"))
+        elif event["event"] == "note":
+            if self._on_note is not None:
+                self._on_note(event["name"], event["value"])
+        elif event["event"] == "result":
+            self.result, self.finished = event["value"], True
+        else:
+            self.error = event
+
+
+class _Tail:
+    """Keeps the end of a stream."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._data = b""
+
+    def feed(self, data: bytes) -> None:
+        self._data = (self._data + data)[-self._limit :]
+
+    def text(self) -> str:
+        return self._data.decode(errors="replace").strip()
