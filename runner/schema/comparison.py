@@ -22,7 +22,10 @@ class Outcome(str, Enum):
 
 
 class HistoryComparison(Value):
-    """The curve of a metric. `first_difference` is the index of the first point outside; steps are the original's."""
+    """The curve of a metric. `first_difference` is the index of the first point outside; steps are the original's.
+
+    `drift` holds the largest absolute difference in each of up to 16 equal parts of the curve, for drawing it.
+    """
 
     points_original: int
     points_rerun: int
@@ -31,12 +34,14 @@ class HistoryComparison(Value):
     same_steps: bool
     first_difference: int | None = None
     first_difference_step: int | None = None
+    drift: tuple[Number, ...] = ()
 
 
 class MetricComparison(Value):
     """One metric. `original` and `rerun` are last values by VERDICTS rule 2; differences are of these.
 
-    `kind` tells a plain metric from one that cannot show anything (`constant`: `epoch`, `n_samples`, a param).
+    `kind` tells a plain metric from one that cannot show anything (`constant`: `epoch`, `n_samples`, a param; `nan`:
+    nothing but NaN on both sides; `later`: recorded after the run's end).
     """
 
     name: str
@@ -48,7 +53,7 @@ class MetricComparison(Value):
     rtol: Number = 0.0
     atol: Number = 0.0
     history: HistoryComparison | None = None
-    kind: Literal["measured", "constant", "nan"] = "measured"
+    kind: Literal["measured", "constant", "nan", "later"] = "measured"
     note: str | None = None
 
 
@@ -86,7 +91,8 @@ class EnvironmentDifference(Value):
 class Comparison(Value):
     """All of it. `matched_run` is the captured run that is the original's counterpart, None where none or several are.
 
-    `match_problem` says in a sentence why none was matched; `mappings` lists the canonical forms applied (rule 3).
+    `match_problem` says in a sentence why none was matched; `mappings` lists the canonical forms applied (rule 3);
+    `notes` are sentences on what does not fit well without deciding anything, such as another run name.
     """
 
     schema_version: Literal[1] = 1
@@ -98,6 +104,7 @@ class Comparison(Value):
     outputs: tuple[FileComparison, ...]
     environment: tuple[EnvironmentDifference, ...] = ()
     mappings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     ignored_metrics: int = 0
     capped: Literal["identical", "reproduced"] = "identical"
     caps: tuple[str, ...] = ()

@@ -28,15 +28,6 @@ class Verdict(str, Enum):
         return {"identical": 0, "reproduced": 0, "diverged": 1, "unverifiable": 3, "failed": 4}[self.value]
 
 
-class Decision(Value):
-    """A verdict with its reason in a sentence, and what it does and does not rest on."""
-
-    verdict: Verdict
-    reason: str
-    verified: tuple[str, ...] = ()
-    not_verified: tuple[str, ...] = ()
-
-
 class Missing(Value):
     """Why a run is unverifiable: the fact, where it was looked for, what came near and how to supply it."""
 
@@ -46,6 +37,19 @@ class Missing(Value):
     looked_in: tuple[str, ...] = ()
     nearest: tuple[str, ...] = ()
     found_otherwise: tuple[str, ...] = ()
+
+
+class Decision(Value):
+    """A verdict with its reason in a sentence, and what it does and does not rest on.
+
+    `missing` tells for `unverifiable` which fact is missing and how to supply it.
+    """
+
+    verdict: Verdict
+    reason: str
+    verified: tuple[str, ...] = ()
+    not_verified: tuple[str, ...] = ()
+    missing: Missing | None = None
 
 
 class RunIdentity(Value):

@@ -65,7 +65,8 @@ class RunRecord(Value):
 
     `uri` is the tracker's address without credentials, `artifact_root` the recorded one, which may name a path of
     another machine. Times are None where the store has none. `params_truncated` names the params whose text has the
-    length at which the store cuts.
+    length at which the store cuts. `siblings` are the ids of all runs of the same parent, this one included, in order of
+    start; empty where they were not looked for (VERDICTS rule 12).
     """
 
     schema_version: Literal[1] = 1
@@ -87,6 +88,7 @@ class RunRecord(Value):
     dataset_inputs: tuple[DatasetInput, ...] = ()
     environment_files: tuple[TextFile, ...] = ()
     params_truncated: tuple[str, ...] = ()
+    siblings: tuple[str, ...] = ()
 
     @property
     def parent_run_id(self) -> str | None:
