@@ -1,0 +1,198 @@
+"""The model of `runner.yaml`: every key that an auditor, or the author of a run, may write.
+
+Numbers and digests arrive as their text, since YAML would read `python: 3.10` as 3.1 and `rtol: 1e-6` as text anyway.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from runner.schema.digest import DigestValue
+from runner.schema.notation import parse_bytes, parse_cpus, parse_duration, parse_relative_path
+
+ALLOWANCES = (
+    "network",
+    "build-network",
+    "redate",
+    "undated",
+    "line-endings",
+    "cached",
+    "unfinished",
+    "dirty",
+    "evaluation",
+    "existing:PATH",
+    "cpu-torch",
+    "policy",
+)
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("a number, such as 1e-6")  # noqa: TRY004  # pydantic collects ValueErrors only
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            raise ValueError(f"{value!r} is not a number, such as 1e-6") from None
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("a finite number")
+    return value
+
+
+def _whole(value: Any) -> Any:
+    if isinstance(value, bool) or (isinstance(value, str) and not re.fullmatch(r"\d+", value)):
+        raise ValueError("a whole number")
+    return value
+
+
+def _listed(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+def _comma_separated(value: Any) -> Any:
+    if isinstance(value, str):
+        value = [value]
+    if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
+        return tuple(part.strip() for item in value for part in item.split(",") if part.strip())
+    return value
+
+
+def checked_allowance(text: str) -> str:
+    """Return an allowance as it was written. Raises ValueError where `--allow` does not take it."""
+    if text in ALLOWANCES and text != "existing:PATH":
+        return text
+    name, separator, path = text.partition(":")
+    if name == "existing":
+        if not separator:
+            raise ValueError("existing needs the path that may exist before the training: existing:PATH")
+        return f"existing:{parse_relative_path(path)}"
+    nearest = difflib.get_close_matches(text, ALLOWANCES, n=1)
+    hint = f"; did you mean {nearest[0]}?" if nearest else ""
+    raise ValueError(f"{text!r} is none of {', '.join(ALLOWANCES)}{hint}")
+
+
+def _allowances(values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(checked_allowance(value) for value in values)
+
+
+def checked_python(text: str) -> str:
+    """Return the minor version (`3.11`) of a Python version as people write it. Raises ValueError."""
+    match = re.fullmatch(r"\s*(3\.\d{1,2})(\.\d+)?\s*", text)
+    if match is None:
+        raise ValueError(f"{text!r} is not a Python version such as 3.11")
+    return match[1]
+
+
+def _pointers(values: dict[str, str]) -> dict[str, str]:
+    return {str(DigestValue.parse(digest)): parse_relative_path(path) for digest, path in values.items()}
+
+
+def _bytes(text: str) -> str:
+    parse_bytes(text)
+    return text
+
+
+def _duration(text: str) -> str:
+    parse_duration(text)
+    return text
+
+
+YamlNumber = Annotated[float, BeforeValidator(_number, json_schema_input_type=float | str), Field(ge=0)]
+Path = Annotated[str, AfterValidator(parse_relative_path)]
+Python = Annotated[str, AfterValidator(checked_python)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str])]
+Paths = Annotated[tuple[Path, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str])]
+Allowances = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_comma_separated, json_schema_input_type=str | list[str]),
+    AfterValidator(_allowances),
+]
+Bytes = Annotated[str, AfterValidator(_bytes), Field(examples=["8g"])]
+Duration = Annotated[str, AfterValidator(_duration), Field(examples=["30m"])]
+Cpus = Annotated[str, AfterValidator(parse_cpus), Field(examples=["4", "0-3"])]
+
+
+class Section(BaseModel):
+    """Base of all sections: immutable, and closed, so that a misspelt key is an error and not a silent default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_empty_keys(cls, data: Any) -> Any:
+        # `policy:` with nothing under it says nothing; an unknown key stays to be refused.
+        if isinstance(data, dict):
+            known = {field.alias or name for name, field in cls.model_fields.items()}
+            return {key: value for key, value in data.items() if value is not None or key not in known}
+        return data
+
+
+class TagNames(Section):
+    """The names of the tags (or params) that hold a fact, where they are not the usual ones."""
+
+    commit: Texts = Field(default=(), description="Tags that hold the commit.")
+    data: Texts = Field(default=(), description="Tags that hold digests of data.")
+    model: Texts = Field(default=(), description="Tags that hold digests of models.")
+
+
+class MetricSection(Section):
+    """What is allowed for one metric."""
+
+    rtol: YamlNumber | None = Field(default=None, description="Relative tolerance of this metric.")
+    atol: YamlNumber | None = Field(default=None, description="Absolute tolerance of this metric.")
+    last_only: bool = Field(default=False, description="Compare the last value only, not the curve.")
+    ignore: bool = Field(default=False, description="Do not compare this metric.")
+
+
+class PolicySection(Section):
+    """The auditor's terms: abs(rerun - original) <= atol + rtol * abs(original)."""
+
+    rtol: YamlNumber | None = Field(default=None, description="Relative tolerance of all metrics; 1e-6 by default.")
+    atol: YamlNumber | None = Field(default=None, description="Absolute tolerance of all metrics; 0 by default.")
+    metrics: dict[str, MetricSection] = Field(default={}, description="Terms for single metrics, by name.")
+    only: Texts = Field(default=(), description="Compare these metrics only.")
+    ignore: Texts = Field(default=(), description="Do not compare these metrics.")
+    allow: Allowances = Field(default=(), description=f"What may lower assurance: {', '.join(ALLOWANCES)}.")
+    warm_start: Paths = Field(default=(), description="Recorded outputs to put at their own path before training.")
+    require: Literal["identical", "reproduced"] | None = Field(default=None, description="The verdict to insist on.")
+    require_complete: bool = Field(default=False, description="Insist on nothing under `not_verified`.")
+
+
+class LimitsSection(Section):
+    """What the training may use, in docker's notations."""
+
+    timeout: Duration | None = Field(default=None, description="Longest wall time of the training.")
+    memory: Bytes | None = Field(default=None, description="Memory, without swap.")
+    cpus: Cpus | None = Field(default=None, description="Number of processors, or the set of them.")
+    pids: Annotated[int, BeforeValidator(_whole), Field(gt=0)] | None = Field(
+        default=None, description="Most processes and threads."
+    )
+    shm_size: Bytes | None = Field(default=None, description="Size of /dev/shm.")
+
+
+class Configuration(Section):
+    """`runner.yaml`: what flags say, for every run of a project. Flags win."""
+
+    tracker: str | None = Field(default=None, description="Tracking URI (`--tracker`).")
+    registry_uri: str | None = Field(default=None, description="Registry URI (`--registry-uri`).")
+    repo: str | None = Field(default=None, description="Repository of the run's code (`--repo`).")
+    remote: str | None = Field(default=None, description="DVC remote to restore from, name or URL (`--remote`).")
+    command: str | None = Field(default=None, description="The training command (`--command`).", min_length=1)
+    working_directory: Path | None = Field(default=None, description="Where the command runs, in the repository.")
+    python: Python | None = Field(default=None, description="Python version of the run (`--python`).")
+    environment: Path | None = Field(default=None, description="Dependency file to install from, in the repository.")
+    with_packages: Texts = Field(default=(), alias="with", description="Package versions that replace (`--with`).")
+    pointers: Annotated[dict[str, str], AfterValidator(_pointers)] = Field(
+        default={}, description="Which file a recorded digest is of: DIGEST: PATH (`--pointer`)."
+    )
+    tags: TagNames = Field(default=TagNames(), description="Names of the tags that hold facts.")
+    policy: PolicySection = Field(default=PolicySection(), description="The auditor's terms.")
+    limits: LimitsSection = Field(default=LimitsSection(), description="What the training may use.")
+    base_image: str | None = Field(default=None, description="Python base image (`--base-image`).")
+    offline: bool = Field(default=False, description="Use only what is on this machine (`--offline`).")
+    out: str | None = Field(default=None, description="Where evidence goes (`--out`).")
