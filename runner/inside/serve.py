@@ -1,6 +1,6 @@
 """Starts one of our phases: `serve.py MODULE`, with its request on standard input. Standard library only.
 
-Copied to the root of our library in the image, so that the interpreter can run it isolated (`-I`): nothing of the
+Run by path, so that the interpreter can be isolated (`-I`): nothing of the
 environment or the working directory then decides what is imported.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 def main() -> int:
     """Serve the phase that the command line names."""
-    sys.path.insert(0, str(Path(__file__).resolve().parent))
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
     protocol = importlib.import_module("runner.inside.protocol")
     module = importlib.import_module(f"runner.inside.{sys.argv[1]}")
     status: int = protocol.serve(module.handle)

@@ -35,7 +35,7 @@ OnNote = Callable[[str, Any], None]
 
 def inside_argv(module: str) -> tuple[str, ...]:
     """Return the command line that serves `runner.inside.MODULE` in our image."""
-    return (layout.TOOLS_PYTHON, "-I", f"{layout.LIBRARY}/serve.py", module)
+    return (layout.TOOLS_PYTHON, "-I", f"{layout.LIBRARY}/runner/inside/serve.py", module)
 
 
 def call(

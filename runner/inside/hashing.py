@@ -1,0 +1,70 @@
+"""Digests of bytes, as we compute them ourselves. Standard library only."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class FileHash:
+    """Digests of one file in one reading; `text_md5` is that of DVC before 3.0 (CRLF made LF), None for binary files."""
+
+    md5: str
+    sha256: str
+    size_bytes: int
+    text_md5: str | None
+
+    def matches(self, algorithm: str, hexdigest: str) -> bool:
+        """Tell whether the bytes have this digest."""
+        if algorithm == "sha256":
+            return hexdigest == self.sha256
+        if algorithm == "md5-dos2unix":
+            return hexdigest in (self.md5, self.text_md5)
+        return algorithm == "md5" and hexdigest == self.md5
+
+
+def hash_file(path: str) -> FileHash:
+    """Hash a regular file; never follows a symbolic link. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    md5 = hashlib.md5(usedforsecurity=False)  # DVC's digest; SHA-256 is kept beside it
+    text_md5 = hashlib.md5(usedforsecurity=False)
+    sha256 = hashlib.sha256()
+    size, binary, held = 0, False, b""
+    with os.fdopen(descriptor, "rb", buffering=0) as file:
+        while chunk := file.read(_CHUNK):
+            if size == 0:
+                binary = not _is_text(chunk[:512])
+            size += len(chunk)
+            md5.update(chunk)
+            sha256.update(chunk)
+            if not binary:
+                chunk = held + chunk
+                held = chunk[-1:] if chunk.endswith(b"\r") else b""
+                text_md5.update(chunk[: len(chunk) - len(held)].replace(b"\r\n", b"\n"))
+    text_md5.update(held)
+    return FileHash(md5.hexdigest(), sha256.hexdigest(), size, None if binary else text_md5.hexdigest())
+
+
+def _is_text(block: bytes) -> bool:
+    # DVC's own rule (dvc_data.hashfile.istextfile): no NUL, and at most 30 % of unprintable bytes.
+    if not block:
+        return True
+    if b"\x00" in block:
+        return False
+    printable = bytes(range(32, 127)) + b"\n\r\t\f\b"
+    return len(block.translate(None, printable)) / len(block) <= 0.30
+
+
+def directory_digest(entries: Iterable[tuple[str, str]]) -> str:
+    """Return DVC's digest of a directory from (relative POSIX path, MD5) pairs, without the `.dir` suffix.
+
+    As dvc_data.hashfile.tree.Tree.digest: MD5 over the JSON list of {md5, relpath}, sorted by path parts.
+    """
+    listing = [{"md5": md5, "relpath": path} for path, md5 in sorted(entries, key=lambda entry: entry[0].split("/"))]
+    return hashlib.md5(json.dumps(listing, sort_keys=True).encode(), usedforsecurity=False).hexdigest()
