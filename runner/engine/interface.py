@@ -17,7 +17,8 @@ class VolumeMount:
     """A named volume, or the folder `subpath` of it, at `target`.
 
     A sub-folder must exist when the container starts; it is mounted by a volume of the local driver that binds it, so
-    that this works on a remote engine and on Docker 20.10.
+    that this works on a remote engine and on Docker 20.10. The engine follows links in the sub-path on its own host:
+    no part of it may lie in a folder that foreign code could write.
     """
 
     volume: str
@@ -40,8 +41,8 @@ class ContainerRequest:
 
     `stdin` is written to its standard input and never stored: credentials go there. `network` is `none` unless asked
     for. `timeout_s` of None waits for ever. `files` are (path in the container, content), put in before the start.
-    `purpose` names the phase in labels and messages. `hardened` drops every capability, forbids new privileges and
-    makes the root file system read-only.
+    `purpose` names the phase in labels and messages, `run` the recorded run in labels. `hardened` drops every
+    capability, forbids new privileges and makes the root file system read-only; `files` then lie in writable mounts.
     """
 
     image: str
@@ -63,6 +64,7 @@ class ContainerRequest:
     pids: int | None = None
     shm_bytes: int | None = None
     timeout_s: float | None = None
+    run: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +128,10 @@ class Engine(ABC):
 
     @abstractmethod
     def read_file(self, volume: str, path: str, *, limit_bytes: int, sink: Sink) -> None:
-        """Copy one regular file out of a volume, up to `limit_bytes`."""
+        """Copy the first `limit_bytes` of one regular file out of a volume.
+
+        Raises FileNotFoundError where nothing, or something that is no regular file, lies at the path.
+        """
 
     @abstractmethod
     def close(self) -> None:

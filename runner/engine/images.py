@@ -1,0 +1,227 @@
+"""The tools image: the top-level `Dockerfile`, built by the engine from the installed package's own source.
+
+It is built in two parts, so that a changed package does not install DVC anew: `environment` (base image, DVC, uv) and
+`tools` (our own code on top). Each is tagged by a hash over all that goes into it; what is there is never built again.
+The build context:
+
+    Dockerfile                      the part that is built
+    settings/environment            shell: index, proxy and certificate variables of this host; thrown away
+    settings/ca.pem                 its CA bundle; thrown away
+    requirements.txt                what we need, with lower bounds
+    constraints.txt                 exact versions, empty for Pythons other than theirs
+    lib/runner/...                  `runner/__init__.py` and `runner/inside`
+    lib/reproducibility_runner/...  the capture
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import shlex
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import reproducibility_runner
+import runner
+from runner.engine import labels
+from runner.engine.archive import ByteStream, folder_files, pack
+from runner.engine.base_image import BaseImage
+from runner.engine.docker import DockerEngine
+from runner.engine.faults import api_fault, engine_faults
+from runner.errors import DiskFull, ImageUnavailable, RunnerError
+from runner.network import NetworkSettings, read_network_settings
+from runner.progress import NoProgress, Progress
+from runner.redact import redact
+
+ENVIRONMENT_REPOSITORY = "reproducibility-runner/environment"
+TOOLS_REPOSITORY = "reproducibility-runner/tools"
+CONSTRAINED_PYTHON = "3.11"
+"""The Python that constraints.txt was made for."""
+
+_CA_PATH = "/settings/ca.pem"
+_BUILD_TIMEOUT_S = 1800
+
+Files = Iterable[tuple[str, bytes]]
+
+
+def ensure_tools_image(
+    engine: DockerEngine,
+    base: BaseImage,
+    *,
+    progress: Progress | None = None,
+    network: NetworkSettings | None = None,
+    dvc_extras: str = "",
+) -> tuple[str, str]:
+    """Return (reference, content id) of the tools image on this base, built if it is not there.
+
+    `network` is this host's if not given. Raises ImageUnavailable with the end of the build's output.
+    """
+    progress = progress or NoProgress()
+    base_id = engine.image_digest(base.reference)
+    if base_id is None:
+        raise ImageUnavailable(f"the base image {base.reference} is not there", "runner setup")
+    recipe = dockerfile()
+    environment = environment_reference(recipe, base_id, base.python, dvc_extras)
+    tools = tools_reference(environment)
+    digest = engine.image_digest(tools)
+    if digest is not None:
+        return tools, digest
+    if engine.image_digest(environment) is None:
+        progress.line(f"making the image that holds DVC and uv, on {base.reference}")
+        network = network or read_network_settings()
+        for note in network.notes:
+            progress.line(note)
+        arguments = {"BASE_IMAGE": base.reference, "DVC_EXTRAS": dvc_extras, "OWNER": labels.owner()}
+        try:
+            _build(
+                engine, environment, _environment_context(recipe, base.python, network), arguments, network, progress
+            )
+        finally:
+            remove_build_images(engine, owned_by=labels.owner())
+    progress.line("putting our own code into the tools image")
+    files = [("Dockerfile", last_stage(recipe).encode()), *library_files()]
+    _build(engine, tools, files, {"ENVIRONMENT_IMAGE": environment}, NetworkSettings(), progress)
+    digest = engine.image_digest(tools)
+    if digest is None:
+        raise ImageUnavailable(f"the engine did not keep {tools} after its build", "runner doctor")
+    return tools, digest
+
+
+def tools_image_for(engine: DockerEngine, base: BaseImage, *, dvc_extras: str = "") -> str | None:
+    """Return the reference that `ensure_tools_image` would give, None where the base image is not there."""
+    base_id = engine.image_digest(base.reference)
+    if base_id is None:
+        return None
+    return tools_reference(environment_reference(dockerfile(), base_id, base.python, dvc_extras))
+
+
+def environment_reference(recipe: str, base_id: str, python: str, dvc_extras: str) -> str:
+    """Return the tag over recipe, base image and requirements."""
+    parts = (recipe, base_id, _packaged("requirements.txt"), _constraints(python), dvc_extras)
+    return f"{ENVIRONMENT_REPOSITORY}:{_hash(part.encode() for part in parts)}"
+
+
+def tools_reference(environment: str) -> str:
+    """Return the tag over the environment image and our own source."""
+    pieces = [environment.encode(), *(piece for path, content in library_files() for piece in (path.encode(), content))]
+    return f"{TOOLS_REPOSITORY}:{_hash(pieces)}"
+
+
+def dockerfile() -> str:
+    """Return the text of the Dockerfile: beside this module in a wheel, else at the top of the checkout."""
+    for path in (Path(__file__).with_name("Dockerfile"), Path(__file__).parents[2] / "Dockerfile"):
+        if path.is_file():
+            return path.read_text()
+    raise ImageUnavailable("the Dockerfile is missing from the installation", "pip install --force-reinstall .")
+
+
+def last_stage(recipe: str) -> str:
+    """Return the recipe's last stage with the arguments before the first.
+
+    The classic builder makes every stage before the one that is asked for; this leaves them out.
+    """
+    lines = recipe.splitlines(keepends=True)
+    starts = [number for number, line in enumerate(lines) if line.startswith("FROM ")]
+    arguments = [line for line in lines[: starts[0]] if line.startswith("ARG ")]
+    return "".join([*arguments, *lines[starts[-1] :]])
+
+
+def library_files() -> list[tuple[str, bytes]]:
+    """Return our own source as it goes into the image: what runs inside, and the capture."""
+    package = Path(runner.__file__).parent
+    capture = Path(reproducibility_runner.__file__).parent
+    return [
+        ("lib/runner/__init__.py", (package / "__init__.py").read_bytes()),
+        *folder_files(package / "inside", "lib/runner/inside"),
+        *folder_files(capture, "lib/reproducibility_runner"),
+    ]
+
+
+def remove_build_images(engine: DockerEngine, *, owned_by: str | None = None) -> int:
+    """Remove what builds left: those of one owner, or of dead processes of this host. Return how many there were.
+
+    They hold the index settings of a host, so none may stay.
+    """
+    import docker.errors
+
+    removed = 0
+    with engine_faults("removing the build's own images"):
+        for image in engine.client.images(filters={"label": f"{labels.LABEL}=build"}, all=True):
+            owner = (image.get("Labels") or {}).get(labels.OWNER, "")
+            if owner != owned_by and not labels.owner_is_dead(owner):
+                continue
+            # A parent cannot go before its children, and goes with the last of them.
+            with contextlib.suppress(docker.errors.APIError):
+                engine.client.remove_image(image["Id"], force=True)
+                removed += 1
+    return removed
+
+
+def _environment_context(recipe: str, python: str, network: NetworkSettings) -> Files:
+    variables = network.variables(_CA_PATH)
+    script = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in sorted(variables.items()))
+    return [
+        ("Dockerfile", recipe.encode()),
+        ("requirements.txt", _packaged("requirements.txt").encode()),
+        ("constraints.txt", _constraints(python).encode()),
+        ("settings/environment", script.encode()),
+        ("settings/ca.pem", network.ca_bundle or b""),
+    ]
+
+
+def _build(
+    engine: DockerEngine,
+    reference: str,
+    files: Files,
+    arguments: dict[str, str],
+    network: NetworkSettings,
+    progress: Progress,
+) -> None:
+    proxies = {name: value for key, value in network.proxies.items() for name in (key, key.upper())}
+    said: list[str] = []
+    with engine_faults(f"building {reference}"):
+        events: Iterator[dict[str, Any]] = engine.client.build(
+            fileobj=ByteStream(pack(files)),
+            custom_context=True,
+            tag=reference,
+            target="environment" if reference.startswith(ENVIRONMENT_REPOSITORY) else "tools",
+            # Proxy variables are no part of an image's history.
+            buildargs={**arguments, **proxies},
+            network_mode="host" if network.needs_host_network else None,
+            rm=True,
+            forcerm=True,
+            decode=True,
+            timeout=_BUILD_TIMEOUT_S,
+            use_config_proxy=False,
+        )
+        for event in events:
+            if "error" in event:
+                raise _build_fault(reference, str(event["error"]), said)
+            text = str(event.get("stream", "")).strip()
+            if text:
+                said = [*said[-12:], text]
+                progress.update(redact(text.splitlines()[0][:100]))
+
+
+def _build_fault(reference: str, error: str, said: list[str]) -> RunnerError:
+    fault = api_fault(f"building {reference}", error + " " + " ".join(said[-3:]))
+    if isinstance(fault, DiskFull):
+        return fault
+    text = redact(" | ".join([*said[-4:], error]))
+    return ImageUnavailable(f"{reference} could not be built: {text[-900:]}", "runner doctor, then `runner setup`")
+
+
+def _constraints(python: str) -> str:
+    return _packaged("constraints.txt") if python == CONSTRAINED_PYTHON else ""
+
+
+def _packaged(name: str) -> str:
+    return Path(__file__).with_name(name).read_text()
+
+
+def _hash(pieces: Iterable[bytes]) -> str:
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(len(piece).to_bytes(8, "big") + piece)
+    return digest.hexdigest()[:16]

@@ -1,0 +1,137 @@
+"""`runner setup`: make what reruns need in a container engine, and take it away again."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from runner.progress import NoProgress, Progress
+
+if TYPE_CHECKING:
+    from runner.engine.base_image import BaseImage
+    from runner.engine.docker import DockerEngine
+    from runner.engine.interface import EngineInfo
+    from runner.engine.prune import Holding
+
+DEFAULT_PYTHON = "3.11"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """What is there now. `made` names what was not there before, in words for the user."""
+
+    engine: EngineInfo
+    base: BaseImage
+    tools: str
+    tools_digest: str
+    cache_volume: str
+    made: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pruned:
+    """What was removed and what stays, with sizes."""
+
+    removed: tuple[Holding, ...]
+    kept: tuple[Holding, ...]
+
+
+def open_engine(progress: Progress | None = None, *, install_engine: bool = False) -> DockerEngine:
+    """Return the engine that is meant, bound to a new session; close it after use.
+
+    `install_engine` installs and starts Debian's where none answers. Raises EngineUnavailable with the remedy.
+    """
+    from runner.engine.docker import connect
+    from runner.engine.install import install_engine as install
+
+    return connect(install(progress or NoProgress()) if install_engine else None)
+
+
+def prepare(
+    engine: DockerEngine,
+    *,
+    python: str | None = None,
+    base_image: str | None = None,
+    progress: Progress | None = None,
+    install: bool = False,
+) -> Prepared:
+    """Make the base image, the tools image and the cache volume where they are missing. Idempotent.
+
+    `python` of None means what `base_image` has, else 3.11. `install` allows to install mmdebstrap. Also removes what
+    killed processes of this host left. Raises EngineUnavailable, ImageUnavailable, DiskFull, MissingFact (`python`).
+    """
+    from runner.engine import labels
+    from runner.engine.base_image import ensure_base_image
+    from runner.engine.images import ensure_tools_image
+    from runner.engine.sweep import clear_work, sweep
+
+    progress = progress or NoProgress()
+    started = time.monotonic()
+    made = []
+    swept = sweep(engine)
+    if python is None and base_image is None:
+        python = DEFAULT_PYTHON
+    base = ensure_base_image(engine, python=python, base_image=base_image, progress=progress, install=install)
+    if base.made:
+        made.append(f"base image {base.reference} with Python {base.python} ({base.origin})")
+    counting = _Counting(progress)
+    tools, digest = ensure_tools_image(engine, base, progress=counting)
+    if counting.lines:
+        made.append(f"tools image {tools}")
+    cache = labels.cache_volume()
+    engine.ensure_volume(cache)
+    clear_work(engine, swept, image=tools)
+    return Prepared(
+        engine=engine.info,
+        base=base,
+        tools=tools,
+        tools_digest=digest,
+        cache_volume=cache,
+        made=tuple(made),
+        seconds=time.monotonic() - started,
+    )
+
+
+def prune(engine: DockerEngine, *, everything: bool = False) -> Pruned:
+    """Remove outdated images, and with `everything` also the current ones and the cache.
+
+    Only what carries our labels; what a container uses stays.
+    """
+    from runner.engine import prune as holdings
+    from runner.engine.base_image import SUITES, existing_base_image
+    from runner.engine.docker import EMPTY_IMAGE
+    from runner.engine.images import dockerfile, environment_reference, tools_reference
+    from runner.engine.sweep import clear_work, sweep
+
+    current = {EMPTY_IMAGE}
+    swept = sweep(engine)
+    for python in SUITES:
+        base = existing_base_image(engine, python)
+        if base is None:
+            continue
+        base_id = engine.image_digest(base.reference) or ""
+        environment = environment_reference(dockerfile(), base_id, python, "")
+        tools = tools_reference(environment)
+        current |= {base.reference, environment, tools}
+        if swept.anything and engine.image_digest(tools) is not None:
+            clear_work(engine, swept, image=tools)
+            swept = sweep(engine)
+    removed, kept = holdings.prune(engine, everything=everything, current=current)
+    return Pruned(removed=removed, kept=kept)
+
+
+class _Counting:
+    """Passes progress on and remembers whether anything was announced."""
+
+    def __init__(self, inner: Progress) -> None:
+        self.lines = 0
+        self.phase = inner.phase
+        self.update = inner.update
+        self.log = inner.log
+        self._inner = inner
+
+    def line(self, text: str) -> None:
+        self.lines += 1
+        self._inner.line(text)
