@@ -12,9 +12,6 @@ from runner.schema.run_record import Artifact, RunRecord
 ARTIFACT_PREFIX = "artifact:"
 """Marks in a path that it lies beneath the run's artifact root and not in the workspace."""
 
-_NEVER_THE_SAME = frozenset({"MLmodel", "registered_model_meta"})
-"""MLflow writes the run's id and the time into these."""
-
 
 def compare_outputs(record: RunRecord, plan: Plan, rerun: Rerun, run: CapturedRun) -> tuple[FileComparison, ...]:
     """Compare every recorded output, every expected one without a digest, and every artifact with a digest."""
@@ -81,8 +78,6 @@ def _compare_artifact(artifact: Artifact, run: CapturedRun) -> FileComparison:
     note: str | None
     if original is None or rerun is None:
         outcome, note = Outcome.MISSING, "recorded, and not logged again"
-    elif artifact.path.rpartition("/")[2] in _NEVER_THE_SAME:
-        outcome, note = Outcome.NOT_COMPARED, "holds the run's id and the time"
     else:
         outcome, note = _outcome(original, rerun)
     return FileComparison(

@@ -20,8 +20,8 @@ _FLOATS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf, "infinity": math
 _CIRCUMSTANCES = frozenset(
     {
         "created_at", "current_time", "cwd", "date_time", "datetime", "device", "devices", "end_time", "host",
-        "hostname", "local_rank", "machine", "node", "node_name", "nodename", "now", "pid", "ppid", "process_id", "run_id",
-        "run_time", "start_time", "started_at", "time", "timestamp", "user", "username",
+        "hostname", "local_rank", "machine", "node", "node_name", "nodename", "now", "pid", "ppid", "process_id",
+        "run_id", "run_time", "start_time", "started_at", "time", "timestamp", "user", "username",
     }
 )  # fmt: skip
 _PLACES = frozenset({"cwd", "dir", "directory", "file", "filename", "folder", "path", "root", "uri", "workdir"})

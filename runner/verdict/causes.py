@@ -1,0 +1,301 @@
+"""What makes a rerun failed or unverifiable, whatever its numbers say. Each function answers rules of VERDICTS.md."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shlex
+from collections.abc import Iterator
+
+from runner.redact import redact
+from runner.schema.comparison import Comparison, FileComparison, Outcome
+from runner.schema.lineage import LineageFile
+from runner.schema.plan import Plan
+from runner.schema.reproduction import Missing
+from runner.schema.rerun import CapturedRun, Ending, Rerun, RestoredFile
+from runner.schema.run_record import RunRecord
+
+CACHE = "cache"
+"""What `RestoredFile.held_by` says where no remote holds the bytes."""
+
+_OF_NOTHING = frozenset(getattr(hashlib, name)(b"").hexdigest() for name in ("md5", "sha256"))
+_UNFINISHED = frozenset({"RUNNING", "SCHEDULED"})
+_ENDED_EARLY = frozenset({"FAILED", "KILLED"})
+_SERVICE = re.compile(
+    r"(?i)\b(?P<address>(?:https?|s3|s3a|gs|gcs|abfss?|wasbs?|hdfs|dbfs|jdbc:[a-z]+|postgresql(?:\+\w+)?|mysql(?:\+\w+)?"
+    r"|mssql(?:\+\w+)?|oracle|snowflake|bigquery|databricks|mongodb(?:\+srv)?|redis|kafka|delta)://[^\s\"',}]*)"
+)
+
+
+def why_failed(plan: Plan, rerun: Rerun, comparison: Comparison) -> str | None:
+    """Return why the recorded command did not finish well, None where it did (rule 24)."""
+    ending = _why_ended_badly(plan, rerun)
+    if ending is not None:
+        return ending
+    if rerun.capture.problems:
+        return f"what the training logged was not captured whole: {redact(rerun.capture.problems[0])}"
+    if not rerun.capture.runs:
+        return "the command ended well, and logged no run"
+    if comparison.matched_run is not None and comparison.matched_status != "FINISHED":
+        status = comparison.matched_status
+        return "the run that it logged was never ended" if status is None else f"the run that it logged is {status}"
+    return None
+
+
+def _why_ended_badly(plan: Plan, rerun: Rerun) -> str | None:
+    if rerun.ending is Ending.OUT_OF_MEMORY:
+        limit = plan.limits.memory_bytes
+        return "the training was killed for memory" + ("" if limit is None else f" (limit {_size(limit)})")
+    if rerun.ending is Ending.TIMED_OUT:
+        return f"the training did not end within {plan.limits.timeout_s:g} s ({plan.limits.timeout_source})"
+    if rerun.ending is Ending.DISK_FULL:
+        return "the training ran out of disk space"
+    if rerun.ending is not Ending.FINISHED or rerun.exit_code != 0:
+        code = "without an exit status" if rerun.exit_code is None else f"with exit status {rerun.exit_code}"
+        return f"the command ended {code}"
+    return None
+
+
+def unverifiable_causes(
+    plan: Plan, record: RunRecord, rerun: Rerun, comparison: Comparison, *, record_changed: bool
+) -> tuple[Missing, ...]:
+    """Return all that keeps the numbers from saying anything about the original, most telling first."""
+    run = matched_run(rerun, comparison)
+    causes: list[Missing] = []
+    if record_changed:
+        cause = "the tracker's record of the run changed during the rerun"
+        causes.append(Missing(fact="record", cause=cause, remedy=_again(plan)))
+    causes += _status_causes(plan, record)
+    causes += _input_causes(plan, rerun)
+    causes += _trained_causes(plan, rerun)
+    if run is None:
+        cause = comparison.match_problem or "no captured run is the recorded one"
+        remedy = _again(plan, "--command", "COMMAND THAT LOGS THIS RUN ALONE")
+        causes.append(Missing(fact="captured run", cause=cause, remedy=remedy))
+    else:
+        causes += _tracker_causes(plan, rerun, run)
+    causes += _service_causes(plan, record)
+    causes += _inferred_param_causes(plan, comparison)
+    causes += [
+        Missing(fact=metric.name, cause=f"--metric names {metric.name}, which is not recorded", remedy=_again(plan))
+        for metric in comparison.metrics
+        if metric.outcome is Outcome.NOT_COMPARED and metric.name in plan.policy.only and metric.original is None
+    ]
+    return tuple(causes)
+
+
+def divergence_says_nothing(plan: Plan, rerun: Rerun) -> Missing | None:
+    """Return why a divergence may be ours and not the author's (rules 11 and 21), None where it is the author's."""
+    if plan.command_inferred and plan.options_uncovered:
+        options = ", ".join(plan.options_uncovered)
+        return Missing(
+            fact="command",
+            cause=f"the command was inferred, and nothing pins its {options}",
+            remedy=_again(plan, "--command", plan.command),
+        )
+    unopened = [file.path for file in workspace_inputs(plan, rerun) if file.opened is False]
+    if unopened:
+        return Missing(
+            fact="data",
+            cause=f"{', '.join(unopened)} was restored and the training never opened it",
+            remedy=_again(plan, "--command", "COMMAND THAT READS IT"),
+        )
+    return None
+
+
+def why_later(plan: Plan, comparison: Comparison) -> Missing | None:
+    """Return that metrics were recorded after the run's end, which no rerun can log (rule 7)."""
+    later = [metric.name for metric in comparison.metrics if metric.kind == "later"]
+    if not later:
+        return None
+    others = [m.name for m in comparison.metrics if m.outcome in (Outcome.EQUAL, Outcome.WITHIN)]
+    options = [word for name in others for word in ("--metric", name)]
+    verb = "was" if len(later) == 1 else "were"
+    return Missing(
+        fact="metrics",
+        cause=f"{', '.join(later)} {verb} recorded later than the run, by a person or an evaluation",
+        remedy=_again(plan, *options) if options else _again(plan, "--command", "COMMAND THAT LOGS IT"),
+    )
+
+
+def nothing_compared(plan: Plan, comparison: Comparison) -> Missing | None:
+    """Return why the rerun shows nothing although nothing differs (rules 1 and 6), None where it shows something."""
+    measured = [metric for metric in comparison.metrics if metric.kind == "measured"]
+    if any(metric.outcome in (Outcome.EQUAL, Outcome.WITHIN) for metric in measured):
+        return None
+    if any(
+        output.outcome is Outcome.EQUAL and output.written and not _is_empty(output) for output in comparison.outputs
+    ):
+        return None
+    compared = [m for m in comparison.metrics if m.outcome in (Outcome.EQUAL, Outcome.WITHIN)]
+    if compared and all(metric.kind == "nan" for metric in compared):
+        cause = "nothing was compared: all that is equal is NaN"
+    elif compared:
+        cause = f"nothing was compared but {', '.join(metric.name for metric in compared)}, which any such run logs"
+    elif comparison.ignored_metrics:
+        cause = f"nothing was compared: all {comparison.ignored_metrics} recorded metrics are ignored"
+    else:
+        cause = "nothing was compared: the run recorded no metric and no output that came out again"
+    ignored = [metric.name for metric in comparison.metrics if metric.outcome is Outcome.IGNORED]
+    return Missing(fact="baseline", cause=cause, remedy=_again(plan, "--metric", ignored[0] if ignored else "NAME"))
+
+
+def _is_empty(output: FileComparison) -> bool:
+    return output.original is not None and output.original.hexdigest in _OF_NOTHING
+
+
+def matched_run(rerun: Rerun, comparison: Comparison) -> CapturedRun | None:
+    """Return the captured run that is the original's counterpart."""
+    return next((run for run in rerun.capture.runs if run.run_id == comparison.matched_run), None)
+
+
+def workspace_inputs(plan: Plan, rerun: Rerun) -> tuple[RestoredFile, ...]:
+    """Return the restored files that the training was given: inputs, and those of unknown role in the workspace."""
+    paths = {file.path for file in plan.lineage.files if file.role != "output"}
+    return tuple(file for file in rerun.inputs if file.path in paths and file.place == "workspace")
+
+
+def missing_params(comparison: Comparison) -> tuple[str, ...]:
+    """Return in words each decisive param that is missing or different (rule 10)."""
+    words = []
+    for param in comparison.params:
+        if not param.decisive or param.outcome not in (Outcome.OUTSIDE, Outcome.MISSING):
+            continue
+        if param.outcome is Outcome.MISSING:
+            words.append(f"param {param.name} was not logged again")
+        else:
+            words.append(
+                redact(f"param {param.name}={param.original}") + " recorded, " + redact_value(param.name, param.rerun)
+            )
+    return tuple(words)
+
+
+def redact_value(name: str, value: str | None) -> str:
+    """Return a param's value, hidden where its name or its text looks like a secret's."""
+    return redact(f"{name}={value}").removeprefix(f"{name}=")
+
+
+def _status_causes(plan: Plan, record: RunRecord) -> Iterator[Missing]:
+    """Rule 13: a run that has not ended has no last values."""
+    if record.status in _UNFINISHED and "unfinished" not in plan.policy.allow:
+        yield Missing(
+            fact="status",
+            cause=f"the recorded run is {record.status}: it has not ended",
+            remedy=_again(plan, "--allow", "unfinished"),
+        )
+    elif record.status not in {"FINISHED", *_UNFINISHED, *_ENDED_EARLY}:
+        yield Missing(fact="status", cause=f"the recorded run's status {record.status} is unknown", remedy=_again(plan))
+
+
+def _input_causes(plan: Plan, rerun: Rerun) -> Iterator[Missing]:
+    """Rules 20 and 28: the bytes that were recorded, all of them, before and after, and held by a store."""
+    restored = {file.path: file for file in rerun.inputs}
+    for file in plan.lineage.files:
+        if file.role == "output" or (file.role == "unknown" and file.path in plan.expected_outputs):
+            continue
+        found = restored.get(file.path)
+        if file.role == "unknown" and found is not None and found.place == "reference":
+            continue
+        cause = _why_not_the_input(file, found)
+        if cause is not None:
+            yield Missing(fact="data", cause=cause, remedy=_again(plan, "--remote", "URL"))
+        elif found is not None and found.held_by in (None, CACHE) and "cached" not in plan.policy.allow:
+            yield Missing(
+                fact="data",
+                cause=f"{file.path} ({file.digest}) is in no remote: only the local cache has it",
+                remedy=_again(plan, "--allow", "cached"),
+            )
+
+
+def _why_not_the_input(file: LineageFile, found: RestoredFile | None) -> str | None:
+    if found is None or found.place != "workspace" or found.digest is None:
+        return f"{file.path} ({file.digest}) was not restored"
+    if found.digest != file.digest or found.expected != file.digest:
+        return f"{file.path} is {found.digest}, recorded is {file.digest}"
+    if found.unchanged is False:
+        return f"the training changed {file.path}, which it was to read"
+    if found.unchanged is None:
+        return f"{file.path} was not checked again after training"
+    return None
+
+
+def _trained_causes(plan: Plan, rerun: Rerun) -> Iterator[Missing]:
+    """Rules 16 and 18: the result must come from training, not from what lay there."""
+    given = given_outputs(plan, rerun)
+    if given and "evaluation" not in plan.policy.allow:
+        yield Missing(
+            fact="training",
+            cause=f"evaluated, not trained: the recorded {given[0]} itself was given to the command",
+            remedy=_again(plan, "--allow", "evaluation"),
+        )
+    for path in rerun.pre_existing:
+        if not existing_allowed(plan, path):
+            yield Missing(
+                fact="training",
+                cause=f"pre-existing result: the training read {path}, which the commit already holds",
+                remedy=_again(plan, "--allow", f"existing:{path}"),
+            )
+
+
+def given_outputs(plan: Plan, rerun: Rerun) -> tuple[str, ...]:
+    """Return the recorded outputs that were put at their own path before training, which makes it an evaluation."""
+    outputs = {file.path for file in plan.lineage.files if file.role == "output" and not file.maybe_previous}
+    return tuple(sorted(file.path for file in rerun.inputs if file.path in outputs and file.place == "workspace"))
+
+
+def existing_allowed(plan: Plan, path: str) -> bool:
+    """Tell whether `--allow existing:PATH` covers a path, itself or a folder of it."""
+    return any(path == allowed or path.startswith(allowed.rstrip("/") + "/") for allowed in plan.policy.allow_existing)
+
+
+def _tracker_causes(plan: Plan, rerun: Rerun, run: CapturedRun) -> Iterator[Missing]:
+    """Rules 14 and 15: nothing of an earlier run may have entered, which the empty scratch store cannot give."""
+    if run.resumed:
+        yield Missing(
+            fact="earlier run",
+            cause="the run continues an earlier one, which was not rerun",
+            remedy=_again(plan, "--command", "COMMAND THAT STARTS FROM THE BEGINNING"),
+        )
+    for read in sorted(rerun.capture.reads, key=lambda read: read.sequence):
+        if run.ended is None or read.sequence < run.ended:
+            yield Missing(
+                fact="tracker",
+                cause=f"the training read from the tracker what only the original store has: "
+                f"{read.what} {redact(read.detail)}".rstrip(),
+                remedy=_again(plan, "--command", "COMMAND THAT DOES NOT READ IT"),
+            )
+            return
+
+
+def _service_causes(plan: Plan, record: RunRecord) -> Iterator[Missing]:
+    """Rule 28: data that the run read from a service, which the rerun could reach, is pinned by nothing."""
+    if "network" not in plan.policy.allow:
+        return
+    for dataset in record.dataset_inputs:
+        address = _SERVICE.search(dataset.source or "")
+        if address is not None:
+            yield Missing(
+                fact="data",
+                cause=f"the run read {dataset.name} from a service that nothing pins: {redact(address['address'])}",
+                remedy="pin its bytes under `inputs:` in runner.yaml",
+            )
+
+
+def _inferred_param_causes(plan: Plan, comparison: Comparison) -> Iterator[Missing]:
+    """Rule 10: other params under a command that we inferred are another experiment, and nobody's fault."""
+    different = missing_params(comparison)
+    if plan.command_inferred and different:
+        yield Missing(
+            fact="command",
+            cause=f"the inferred command is another experiment: {different[0]}",
+            remedy=_again(plan, "--command", plan.command),
+        )
+
+
+def _again(plan: Plan, *options: str) -> str:
+    return shlex.join(["runner", "reproduce", plan.run.id, *map(redact, options), "--tracker", redact(plan.run.uri)])
+
+
+def _size(count: int) -> str:
+    gibibytes = count / (1 << 30)
+    return f"{gibibytes:.3g} GiB" if gibibytes >= 1 else f"{count / (1 << 20):.3g} MiB"

@@ -1,0 +1,171 @@
+"""The verdict, as one function of values. Read docs/verdicts.md beside it.
+
+Order: a command that did not finish well is `failed`, whatever it logged; a rerun of something else than the original
+is `unverifiable`, whatever its numbers; then numbers decide.
+"""
+
+from __future__ import annotations
+
+from runner.compare.files import ARTIFACT_PREFIX
+from runner.schema.comparison import Comparison, FileComparison, MetricComparison, Outcome
+from runner.schema.plan import Plan
+from runner.schema.reproduction import Decision, Missing, Verdict
+from runner.schema.rerun import Rerun
+from runner.schema.run_record import RunRecord
+from runner.verdict.causes import (
+    divergence_says_nothing,
+    given_outputs,
+    missing_params,
+    nothing_compared,
+    unverifiable_causes,
+    why_failed,
+    why_later,
+)
+from runner.verdict.policy import looser_than_default
+from runner.verdict.statements import not_verified, platform_difference, verified
+
+
+def decide(
+    plan: Plan, record: RunRecord, rerun: Rerun, comparison: Comparison, *, record_changed: bool = False
+) -> Decision:
+    """Return the verdict of a rerun. `record_changed` tells that the tracker's record is another one afterwards."""
+    terms = _terms(plan, record, rerun)
+    open_points = not_verified(plan, record, rerun, comparison)
+
+    def decision(verdict: Verdict, reason: str, missing: tuple[Missing, ...] = ()) -> Decision:
+        others = tuple(cause.cause for cause in missing[1:])
+        return Decision(
+            verdict=verdict,
+            reason=reason + terms,
+            verified=verified(plan, rerun, comparison, finished=verdict is not Verdict.FAILED),
+            not_verified=tuple(dict.fromkeys((*others, *open_points))),
+            missing=missing[0] if missing else None,
+        )
+
+    failure = why_failed(plan, rerun, comparison)
+    if failure is not None:
+        if record.status == "FAILED":
+            failure += "; so had the recorded run"
+        return decision(Verdict.FAILED, failure)
+    causes = unverifiable_causes(plan, record, rerun, comparison, record_changed=record_changed)
+    if causes:
+        more = f" (and {len(causes) - 1} more)" if len(causes) > 1 else ""
+        return decision(Verdict.UNVERIFIABLE, causes[0].cause + more, causes)
+    differences = _differences(plan, comparison)
+    if differences:
+        reason = ", and ".join(differences)
+        excuse = divergence_says_nothing(plan, rerun)
+        if excuse is not None:
+            return decision(Verdict.UNVERIFIABLE, f"{reason}; but {excuse.cause}", (excuse,))
+        return decision(Verdict.DIVERGED, reason + _ignored(comparison))
+    missing = why_later(plan, comparison) or nothing_compared(plan, comparison)
+    if missing is not None:
+        return decision(Verdict.UNVERIFIABLE, missing.cause, (missing,))
+    verdict = Verdict.IDENTICAL if _is_identical(plan, rerun, comparison) else Verdict.REPRODUCED
+    return decision(verdict, _agreement(comparison) + _cap(plan, rerun, comparison) + _ignored(comparison))
+
+
+def _terms(plan: Plan, record: RunRecord, rerun: Rerun) -> str:
+    """Return what must stand in every reason: a looser policy (rule 8), another platform (rule 25)."""
+    looser = looser_than_default(plan.policy)
+    parts = [f"policy looser than default: {', '.join(looser)}"] if looser else []
+    platform = platform_difference(record, rerun)
+    parts += [platform] if platform else []
+    return "".join(f"; {part}" for part in parts)
+
+
+def _compared(comparison: Comparison) -> tuple[MetricComparison, ...]:
+    decided = (Outcome.EQUAL, Outcome.WITHIN, Outcome.OUTSIDE, Outcome.MISSING)
+    return tuple(metric for metric in comparison.metrics if metric.outcome in decided)
+
+
+def _differences(plan: Plan, comparison: Comparison) -> tuple[str, ...]:
+    """Return in words all that makes the rerun diverged. Other bytes of an output never do (rule 9)."""
+    compared = _compared(comparison)
+    outside = [metric for metric in compared if metric.outcome is Outcome.OUTSIDE]
+    missing = [metric.name for metric in compared if metric.outcome is Outcome.MISSING]
+    words = []
+    if outside:
+        whose = "its" if len(outside) == 1 else "their"
+        words.append(f"{len(outside)} of {len(compared)} compared metrics outside {whose} tolerance")
+    if missing:
+        verb = "was" if len(missing) == 1 else "were"
+        words.append(f"recorded {', '.join(missing)} {verb} not logged again")
+    words += missing_params(comparison)
+    if not plan.command_inferred:
+        words += [
+            f"recorded output {output.path} was not written"
+            for output in comparison.outputs
+            if _unwritten(plan, output)
+        ]
+    return tuple(words)
+
+
+def _unwritten(plan: Plan, output: FileComparison) -> bool:
+    """Tell whether an output with a digest of this very run was not written by the training (rule 17)."""
+    if output.original is None or output.written or output.path.startswith(ARTIFACT_PREFIX):
+        return False
+    return output.path not in _stale_paths(plan)
+
+
+def _stale_paths(plan: Plan) -> frozenset[str]:
+    return frozenset(file.path for file in plan.lineage.files if file.maybe_previous)
+
+
+def _is_identical(plan: Plan, rerun: Rerun, comparison: Comparison) -> bool:
+    """Tell whether every compared metric and curve is bit-equal, and every output with a recorded digest byte-equal.
+
+    A recorded digest that is an earlier model's is not this run's: it is not compared, and does not count.
+    """
+    if comparison.capped != "identical" or comparison.caps or given_outputs(plan, rerun):
+        return False
+    if any(metric.outcome is not Outcome.EQUAL for metric in _compared(comparison)):
+        return False
+    stale = _stale_paths(plan)
+    return all(
+        output.written
+        and (
+            output.outcome is Outcome.EQUAL
+            or output.original is None
+            or (output.path in stale and output.outcome is Outcome.NOT_COMPARED)
+        )
+        for output in comparison.outputs
+    )
+
+
+def _agreement(comparison: Comparison) -> str:
+    compared = _compared(comparison)
+    words = []
+    if compared:
+        equal = sum(metric.outcome is Outcome.EQUAL for metric in compared)
+        which = "the only metric" if len(compared) == 1 else f"all {len(compared)} metrics"
+        if equal == len(compared):
+            words.append(f"{which} bit-equal")
+        else:
+            words.append(f"{which} within tolerance" + (f" ({equal} bit-equal)" if equal else ""))
+    decided = [output for output in comparison.outputs if output.original is not None and output.rerun is not None]
+    equal_outputs = [output for output in decided if output.outcome is Outcome.EQUAL and output.written]
+    other = [output for output in decided if output.outcome is Outcome.OUTSIDE]
+    if equal_outputs:
+        words.append(f"{_what(equal_outputs)} byte-equal")
+    if other:
+        words.append(f"{_what(other)} of other bytes")
+    return ", ".join(words)
+
+
+def _what(outputs: list[FileComparison]) -> str:
+    if len(outputs) > 1:
+        return f"{len(outputs)} outputs"
+    return "model" if "model" in outputs[0].path.lower() else outputs[0].path
+
+
+def _cap(plan: Plan, rerun: Rerun, comparison: Comparison) -> str:
+    caps = list(comparison.caps)
+    caps += [f"evaluated, not trained ({path})" for path in given_outputs(plan, rerun)]
+    caps += [f"{output.path} was not written" for output in comparison.outputs if not output.written]
+    return f"; not identical by rule: {caps[0]}" if caps else ""
+
+
+def _ignored(comparison: Comparison) -> str:
+    count = comparison.ignored_metrics
+    return f"; {count} metric{'' if count == 1 else 's'} ignored" if count else ""

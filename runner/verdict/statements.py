@@ -1,0 +1,157 @@
+"""What a verdict rests on and what it does not: sentences for `verified` and `not_verified`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from runner.compare.environment import PYTHON, recorded_platform
+from runner.redact import redact
+from runner.schema.comparison import Comparison, MetricComparison, Outcome
+from runner.schema.plan import Plan
+from runner.schema.rerun import Rerun
+from runner.schema.run_record import RunRecord
+from runner.verdict.causes import CACHE, existing_allowed, given_outputs, workspace_inputs
+
+_ALLOWED = {
+    "network": "the training could reach the network",
+    "build-network": "packages were built with the network open",
+    "redate": "the packages' date was moved",
+    "undated": "the index gives no dates of uploads",
+    "line-endings": "line endings of data were mended",
+    "dirty": "the recorded work tree was not clean",
+    "cpu-torch": "torch for CPU stood in for the recorded build",
+    "policy": "the policy comes from the audited repository",
+}
+
+
+def verified(plan: Plan, rerun: Rerun, comparison: Comparison, *, finished: bool) -> tuple[str, ...]:
+    """Return what was checked and holds; numbers only where the training finished well."""
+    lines = [f"code: commit {plan.lineage.commit[:12]}"]
+    for file in workspace_inputs(plan, rerun):
+        if file.opened and file.unchanged and file.digest == file.expected and file.held_by not in (None, CACHE):
+            lines.append(f"data: {file.path} {file.digest}, bytes checked, opened by the training")
+    if plan.environment.exact and plan.environment.kind != "none":
+        count = len(rerun.environment.packages)
+        lines.append(f"environment: {count} packages, exact ({redact(plan.environment.source)})")
+    recorded = [package for package in comparison.environment if package.outcome == "same"]
+    if recorded:
+        lines.append(f"packages: {len(recorded)} of {len(comparison.environment)} as the run recorded them")
+    if not plan.command_inferred:
+        lines.append(f"command: {redact(plan.command_source)}")
+    return (*lines, *_numbers(comparison)) if finished else tuple(lines)
+
+
+def _numbers(comparison: Comparison) -> Iterator[str]:
+    good = [metric for metric in comparison.metrics if _holds(metric)]
+    if good:
+        equal = sum(metric.outcome is Outcome.EQUAL for metric in good)
+        within = len(good) - equal
+        yield f"metrics: {equal} bit-equal" + (f", {within} within tolerance" if within else "")
+        curves = [metric.history for metric in good if metric.history is not None]
+        if curves:
+            points = sum(curve.points_original for curve in curves)
+            same = sum(curve.points_equal for curve in curves)
+            yield f"curves: {same} of {points} points bit-equal"
+    params = [param for param in comparison.params if param.outcome is Outcome.EQUAL]
+    if params:
+        yield f"params: {len(params)} logged again, equal"
+    for output in comparison.outputs:
+        if output.outcome is Outcome.EQUAL and output.written:
+            yield f"output: {output.path} {output.original}, byte-equal, written by the training"
+
+
+def _holds(metric: MetricComparison) -> bool:
+    return metric.kind != "nan" and metric.outcome in (Outcome.EQUAL, Outcome.WITHIN)
+
+
+def not_verified(plan: Plan, record: RunRecord, rerun: Rerun, comparison: Comparison) -> tuple[str, ...]:
+    """Return, word for word, what lowers the assurance of any verdict (rules 17, 21, 25, 26 and 28)."""
+    lines = [
+        *plan.not_verified,
+        *comparison.caps,
+        *comparison.notes,
+        *_allowances(plan, record, rerun),
+        *_environment(plan, rerun, comparison),
+        *_files(plan, rerun, comparison),
+        *_platform(record, rerun),
+    ]
+    if plan.command_inferred:
+        lines.append(f"command: inferred ({plan.command_source})")
+    if rerun.capture.hosts_tried:
+        way = "reached or tried" if "network" in plan.policy.allow else "tried, with the network closed"
+        lines.append(f"hosts {way}: {', '.join(rerun.capture.hosts_tried)}")
+    for param in comparison.params:
+        if not param.decisive and param.outcome in (Outcome.OUTSIDE, Outcome.MISSING):
+            lines.append(f"param {param.name}: {param.note}")
+    return tuple(dict.fromkeys(redact(line) for line in lines))
+
+
+def _allowances(plan: Plan, record: RunRecord, rerun: Rerun) -> Iterator[str]:
+    for name in plan.policy.allow:
+        if name in _ALLOWED:
+            yield f"--allow {name}: {_ALLOWED[name]}"
+    if "unfinished" in plan.policy.allow and record.status in ("RUNNING", "SCHEDULED"):
+        yield f"--allow unfinished: the recorded run is {record.status}"
+    for file in workspace_inputs(plan, rerun):
+        if file.held_by in (None, CACHE) and "cached" in plan.policy.allow:
+            yield f"--allow cached: {file.path} is in no remote, only in the local cache"
+    for path in rerun.pre_existing:
+        if existing_allowed(plan, path):
+            yield f"--allow existing:{path}: read before anything was written"
+    for path in given_outputs(plan, rerun):
+        yield f"--allow evaluation: evaluated, not trained, the recorded {path} was given to the command"
+    for path in plan.policy.warm_start:
+        yield f"--warm-start {path}: the training started from it"
+
+
+def _environment(plan: Plan, rerun: Rerun, comparison: Comparison) -> Iterator[str]:
+    specification = plan.environment
+    if specification.kind == "none":
+        yield "environment: nothing names any package"
+    elif not specification.exact:
+        when = "" if specification.as_of is None else f", as of {specification.as_of:%Y-%m-%d}"
+        yield f"environment: not pinned{when} ({specification.source})"
+    yield from specification.notes
+    yield from rerun.environment.notes
+    if specification.overrides:
+        yield f"environment: changed by --with {' '.join(specification.overrides)}"
+    if rerun.environment.built_from_source:
+        yield f"built from source: {', '.join(rerun.environment.built_from_source)}"
+    if plan.images.base_digest is None:
+        yield f"base image by name, not by digest: {plan.images.base}"
+    for package in comparison.environment:
+        if package.outcome != "same":
+            name = "Python" if package.name == PYTHON else package.name
+            yield f"environment: {name} {package.original} recorded, {package.rerun or 'none'} ran"
+    if all(package.name != PYTHON for package in comparison.environment):
+        yield f"Python patch version: not recorded, {rerun.environment.python} ran"
+
+
+def _files(plan: Plan, rerun: Rerun, comparison: Comparison) -> Iterator[str]:
+    for file in workspace_inputs(plan, rerun):
+        if file.opened is False:
+            yield f"data: {file.path} was restored and never opened"
+        elif file.opened is None:
+            yield f"data: whether {file.path} was opened could not be observed"
+    for file in rerun.inputs:
+        if file.role == "output" and file.place == "missing":
+            yield f"reference: no store holds the recorded {file.path} ({file.expected}), compared by digest only"
+    for output in comparison.outputs:
+        if output.outcome is Outcome.NOT_COMPARED or not output.written:
+            yield f"output: {output.path}: {output.note or 'not written by the training'}"
+        elif output.outcome in (Outcome.OUTSIDE, Outcome.MISSING):
+            yield f"output: {output.path}: {output.note}"
+
+
+def _platform(record: RunRecord, rerun: Rerun) -> Iterator[str]:
+    recorded = platform_difference(record, rerun)
+    here = rerun.hardware.cpu_model or rerun.hardware.platform
+    yield recorded or f"hardware: the run does not record it, rerun on {here}"
+
+
+def platform_difference(record: RunRecord, rerun: Rerun) -> str | None:
+    """Return that the run was recorded on another operating system, None where nothing says so (rule 25)."""
+    recorded = recorded_platform(record)
+    if recorded is None or recorded.lower() in rerun.hardware.platform.lower():
+        return None
+    return f"recorded on {recorded}, rerun on {rerun.hardware.platform}"
