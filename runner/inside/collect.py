@@ -1,0 +1,221 @@
+"""Phase 4: read what the training left, as hostile input, and remove the workspace. No network, no credentials."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import platform
+import stat
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from runner.inside import layout, workspace
+from runner.inside.capture_reader import read_capture
+from runner.inside.discard import handle as discard
+from runner.inside.hashing import directory_digest, hash_file
+from runner.inside.objects import ObjectId, listing, verified
+from runner.inside.protocol import note, progress
+
+_HASHED_FILES = 20_000
+_CHUNK = 1 << 20
+
+
+def handle(request: dict[str, Any]) -> dict[str, Any]:
+    """Collect a rerun.
+
+    Request: rerun, environment (key), expected_outputs[], output_bytes (limit), copy_bytes (limit), remove (whether
+    the workspace goes). Result: the fields of the schema's Rerun that are observed here: capture, inputs[], outputs[],
+    hardware; `opened_before_output`, files of the commit; and `cut`, sentences on what went over a limit.
+    """
+    rerun = request["rerun"]
+    root = layout.work(rerun, f"{layout.SANDBOX}/{layout.WORKSPACE}")
+    with open(layout.work(rerun, f"{layout.STATE}/restored.json"), encoding="utf-8") as file:
+        state = json.load(file)
+    progress("reading the capture")
+    capture = read_capture(layout.work(rerun, f"{layout.SANDBOX}/{layout.CAPTURE}"))
+    opened = {_relative(path) for path in capture["files_opened"]}
+    inputs = [_check_input(file, root, opened, state["access"]) for file in state["files"]]
+    progress("hashing outputs")
+    outputs, cut = _outputs(
+        root,
+        state["manifest"],
+        expected=request["expected_outputs"],
+        inputs=[file["path"] for file in inputs],
+        limit_bytes=request["output_bytes"],
+    )
+    _send_copies(root, [output["path"] for output in outputs if output["written"]], request["copy_bytes"])
+    opened_of_commit = _opened_of_commit(capture, state["manifest"], inputs)
+    if request["remove"]:
+        progress("removing the workspace")
+        discard({"reruns": [rerun]})
+    return {
+        "capture": capture,
+        "inputs": inputs,
+        "outputs": outputs,
+        "opened_before_output": opened_of_commit,
+        "hardware": _hardware(request["environment"]),
+        "cut": cut,
+    }
+
+
+def _relative(path: str) -> str:
+    return path.removeprefix(layout.WORKSPACE_TARGET + "/")
+
+
+def _check_input(
+    file: dict[str, Any], root: str, opened: set[str], access: dict[str, int]
+) -> dict[str, Any]:
+    """Say whether an input is still the object that was linked, and whether the training opened it."""
+    if file["place"] != "workspace":
+        return file
+    object_id = ObjectId.parse(file["digest"])
+    path = file["path"]
+    try:
+        full = workspace.inside(root, path)
+    except Exception:  # noqa: BLE001  # the training made one of its parents a link
+        return {**file, "unchanged": False, "opened": None}
+    if object_id.directory:
+        unchanged = all(_is_object(os.path.join(full, name), entry) for name, entry in listing(object_id))
+        was_opened: bool | None = any(name.startswith(path + "/") for name in opened)
+    else:
+        unchanged = _is_object(full, object_id)
+        was_opened = path in opened or _was_read(full, access.get(path))
+    return {**file, "unchanged": unchanged, "opened": was_opened}
+
+
+def _is_object(path: str, object_id: ObjectId) -> bool:
+    """Tell whether a path still is the cache's own object: same inode, and the object as it was verified."""
+    known = verified(object_id)
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return False
+    return known is not None and stat.S_ISREG(status.st_mode) and status.st_ino == known.inode
+
+
+def _was_read(path: str, before: int | None) -> bool:
+    """Tell from the access time whether a reader that Python does not see (a C library) has read the file.
+
+    The link made the file's ctime newer than its atime, so that also `relatime` notes the first reading after.
+    """
+    try:
+        return before is not None and os.lstat(path).st_atime_ns > before
+    except OSError:
+        return False
+
+
+def _outputs(
+    root: str, manifest: dict[str, list[int]], *, expected: list[str], inputs: list[str], limit_bytes: int
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Hash what the training wrote and what the plan expects, directories as DVC does."""
+    outputs: list[dict[str, Any]] = []
+    digests: dict[str, tuple[str, bool]] = {}
+    cut: list[str] = []
+    total = 0
+    kept = set(inputs)
+    for path, status in sorted(workspace.files(root)):
+        if path in kept or any(path.startswith(each + "/") for each in inputs):
+            continue
+        written = manifest.get(path) != [status.st_ino, status.st_ctime_ns]
+        if not written and not any(path == each or path.startswith(each + "/") for each in expected):
+            continue
+        total += status.st_size
+        if total > limit_bytes or len(outputs) >= _HASHED_FILES:
+            cut.append(f"outputs beyond {limit_bytes} bytes or {_HASHED_FILES} files were not hashed, from {path} on")
+            break
+        found = hash_file(os.path.join(root, path))
+        digests[path] = (found.md5, written)
+        outputs.append(
+            {
+                "path": path,
+                "digest": f"md5:{found.md5}",
+                "sha256": found.sha256,
+                "size_bytes": found.size_bytes,
+                "written": written,
+            }
+        )
+    for each in expected:
+        outputs.extend(_directory(root, each, digests))
+    return outputs, cut
+
+
+def _directory(root: str, path: str, digests: dict[str, tuple[str, bool]]) -> Iterator[dict[str, Any]]:
+    full = os.path.join(root, path)
+    if os.path.islink(full) or not os.path.isdir(full):
+        return
+    entries = {name[len(path) + 1 :]: found for name, found in digests.items() if name.startswith(path + "/")}
+    if entries:
+        yield {
+            "path": path,
+            "digest": f"md5:{directory_digest((name, md5) for name, (md5, _) in entries.items())}.dir",
+            "sha256": None,
+            "size_bytes": sum(os.lstat(os.path.join(full, name)).st_size for name in entries),
+            "written": all(written for _, written in entries.values()),
+        }
+
+
+def _send_copies(root: str, paths: Iterable[str], limit_bytes: int) -> None:
+    """Send the bytes of small outputs, for the evidence; regular files only, as many as fit the limit."""
+    left = limit_bytes
+    for path in paths:
+        full = os.path.join(root, path)
+        try:
+            descriptor = os.open(full, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:
+            continue
+        with os.fdopen(descriptor, "rb") as file:
+            size = os.fstat(descriptor).st_size
+            if size > left or not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                continue
+            left -= size
+            for start in range(0, max(size, 1), _CHUNK):
+                data = base64.b64encode(file.read(_CHUNK)).decode()
+                note("output", {"path": path, "data": data, "last": start + _CHUNK >= size})
+
+
+def _opened_of_commit(
+    capture: dict[str, Any], manifest: dict[str, list[int]], inputs: list[dict[str, Any]]
+) -> list[str]:
+    """Return the files of the commit, no inputs, that were opened before the training wrote or logged anything."""
+    known = {file["path"] for file in inputs}
+    paths = (_relative(path) for path in capture["files_opened_before_output"])
+    return sorted({path for path in paths if path in manifest and path not in known})
+
+
+def _hardware(environment: str) -> dict[str, Any]:
+    processor = _processor()
+    return {
+        "platform": f"{platform.system()} {platform.machine()}",
+        "cpu_model": processor.get("model name"),
+        "cpu_flags_digest": _text_digest(processor.get("flags")),
+        "cpus": os.cpu_count() or 1,
+        "libc": " ".join(platform.libc_ver()).strip() or None,
+        "kernel": platform.release(),
+        "blas": _blas(f"{layout.ENVIRONMENTS}/{environment}"),
+    }
+
+
+def _processor() -> dict[str, str]:
+    with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+        first = file.read().split("\n\n", 1)[0]
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _text_digest(text: str | None) -> str | None:
+    return None if text is None else "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
+def _blas(environment: str) -> list[str]:
+    """Return the linear algebra and OpenMP libraries that the environment's wheels bring."""
+    found = set()
+    for _, directories, names in os.walk(environment):
+        directories[:] = [name for name in directories if name != "__pycache__"]
+        found |= {
+            name
+            for name in names
+            if ".so" in name and any(word in name for word in ("openblas", "mkl_rt", "libgomp", "libomp", "libiomp"))
+        }
+    return sorted(found)

@@ -1,0 +1,132 @@
+"""The object cache of restored data: DVC's layout, each object hashed by us once before it may be used.
+
+An object counts as verified while its record's size, inode and mtime are still its own. Objects belong to root with
+mode 0444, and the training runs as another user without capabilities, so that hard links to them can be read and not
+changed. DVC itself trusts what lies in its cache; we do not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+from dataclasses import asdict, dataclass
+
+from runner.inside import layout
+from runner.inside.hashing import hash_file
+
+
+@dataclass(frozen=True)
+class ObjectId:
+    """Names an object: algorithm `md5` or `md5-dos2unix`, hex digits, and whether it is a directory's listing."""
+
+    algorithm: str
+    hexdigest: str
+    directory: bool
+
+    @classmethod
+    def parse(cls, text: str) -> ObjectId:
+        """Read `ALGORITHM:HEX[.dir]`."""
+        algorithm, _, rest = text.partition(":")
+        return cls(algorithm, rest.removesuffix(".dir"), rest.endswith(".dir"))
+
+    @property
+    def oid(self) -> str:
+        """The name as DVC writes it."""
+        return self.hexdigest + (".dir" if self.directory else "")
+
+    @property
+    def relative_path(self) -> str:
+        """Where DVC keeps it below a cache or remote; DVC before 3.0 had no `files/md5`."""
+        place = f"{self.hexdigest[:2]}/{self.oid[2:]}"
+        return place if self.algorithm == "md5-dos2unix" else f"files/md5/{place}"
+
+    @property
+    def path(self) -> str:
+        """Where it lies in our cache."""
+        return f"{layout.OBJECTS}/{self.relative_path}"
+
+    def __str__(self) -> str:
+        return f"{self.algorithm}:{self.oid}"
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What we found when we hashed an object."""
+
+    md5: str
+    sha256: str
+    size_bytes: int
+    inode: int
+    mtime_ns: int
+
+
+def _record_path(object_id: ObjectId) -> str:
+    return f"{layout.VERIFIED}/{object_id.algorithm}/{object_id.oid}.json"
+
+
+def verified(object_id: ObjectId) -> Verified | None:
+    """Return the record of an object that is in the cache, verified and unchanged since; else None."""
+    try:
+        with open(_record_path(object_id), encoding="utf-8") as file:
+            record = Verified(**json.load(file))
+        status = os.lstat(object_id.path)
+    except (OSError, ValueError, TypeError):
+        return None
+    unchanged = (status.st_size, status.st_ino, status.st_mtime_ns) == (
+        record.size_bytes,
+        record.inode,
+        record.mtime_ns,
+    )
+    return record if unchanged else None
+
+
+def verify(object_id: ObjectId) -> Verified | None:
+    """Hash an object of the cache and record it; remove it and return None where its bytes are others."""
+    try:
+        found = hash_file(object_id.path)
+    except FileNotFoundError:
+        return None
+    if not found.matches(object_id.algorithm, object_id.hexdigest):
+        discard(object_id)
+        return None
+    os.chown(object_id.path, 0, 0)
+    os.chmod(object_id.path, 0o444)
+    status = os.lstat(object_id.path)
+    record = Verified(found.md5, found.sha256, found.size_bytes, status.st_ino, status.st_mtime_ns)
+    path = _record_path(object_id)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    temporary = f"{path}.{os.getpid()}"
+    with open(temporary, "w", encoding="utf-8") as file:
+        json.dump(asdict(record), file)
+    os.replace(temporary, path)
+    return record
+
+
+def discard(object_id: ObjectId) -> None:
+    """Remove an object and its record, so that it is fetched anew."""
+    for path in (_record_path(object_id), object_id.path):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+
+
+def listing(object_id: ObjectId) -> list[tuple[str, ObjectId]]:
+    """Return (relative path, object) of each file of a directory object in the cache.
+
+    Raises ValueError where the listing is not DVC's or a path leaves the directory.
+    """
+    with open(object_id.path, encoding="utf-8") as file:
+        entries = json.load(file)
+    if not isinstance(entries, list):
+        raise ValueError("a directory object is a list")
+    result = []
+    for entry in entries:
+        path, digest = entry["relpath"], entry["md5"]
+        parts = path.split("/")
+        if path.startswith("/") or not all(part and part not in (".", "..") for part in parts):
+            raise ValueError(f"the path {path!r} leaves its directory")
+        if not re.fullmatch("[0-9a-f]{32}", digest):
+            raise ValueError(f"{digest!r} is no digest")
+        result.append((path, ObjectId(object_id.algorithm, digest, False)))
+    return result

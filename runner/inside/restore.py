@@ -1,0 +1,234 @@
+"""Phase 1: clone at the commit, rewrite pointers, pull the recorded bytes, verify them, and lay out the workspace.
+
+Runs in our image, with the remote's credentials and without any code of the repository.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from runner.inside import layout, workspace
+from runner.inside.environment import find_ready
+from runner.inside.objects import ObjectId, Verified, discard, listing, verified, verify
+from runner.inside.protocol import MISSING, PhaseError, note, progress
+from runner.inside.remotes import Remotes
+
+
+def handle(request: dict[str, Any]) -> dict[str, Any]:
+    """Restore a rerun's workspace.
+
+    Request: rerun, bundle, commit, branch, url, dvc_roots, pointer_edits[], files[] {path, digest, role, warm_start},
+    expected_outputs[], remotes[] {name, url, path, source, options}, environment (specification key), allow_cached.
+    Result: files[] {path, digest, sha256, size_bytes, place, held_by}, remotes_asked[], removed[].
+    """
+    ready = find_ready(request["environment"])
+    note("environment", ready)
+    rerun = request["rerun"]
+    root = layout.work(rerun, f"{layout.SANDBOX}/{layout.WORKSPACE}")
+    _make_folders(rerun)
+    progress("cloning")
+    workspace.clone(
+        request["bundle"], root, commit=request["commit"], branch=request["branch"], url=request["url"]
+    )
+    workspace.own(root)
+    workspace.edit_pointers(root, request["pointer_edits"])
+    workspace.private_cache(root, request["dvc_roots"])
+
+    remotes = Remotes(request["remotes"])
+    wanted = {ObjectId.parse(file["digest"]) for file in request["files"]}
+    store = _Store(remotes, allow_cached=request["allow_cached"])
+    store.fetch(wanted)
+
+    removed = []
+    for path in request["expected_outputs"]:
+        workspace.make_parents(root, path)
+        held = workspace.tracked(root, path)
+        if workspace.remove(workspace.inside(root, path)):
+            removed.append(path)
+        workspace.mark_unchanged(root, held)
+
+    results = [_place(file, root, layout.work(rerun, layout.REFERENCE), store) for file in request["files"]]
+    workspace.exclude(root, [f["path"] for f in results if f["place"] == "workspace"])
+    manifest = {path: [status.st_ino, status.st_ctime_ns] for path, status in workspace.files(root)}
+    access = {
+        f["path"]: os.stat(workspace.inside(root, f["path"])).st_atime_ns
+        for f in results
+        if f["place"] == "workspace" and not ObjectId.parse(f["expected"]).directory
+    }
+    with open(layout.work(rerun, f"{layout.STATE}/restored.json"), "w", encoding="utf-8") as file:
+        json.dump({"manifest": manifest, "files": results, "access": access}, file)
+    return {"files": results, "remotes_asked": remotes.names, "removed": removed}
+
+
+def _make_folders(rerun: str) -> None:
+    os.umask(0o022)
+    for folder in (layout.OBJECTS, layout.VERIFIED, layout.ENVIRONMENTS, layout.LOCKS, layout.WORK):
+        os.makedirs(folder, exist_ok=True)
+    os.mkdir(layout.work(rerun))
+    for part in (layout.REFERENCE, layout.STATE, layout.SANDBOX):
+        os.mkdir(layout.work(rerun, part))
+    for part in (layout.CAPTURE, layout.HOME, layout.TEMPORARY):
+        folder = layout.work(rerun, f"{layout.SANDBOX}/{part}")
+        os.mkdir(folder)
+        os.chown(folder, layout.TRAINER_UID, layout.TRAINER_GID)
+
+
+class _Store:
+    """Recorded objects: which remote holds each, and that our cache has verified bytes of it."""
+
+    def __init__(self, remotes: Remotes, *, allow_cached: bool) -> None:
+        self._remotes = remotes
+        self._allow_cached = allow_cached
+        self._held: dict[ObjectId, str] = {}
+        self._verified: dict[ObjectId, Verified] = {}
+        self._entries: dict[ObjectId, list[tuple[str, ObjectId]]] = {}
+
+    def fetch(self, wanted: set[ObjectId]) -> None:
+        """Bring all objects that a remote holds into the cache: listings of directories first, then files."""
+        directories = {each for each in wanted if each.directory}
+        self._bring(directories)
+        files = wanted - directories
+        for each in directories & self._verified.keys():
+            try:
+                self._entries[each] = listing(each)
+            except (ValueError, KeyError, TypeError) as error:
+                raise PhaseError(
+                    MISSING, f"the directory object {each} is not one of DVC's: {error}", "", fact="data"
+                ) from error
+            files |= {entry for _, entry in self._entries[each]}
+        self._bring(files)
+
+    def _bring(self, wanted: set[ObjectId]) -> None:
+        if not wanted:
+            return
+        progress(f"asking the remote for {len(wanted)} objects")
+        held = self._remotes.held(wanted)
+        self._held.update(held)
+        missing: dict[ObjectId, str] = {}
+        for each in wanted:
+            known = verified(each)
+            if known is not None and (each in held or self._allow_cached):
+                self._verified[each] = known
+                self._held.setdefault(each, "cache")
+            elif known is None and each in held:
+                missing[each] = held[each]
+        if missing:
+            self._pull(missing)
+
+    def _pull(self, missing: dict[ObjectId, str]) -> None:
+        for each in missing:
+            discard(each)  # bytes that nobody verified: a pull that broke off, for instance
+        progress(f"pulling {len(missing)} objects")
+        self._remotes.pull(missing)
+        for number, each in enumerate(missing):
+            progress("verifying", number, len(missing))
+            found = verify(each)
+            if found is None:
+                raise PhaseError(
+                    MISSING,
+                    f"the remote {missing[each]} holds other bytes under {each} than the digest's",
+                    "runner reproduce RUN --remote URL    if another store has the bytes",
+                    fact="data",
+                    looked_in=tuple(self._remotes.names),
+                )
+            self._verified[each] = found
+
+    @property
+    def asked(self) -> list[str]:
+        """The remotes that were asked, for people."""
+        return self._remotes.names
+
+    def complete(self, object_id: ObjectId) -> bool:
+        """Tell whether the cache has the object and, for a directory, every file in it, all verified."""
+        if object_id not in self._verified:
+            return False
+        return all(entry in self._verified for _, entry in self._entries.get(object_id, []))
+
+    def absent(self, object_id: ObjectId) -> list[str]:
+        """Return what is missing of a directory object, as paths."""
+        return [path for path, entry in self._entries.get(object_id, []) if entry not in self._verified]
+
+    def entries(self, object_id: ObjectId) -> list[tuple[str, ObjectId]] | None:
+        """Return a directory's files, None for a file."""
+        return self._entries.get(object_id) if object_id.directory else None
+
+    def held_by(self, object_id: ObjectId) -> str | None:
+        """Return the remote that holds an object and all its files; `cache` where any is in our cache alone."""
+        holders = [self._held.get(object_id)]
+        holders += [self._held.get(entry) for _, entry in self._entries.get(object_id, [])]
+        return "cache" if "cache" in holders else holders[0]
+
+    def found(self, object_id: ObjectId) -> Verified:
+        """Return what we found when we hashed it."""
+        return self._verified[object_id]
+
+    def size(self, object_id: ObjectId) -> int:
+        """Return its bytes, of all files for a directory."""
+        entries = self.entries(object_id)
+        if entries is None:
+            return self._verified[object_id].size_bytes
+        return sum(self._verified[entry].size_bytes for _, entry in entries)
+
+
+def _place(file: dict[str, Any], root: str, reference: str, store: _Store) -> dict[str, Any]:
+    object_id = ObjectId.parse(file["digest"])
+    result = {
+        "path": file["path"],
+        "expected": file["digest"],
+        "digest": None,
+        "sha256": None,
+        "size_bytes": None,
+        "role": file["role"],
+        "place": "missing",
+        "held_by": None,
+    }
+    if not store.complete(object_id):
+        if file["role"] != "output" or file["warm_start"]:
+            raise _missing(file, store, object_id)
+        return result
+    in_workspace = file["role"] != "output" or file["warm_start"]
+    if in_workspace:
+        held = workspace.tracked(root, file["path"])
+        workspace.link(root, file["path"], object_id, store.entries(object_id))
+        workspace.mark_unchanged(root, held)
+    else:
+        _link_reference(reference, file["path"], object_id, store)
+    return {
+        **result,
+        "digest": str(object_id),
+        "sha256": None if object_id.directory else store.found(object_id).sha256,
+        "size_bytes": store.size(object_id),
+        "place": "workspace" if in_workspace else "reference",
+        "held_by": store.held_by(object_id),
+    }
+
+
+def _link_reference(reference: str, path: str, object_id: ObjectId, store: _Store) -> None:
+    target = os.path.join(reference, path)
+    entries = store.entries(object_id)
+    os.makedirs(os.path.dirname(target) if entries is None else target, exist_ok=True)
+    if entries is None:
+        os.link(object_id.path, target)
+        return
+    for relative, entry in entries:
+        os.makedirs(os.path.dirname(os.path.join(target, relative)), exist_ok=True)
+        os.link(entry.path, os.path.join(target, relative))
+
+
+def _missing(file: dict[str, Any], store: _Store, object_id: ObjectId) -> PhaseError:
+    what = f"{file['path']} ({file['digest']})"
+    absent = store.absent(object_id)
+    if absent:
+        what += f", of which {len(absent)} files such as {absent[0]} are absent,"
+    cached = verified(object_id) is not None and not absent
+    return PhaseError(
+        MISSING,
+        f"{what} is in no remote",
+        "runner reproduce RUN --allow cached    the bytes are in our own cache"
+        if cached
+        else "runner reproduce RUN --remote URL    if another store has these bytes",
+        fact="data",
+        looked_in=tuple(store.asked),
+    )

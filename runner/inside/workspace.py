@@ -1,0 +1,203 @@
+"""The training's workspace: a clone at the commit, pointers as recorded, data linked in, outputs absent."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import subprocess
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from runner.inside import layout
+from runner.inside.objects import ObjectId
+from runner.inside.protocol import INTERNAL, MISSING, PhaseError
+
+_GIT = (
+    "git",
+    "-c",
+    "core.hooksPath=/dev/null",
+    "-c",
+    "protocol.allow=never",
+    "-c",
+    "protocol.file.allow=always",
+    "-c",
+    "advice.detachedHead=false",
+    "-c",
+    "safe.directory=*",
+)
+UNLISTED = (".git", "__pycache__", ".dvc/cache", ".dvc/tmp")
+
+
+def clone(bundle: str, target: str, *, commit: str, branch: str | None, url: str) -> None:
+    """Clone the bundle at the commit, with `url` as its origin. Hooks and filters of nobody run."""
+    _git(None, "clone", "--quiet", "--no-checkout", bundle, target)
+    place = ("-B", branch, commit) if branch else ("--detach", commit)
+    _git(target, "checkout", "--quiet", "--force", *place)
+    _git(target, "remote", "set-url", "origin", url)
+
+
+def _git(directory: str | None, *arguments: str, stdin: str | None = None) -> str:
+    done = subprocess.run(
+        [*_GIT, *arguments],
+        cwd=directory,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        errors="surrogateescape",
+        check=False,
+        env={"PATH": os.environ.get("PATH", ""), "HOME": "/nonexistent", "GIT_CONFIG_NOSYSTEM": "1"},
+    )
+    if done.returncode:
+        if "No space left" in done.stderr:
+            raise OSError(28, done.stderr.strip())
+        raise PhaseError(INTERNAL, f"git {arguments[0]} failed: {done.stderr.strip()[-500:]}")
+    return done.stdout
+
+
+def inside(root: str, path: str) -> str:
+    """Return `root/path`, once none of its parents is a link that could lead out of the workspace.
+
+    Raises PhaseError(missing) for a path that leaves it: the commit is input, and may hold such links.
+    """
+    parts = path.split("/")
+    here = root
+    if path.startswith("/") or not all(part and part not in (".", "..") for part in parts) or parts[0] == ".git":
+        raise _leaves(path)
+    for part in parts[:-1]:
+        here = os.path.join(here, part)
+        if os.path.islink(here):
+            raise _leaves(path)
+    return os.path.join(root, path)
+
+
+def _leaves(path: str) -> PhaseError:
+    return PhaseError(
+        MISSING,
+        f"the path {path} leads out of the repository",
+        "runner reproduce RUN --pointer DIGEST=PATH    with a path inside the repository",
+        fact="data",
+    )
+
+
+def own(root: str) -> None:
+    """Hand the whole clone to the training's user; call before data is linked in, which stays root's."""
+    for directory, names, files in os.walk(root):
+        os.chown(directory, layout.TRAINER_UID, layout.TRAINER_GID)
+        for name in (*files, *(name for name in names if os.path.islink(os.path.join(directory, name)))):
+            os.lchown(os.path.join(directory, name), layout.TRAINER_UID, layout.TRAINER_GID)
+
+
+def make_parents(root: str, path: str) -> None:
+    """Make the folder of a path, the training's own: an output's folder is not in a clone, and scripts do not make it."""
+    full = inside(root, path)
+    missing = []
+    parent = os.path.dirname(full)
+    while not os.path.isdir(parent):
+        missing.append(parent)
+        parent = os.path.dirname(parent)
+    for each in reversed(missing):
+        os.mkdir(each)
+        os.chown(each, layout.TRAINER_UID, layout.TRAINER_GID)
+
+
+def remove(path: str) -> bool:
+    """Remove a file or folder; tell whether there was one. A link is removed, not followed."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+        return True
+    if os.path.lexists(path):
+        os.unlink(path)
+        return True
+    return False
+
+
+def edit_pointers(root: str, edits: Iterable[dict[str, Any]]) -> None:
+    """Write the pointers as the plan has them, and keep git from calling the tree dirty for it."""
+    rewritten, created = [], []
+    for edit in edits:
+        path = inside(root, edit["path"])
+        make_parents(root, edit["path"])
+        remove(path)
+        with open(path, "w", encoding="utf-8", newline="") as file:
+            file.write(edit["text"])
+        os.chown(path, layout.TRAINER_UID, layout.TRAINER_GID)
+        (created if edit["created"] else rewritten).append(edit["path"])
+    mark_unchanged(root, rewritten)
+    exclude(root, created)
+
+
+def mark_unchanged(root: str, paths: Iterable[str]) -> None:
+    """Tell git's index that these tracked files are as committed, whatever lies there."""
+    listed = "".join(f"{path}\0" for path in paths)
+    if listed:
+        _git(root, "update-index", "--skip-worktree", "-z", "--stdin", stdin=listed)
+
+
+def tracked(root: str, path: str) -> list[str]:
+    """Return the tracked files at or below a path."""
+    return [name for name in _git(root, "ls-files", "-z", "--", f":(literal){path}").split("\0") if name]
+
+
+def exclude(root: str, paths: Iterable[str]) -> None:
+    """Have git ignore untracked paths, in the clone's own list, which belongs to no commit."""
+    lines = []
+    for path in paths:
+        escaped = "".join(f"\\{letter}" if letter in "\\*?[]!# " else letter for letter in path)
+        lines.append(f"/{escaped}\n")
+    if lines:
+        with open(f"{root}/.git/info/exclude", "a", encoding="utf-8") as file:
+            file.writelines(lines)
+
+
+def link(root: str, path: str, object_id: ObjectId, entries: list[tuple[str, ObjectId]] | None) -> None:
+    """Link an object, or each file of a directory object, to its path: no bytes are copied.
+
+    The folders are the training's, the files root's and read-only: a training may replace them and not change them.
+    """
+    full = inside(root, path)
+    make_parents(root, path)
+    remove(full)
+    if entries is None:
+        os.link(object_id.path, full)
+        return
+    os.mkdir(full)
+    os.chown(full, layout.TRAINER_UID, layout.TRAINER_GID)
+    made = {full}
+    for relative, entry in entries:
+        target = os.path.join(full, relative)
+        parent = os.path.dirname(target)
+        if parent not in made:
+            make_parents(root, f"{path}/{relative}")
+            made.add(parent)
+        os.link(entry.path, target)
+
+
+def private_cache(root: str, dvc_roots: Iterable[str]) -> None:
+    """Give each DVC project of the clone a cache of its own inside it: trainings that call `dvc add` need to write."""
+    for dvc_root in dvc_roots:
+        folder = inside(root, f"{dvc_root}/.dvc" if dvc_root not in ("", ".") else ".dvc")
+        path = f"{folder}/config.local"
+        remove(path)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("[core]\n    analytics = false\n    check_update = false\n[cache]\n    dir = cache\n")
+        os.chown(path, layout.TRAINER_UID, layout.TRAINER_GID)
+        exclude(root, [os.path.relpath(path, root)])
+
+
+def files(root: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield (relative path, status) of every regular file that is the project's: no git, caches of DVC or bytecode."""
+    stack = [""]
+    while stack:
+        directory = stack.pop()
+        with os.scandir(os.path.join(root, directory)) as entries:
+            for entry in entries:
+                path = f"{directory}/{entry.name}" if directory else entry.name
+                if entry.name in UNLISTED or path.endswith(UNLISTED):
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    stack.append(path)
+                elif entry.is_file(follow_symlinks=False):
+                    status = entry.stat(follow_symlinks=False)
+                    if stat.S_ISREG(status.st_mode):
+                        yield path, status
