@@ -64,9 +64,7 @@ def _relative(path: str) -> str:
     return path.removeprefix(layout.WORKSPACE_TARGET + "/")
 
 
-def _check_input(
-    file: dict[str, Any], root: str, opened: set[str], access: dict[str, int]
-) -> dict[str, Any]:
+def _check_input(file: dict[str, Any], root: str, opened: set[str], access: dict[str, int]) -> dict[str, Any]:
     """Say whether an input is still the object that was linked, and whether the training opened it."""
     if file["place"] != "workspace":
         return file

@@ -13,7 +13,7 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True)
 class FileHash:
-    """Digests of one file in one reading; `text_md5` is that of DVC before 3.0 (CRLF made LF), None for binary files."""
+    """Digests of one file in one reading; `text_md5` is DVC 2's (CRLF made LF), None for binary files."""
 
     md5: str
     sha256: str

@@ -20,18 +20,17 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
     """Restore a rerun's workspace.
 
     Request: rerun, bundle, commit, branch, url, dvc_roots, pointer_edits[], files[] {path, digest, role, warm_start},
-    expected_outputs[], remotes[] {name, url, path, source, options}, environment (specification key), allow_cached.
+    expected_outputs[], remotes[] {name, url, path, source, options}, allow_cached,
+    environment {specification, repository} (keys).
     Result: files[] {path, digest, sha256, size_bytes, place, held_by}, remotes_asked[], removed[].
     """
-    ready = find_ready(request["environment"])
+    ready = find_ready(request["environment"]["specification"], request["environment"]["repository"])
     note("environment", ready)
     rerun = request["rerun"]
     root = layout.work(rerun, f"{layout.SANDBOX}/{layout.WORKSPACE}")
     _make_folders(rerun)
     progress("cloning")
-    workspace.clone(
-        request["bundle"], root, commit=request["commit"], branch=request["branch"], url=request["url"]
-    )
+    workspace.clone(request["bundle"], root, commit=request["commit"], branch=request["branch"], url=request["url"])
     workspace.own(root)
     workspace.edit_pointers(root, request["pointer_edits"])
     workspace.private_cache(root, request["dvc_roots"])

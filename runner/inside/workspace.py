@@ -89,7 +89,7 @@ def own(root: str) -> None:
 
 
 def make_parents(root: str, path: str) -> None:
-    """Make the folder of a path, the training's own: an output's folder is not in a clone, and scripts do not make it."""
+    """Make the folder of a path, the training's own: a clone lacks an output's folder, and scripts do not make it."""
     full = inside(root, path)
     missing = []
     parent = os.path.dirname(full)
@@ -114,7 +114,8 @@ def remove(path: str) -> bool:
 
 def edit_pointers(root: str, edits: Iterable[dict[str, Any]]) -> None:
     """Write the pointers as the plan has them, and keep git from calling the tree dirty for it."""
-    rewritten, created = [], []
+    rewritten: list[str] = []
+    created: list[str] = []
     for edit in edits:
         path = inside(root, edit["path"])
         make_parents(root, edit["path"])

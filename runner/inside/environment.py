@@ -1,0 +1,215 @@
+"""Environments in the cache volume: which are ready, which lock a specification had, what is installed.
+
+Standard library only; used by provision, which makes them, and by restore, which may find one ready.
+
+    locks/SPECIFICATION.json               lock of a specification, and its environment's key
+    locks/SPECIFICATION.REPOSITORY.json    the same where something was built: for that repository and commit alone
+    environments/KEY/                      a virtual environment at its final place
+    environments/KEY/.ready                its record, written last: without it the folder is not used
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from runner.inside import layout
+
+LAYOUT_VERSION = 1  # part of every key: raise it when environments or locks are made in another way
+
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
+
+
+@dataclass(frozen=True)
+class Lock:
+    """What a specification resolved to. `built` are file names of wheels of ours, `project` that of the repository."""
+
+    environment: str
+    text: str
+    built: tuple[str, ...] = ()
+    project: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A ready environment. `packages` maps normalised names to versions, `python` is the full version."""
+
+    key: str
+    python: str
+    lock: str
+    packages: dict[str, str]
+    built_from_source: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def find_ready(specification: str, repository: str = "") -> dict[str, Any] | None:
+    """Return the record of the ready environment of a specification, None if there is none yet.
+
+    `specification` and `repository` are keys (`runner.rerun.provision.ready_keys`). Reads two small files.
+    """
+    lock = read_lock(specification, repository)
+    environment = None if lock is None else read_ready(lock.environment)
+    return None if environment is None else asdict(environment)
+
+
+def read_lock(specification: str, repository: str) -> Lock | None:
+    """Return the lock of a specification, the repository's own first; a corrupt record counts as none."""
+    for path in (_lock_path(specification, repository), _lock_path(specification, "")):
+        document = _read_json(path)
+        if document is not None:
+            try:
+                return Lock(
+                    environment=str(document["environment"]),
+                    text=str(document["text"]),
+                    built=tuple(map(str, document["built"])),
+                    project=document["project"],
+                    notes=tuple(map(str, document["notes"])),
+                )
+            except (KeyError, TypeError):
+                continue
+    return None
+
+
+def write_lock(specification: str, repository: str, lock: Lock) -> None:
+    """Keep a lock; one with anything built in it is for this repository and commit alone."""
+    own = bool(lock.built or lock.project)
+    path = _lock_path(specification, repository if own else "")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write_json(path, asdict(lock))
+
+
+def read_ready(key: str) -> Environment | None:
+    """Return the record of an environment, None where it is not ready."""
+    folder = environment_path(key)
+    document = _read_json(folder / ".ready")
+    if document is None or not (folder / "bin" / "python").exists():
+        return None
+    try:
+        return Environment(
+            key=str(document["key"]),
+            python=str(document["python"]),
+            lock=str(document["lock"]),
+            packages={str(name): str(version) for name, version in document["packages"].items()},
+            built_from_source=tuple(map(str, document["built_from_source"])),
+            notes=tuple(map(str, document["notes"])),
+        )
+    except (KeyError, TypeError, AttributeError):
+        return None
+
+
+def write_ready(environment: Environment) -> None:
+    """Declare an environment ready, after all of it is on the disk."""
+    folder = environment_path(environment.key)
+    _flush(folder)
+    _write_json(folder / ".ready", asdict(environment))
+
+
+def environment_path(key: str) -> Path:
+    """Return the folder of an environment, the same in every container."""
+    return Path(layout.ENVIRONMENTS) / _checked(key)
+
+
+def environment_key(*, lock: str, python: str, image: str, repository: str, project: str | None) -> str:
+    """Return the key of the environment that a lock makes; `repository` is empty where nothing was built."""
+    parts = {"layout": LAYOUT_VERSION, "lock": lock, "python": python, "image": image, "repository": repository}
+    text = json.dumps({**parts, "project": project}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:40]
+
+
+@contextmanager
+def locked(name: str) -> Iterator[None]:
+    """Hold the lock file `name` of the environments' folder; the kernel frees it when a container dies."""
+    folder = Path(layout.ENVIRONMENTS)
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / f"{_checked(name)}.lock", "w", encoding="ascii") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def remove(key: str) -> None:
+    """Remove an environment; its record goes first, so that nobody takes the rest for one."""
+    folder = environment_path(key)
+    (folder / ".ready").unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def site_packages(folder: Path) -> Path:
+    """Return the folder that packages of a virtual environment lie in. Raises FileNotFoundError."""
+    for path in sorted(folder.glob("lib/python3*/site-packages")):
+        return path
+    raise FileNotFoundError(f"{folder} is no virtual environment")
+
+
+def freeze(site: Path) -> dict[str, str]:
+    """Return the installed packages, normalised name to version, as their metadata's folder names say."""
+    packages: dict[str, str] = {}
+    for entry in os.scandir(site):
+        stem, dot, suffix = entry.name.rpartition(".")
+        name, dash, version = stem.partition("-")
+        if dot and suffix == "dist-info" and dash:
+            packages[normalised(name)] = version
+    return dict(sorted(packages.items()))
+
+
+def normalised(name: str) -> str:
+    """Return a package's name as indexes compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def _lock_path(specification: str, repository: str) -> Path:
+    name = _checked(specification) + (f".{_checked(repository)}" if repository else "")
+    return Path(layout.LOCKS) / f"{name}.json"
+
+
+def _checked(key: str) -> str:
+    if not _NAME.fullmatch(key) or key in {".", ".."}:
+        raise ValueError(f"{key!r} is no key")
+    return key
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _write_json(path: Path, document: dict[str, Any]) -> None:
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    with open(temporary, "w", encoding="utf-8") as file:
+        json.dump(document, file, sort_keys=True)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    _fsync_folder(path.parent)
+
+
+def _fsync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _flush(folder: Path) -> None:
+    # One call for thousands of files; the standard library offers none for a single file system.
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,102 @@
+"""Phase 4 from the host: what the training left, read by our own reader in a container without network."""
+
+from __future__ import annotations
+
+import base64
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runner.engine.interface import ContainerRequest, Engine, VolumeMount
+from runner.inside import layout
+from runner.progress import Progress
+from runner.rerun.exchange import call, inside_argv
+from runner.schema.plan import Plan
+from runner.schema.rerun import CaptureReport, Hardware, OutputFile, RestoredFile
+
+COPY_BYTES = 64 << 20  # of outputs that go into the evidence
+
+
+@dataclass(frozen=True, kw_only=True)
+class Collected:
+    """What phase 4 observed. `opened_before_output` are files of the commit, `cut` says what went over a limit."""
+
+    capture: CaptureReport
+    inputs: tuple[RestoredFile, ...]
+    outputs: tuple[OutputFile, ...]
+    opened_before_output: tuple[str, ...]
+    hardware: Hardware
+    cut: tuple[str, ...]
+
+
+def collect(
+    engine: Engine,
+    plan: Plan,
+    *,
+    rerun: str,
+    environment_key: str,
+    volume: str,
+    outputs_folder: Path,
+    keep: bool,
+    progress: Progress,
+) -> Collected:
+    """Read capture and outputs of a rerun, copy small outputs to a folder, and remove the workspace unless `keep`."""
+    writer = _Outputs(outputs_folder)
+    result = call(
+        engine,
+        ContainerRequest(
+            image=plan.images.tools,
+            argv=inside_argv("collect"),
+            purpose="collect",
+            run=plan.run.id,
+            mounts=(VolumeMount(volume=volume, target=layout.CACHE),),
+        ),
+        payload={
+            "rerun": rerun,
+            "environment": environment_key,
+            "expected_outputs": list(plan.expected_outputs),
+            "output_bytes": plan.limits.output_bytes,
+            "copy_bytes": COPY_BYTES,
+            "remove": not keep,
+        },
+        progress=progress,
+        on_note=writer.take,
+    )
+    return Collected(
+        capture=CaptureReport.model_validate(result["capture"], strict=False),
+        inputs=tuple(RestoredFile.model_validate(file, strict=False) for file in result["inputs"]),
+        outputs=tuple(OutputFile.model_validate(file, strict=False) for file in result["outputs"]),
+        opened_before_output=tuple(result["opened_before_output"]),
+        hardware=Hardware.model_validate(result["hardware"], strict=False),
+        cut=tuple(result["cut"]),
+    )
+
+
+def discard(engine: Engine, *, rerun: str, image: str, volume: str, progress: Progress) -> None:
+    """Remove a rerun's workspace without collecting anything of it."""
+    request = ContainerRequest(
+        image=image,
+        argv=inside_argv("discard"),
+        purpose="discard",
+        mounts=(VolumeMount(volume=volume, target=layout.CACHE),),
+    )
+    call(engine, request, payload={"reruns": [rerun]}, progress=progress)
+
+
+class _Outputs:
+    """Writes the copies of outputs, under names that cannot leave their folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def take(self, name: str, value: Any) -> None:
+        if name != "output":
+            return
+        parts = [part for part in str(value["path"]).split("/") if part not in ("", ".", "..")]
+        target = self._folder.joinpath(*parts)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # The training chose the names: one may be a file where another wants a folder only if it changed meanwhile.
+        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o644)
+        with os.fdopen(descriptor, "ab") as file:
+            file.write(base64.b64decode(value["data"]))

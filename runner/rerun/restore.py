@@ -1,0 +1,142 @@
+"""Phase 1 from the host: hand the bundle and the plan to our restore container, take what it restored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from runner.engine.interface import ContainerRequest, Engine, HostDirectory, VolumeMount
+from runner.errors import EngineUnavailable
+from runner.inside import layout
+from runner.network import NetworkSettings
+from runner.progress import Progress
+from runner.rerun.exchange import call, inside_argv
+from runner.schema.plan import Plan, Remote
+from runner.schema.rerun import RestoredFile
+
+_BUNDLE = "/tmp/repository.bundle"  # noqa: S108  # inside our own container
+_LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restored:
+    """What phase 1 gave: every file as it was verified, the remotes that were asked, what was removed beforehand."""
+
+    files: tuple[RestoredFile, ...]
+    remotes_asked: tuple[str, ...]
+    removed: tuple[str, ...]
+
+
+def restore(
+    engine: Engine,
+    plan: Plan,
+    *,
+    rerun: str,
+    bundle: Path,
+    dvc_roots: tuple[str, ...],
+    volume: str,
+    environment_keys: dict[str, str],
+    on_environment: Callable[[dict[str, Any] | None], None],
+    network: NetworkSettings,
+    progress: Progress,
+) -> Restored:
+    """Lay out the workspace `rerun` in the cache volume.
+
+    `on_environment` is told early whether the environment is ready, so that it can be made meanwhile. Raises
+    MissingFact where an input is in no store, RemoteUnavailable, DiskFull, EngineUnavailable.
+    """
+    directories, remotes = _mounted(plan.remotes, engine)
+    warm = set(plan.policy.warm_start)
+    payload = {
+        "rerun": rerun,
+        "bundle": _BUNDLE,
+        "commit": plan.lineage.commit,
+        "branch": plan.lineage.branch,
+        "url": plan.lineage.repository,
+        "dvc_roots": list(dvc_roots),
+        "pointer_edits": [edit.model_dump(mode="json") for edit in plan.pointer_edits],
+        "files": [
+            {
+                "path": file.path,
+                "digest": str(file.digest),
+                "role": file.role,
+                "warm_start": file.path in warm,
+            }
+            for file in plan.lineage.files
+        ],
+        "expected_outputs": [path for path in plan.expected_outputs if path not in warm],
+        "remotes": remotes,
+        "environment": environment_keys,
+        "allow_cached": "cached" in plan.policy.allow,
+    }
+    request = ContainerRequest(
+        image=plan.images.tools,
+        argv=inside_argv("restore"),
+        purpose="restore",
+        run=plan.run.id,
+        files=((_BUNDLE, bundle.read_bytes()),),
+        mounts=(VolumeMount(volume=volume, target=layout.CACHE),),
+        host_directories=directories,
+        network=_network(plan.remotes),
+        environment=network.proxies if _network(plan.remotes) != "none" else {},
+    )
+
+    def on_note(name: str, value: Any) -> None:
+        if name == "environment":
+            on_environment(value)
+
+    result = call(engine, request, payload=payload, progress=progress, on_note=on_note)
+    return Restored(
+        files=tuple(RestoredFile.model_validate(file, strict=False) for file in result["files"]),
+        remotes_asked=tuple(result["remotes_asked"]),
+        removed=tuple(result["removed"]),
+    )
+
+
+def is_local(remote: Remote) -> bool:
+    """Tell whether a remote is a folder of this host."""
+    return "://" not in remote.url or remote.url.startswith("file://")
+
+
+def local_path(remote: Remote) -> Path:
+    """Return the folder of a local remote."""
+    return Path(remote.url.removeprefix("file://"))
+
+
+def _mounted(remotes: tuple[Remote, ...], engine: Engine) -> tuple[tuple[HostDirectory, ...], list[dict[str, Any]]]:
+    """Return the folders to mount and the remotes as the container sees them; a folder that is gone holds nothing."""
+    directories, described = [], []
+    for number, remote in enumerate(remotes):
+        path = None
+        if is_local(remote):
+            path = f"/remotes/{number}"
+            if local_path(remote).is_dir():
+                if not engine.info.local:
+                    raise EngineUnavailable(
+                        f"the engine at {engine.info.address} does not see the remote's folder {remote.url}",
+                        "use an engine on this host, or a remote that the engine's host reaches",
+                    )
+                directories.append(HostDirectory(path=str(local_path(remote).resolve()), target=path))
+        described.append(
+            {
+                "name": f"remote{number}",
+                "url": remote.url,
+                "path": path,
+                "source": remote.source,
+                "options": remote.options,
+            }
+        )
+    return tuple(directories), described
+
+
+def _network(remotes: tuple[Remote, ...]) -> Literal["none", "bridge", "host"]:
+    hosts = [
+        urlsplit(remote.options.get("endpointurl", remote.url)).hostname for remote in remotes if not is_local(remote)
+    ]
+    if not hosts:
+        return "none"
+    # This host's `localhost` is another place inside a bridged container.
+    return "host" if any(host in _LOCAL_NAMES for host in hosts) else "bridge"

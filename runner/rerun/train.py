@@ -1,0 +1,129 @@
+"""Phase 3: the recorded command in a fresh container that has no network, no credentials and sees only its own."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from runner.engine.interface import ContainerRequest, Engine, VolumeMount
+from runner.inside import layout
+from runner.progress import Progress
+from runner.schema.plan import Plan
+from runner.schema.rerun import Ending
+
+_TAIL_LINES = 40
+_LINE_BYTES = 2000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """How the command ended, and the end of its log."""
+
+    ending: Ending
+    exit_code: int | None
+    seconds: float
+    log_tail: tuple[str, ...]
+    log_cut: bool
+
+
+def train(
+    engine: Engine, plan: Plan, *, rerun: str, environment_key: str, volume: str, log_file: Path, progress: Progress
+) -> Trained:
+    """Run the plan's command; its output goes to `log_file`, up to the plan's limit, and to `progress.log`."""
+    with log_file.open("wb") as file:
+        log = _Log(file, plan.limits.log_bytes, progress)
+        outcome = engine.run(
+            train_request(plan, rerun=rerun, environment_key=environment_key, volume=volume),
+            stdout=log.write,
+            stderr=log.write,
+        )
+    if outcome.timed_out:
+        ending = Ending.TIMED_OUT
+    elif outcome.out_of_memory:
+        ending = Ending.OUT_OF_MEMORY
+    else:
+        ending = Ending.FINISHED if outcome.exit_code == 0 else Ending.CRASHED
+    return Trained(
+        ending=ending,
+        exit_code=outcome.exit_code,
+        seconds=outcome.seconds,
+        log_tail=log.tail(),
+        log_cut=log.cut,
+    )
+
+
+def train_request(plan: Plan, *, rerun: str, environment_key: str, volume: str) -> ContainerRequest:
+    """Return the container that trains: hardened, without network unless the auditor allowed it."""
+    environment = f"{layout.ENVIRONMENTS}/{environment_key}"
+    directory = layout.WORKSPACE_TARGET
+    if plan.working_directory not in ("", "."):
+        directory = f"{directory}/{plan.working_directory}"
+    return ContainerRequest(
+        image=plan.images.tools,
+        argv=("bash", "-o", "pipefail", "-c", plan.command),
+        purpose="train",
+        run=plan.run.id,
+        user=f"{layout.TRAINER_UID}:{layout.TRAINER_GID}",
+        working_directory=directory,
+        network="bridge" if "network" in plan.policy.allow else "none",
+        hardened=True,
+        mounts=(
+            VolumeMount(
+                volume=volume, subpath=layout.work_subpath(rerun, layout.SANDBOX), target=layout.SANDBOX_TARGET
+            ),
+            VolumeMount(
+                volume=volume,
+                subpath=layout.environment_subpath(environment_key),
+                target=environment,
+                read_only=True,
+            ),
+        ),
+        environment={
+            **plan.variables,
+            "PATH": f"{environment}/bin:/usr/local/bin:/usr/bin:/bin:{layout.TOOLS_PATH}",
+            "VIRTUAL_ENV": environment,
+            "HOME": layout.HOME_TARGET,
+            "USER": "trainer",
+            "TMPDIR": layout.TEMPORARY_TARGET,
+            "REPRO_CAPTURE_DIR": layout.CAPTURE_TARGET,
+            "REPRO_WORKSPACE": layout.WORKSPACE_TARGET,
+        },
+        tmpfs={"/tmp": "size=1g,mode=1777"},  # noqa: S108  # the container's own
+        memory_bytes=plan.limits.memory_bytes,
+        cpuset=plan.limits.cpuset,
+        pids=plan.limits.pids,
+        shm_bytes=plan.limits.shm_bytes,
+        timeout_s=plan.limits.timeout_s,
+    )
+
+
+class _Log:
+    """Writes the log up to a limit, says in it where it was cut, and keeps its last lines."""
+
+    def __init__(self, file: BinaryIO, limit_bytes: int, progress: Progress) -> None:
+        self._file = file
+        self._left = limit_bytes
+        self._limit = limit_bytes
+        self._progress = progress
+        self._lines: deque[bytes] = deque(maxlen=_TAIL_LINES)
+        self._rest = b""
+        self.cut = False
+
+    def write(self, data: bytes) -> None:
+        self._progress.log(data)
+        if self._left:
+            kept = data[: self._left]
+            self._file.write(kept)
+            self._left -= len(kept)
+            if not self._left:
+                self.cut = True
+                self._file.write(f"\n[the log was cut here, at {self._limit} bytes]\n".encode())
+        *lines, rest = (self._rest + data).split(b"\n")
+        self._lines.extend(line[-_LINE_BYTES:] for line in lines)
+        self._rest = rest[-_LINE_BYTES:]
+
+    def tail(self) -> tuple[str, ...]:
+        lines = [*self._lines, *([self._rest] if self._rest else [])]
+        return tuple(line.decode(errors="replace").rstrip("\r") for line in lines[-_TAIL_LINES:])
