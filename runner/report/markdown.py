@@ -1,0 +1,305 @@
+"""report.md: the whole evidence of one rerun for people, top to bottom, without anything that markdown would obey."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from runner.compare.environment import normalise
+from runner.report.phrases import (
+    allowed,
+    command,
+    curve,
+    difference,
+    log_line,
+    numbers,
+    plain,
+    provenance,
+    secret_safe,
+    seconds,
+    size,
+    subject,
+)
+from runner.schema.comparison import Comparison, EnvironmentDifference, Outcome
+from runner.schema.lineage import Considered
+from runner.schema.plan import Plan
+from runner.schema.reproduction import Missing, Reproduction
+from runner.schema.rerun import Hardware, Rerun
+
+_ACTIVE = re.compile(r"([\\`*_{}\[\]()#+!|~$<>&:@-])")
+_TEXT_LIMIT = 300
+
+
+def render_markdown(reproduction: Reproduction) -> str:
+    """Return report.md: verdict, what it rests on, every comparison, every fact's provenance, how to do it again."""
+    parts = [_head(reproduction)]
+    if reproduction.missing is not None:
+        parts.append(_missing(reproduction.missing))
+    parts.append(_basis(reproduction))
+    comparison, plan, rerun = reproduction.comparison, reproduction.plan, reproduction.rerun
+    if comparison is not None:
+        parts += [_metrics(comparison), _params(comparison), _outputs(comparison)]
+    if rerun is not None:
+        parts.append(_inputs(rerun))
+    if plan is not None:
+        parts.append(_code(plan))
+        parts.append(_provenance(plan))
+    if rerun is not None:
+        parts.append(_environment(plan, rerun, comparison))
+        parts.append(_log(rerun))
+    parts.append(_again(reproduction))
+    parts.append(_timings(reproduction))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def inline(text: str | None) -> str:
+    """Return text from outside as it looks, with every character escaped that markdown or HTML would act on."""
+    if text is None:
+        return "-"
+    return _ACTIVE.sub(_neutral, plain(text, _TEXT_LIMIT))
+
+
+def _neutral(match: re.Match[str]) -> str:
+    # `:` and `@` only matter in addresses that viewers turn into links; entities stop that without showing.
+    entities = {"<": "&lt;", ">": "&gt;", "&": "&amp;", ":": "&#58;", "@": "&#64;"}
+    return entities.get(match[0], "\\" + match[0])
+
+
+def fenced(lines: Sequence[str], language: str = "") -> str:
+    """Return lines as a code block whose fence is longer than any run of backticks in them."""
+    longest = max((len(run) for line in lines for run in re.findall("`+", line)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return "\n".join([f"{fence}{language}", *lines, fence])
+
+
+def _table(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [f"| {' | '.join(heading)} |", f"|{' --- |' * len(heading)}"]
+    lines += [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join(lines)
+
+
+def _bullets(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {inline(line)}" for line in lines)
+
+
+def _head(reproduction: Reproduction) -> str:
+    verdict = reproduction.verdict
+    stopped = f" Stopped before {reproduction.stopped_before}." if reproduction.stopped_before else ""
+    facts = [
+        ("Run", reproduction.run.id),
+        ("Name", reproduction.run.name),
+        ("Experiment", reproduction.run.experiment),
+        ("Tracker", reproduction.run.uri),
+    ]
+    record, plan = reproduction.record, reproduction.plan
+    if record is not None:
+        facts.append(("Status", record.status))
+        facts.append(("Started", None if record.start_time is None else f"{record.start_time:%Y-%m-%d %H:%M:%S} UTC"))
+    if plan is not None:
+        facts += [("Plan", plan.digest), ("Execution", plan.execution_digest)]
+    facts += [
+        ("Made", f"{reproduction.created:%Y-%m-%d %H:%M:%S} UTC"),
+        ("Tool", f"reproducibility-runner {reproduction.tool_version}"),
+    ]
+    first = f"# {verdict.value.upper()}: {inline(subject(reproduction))}: {inline(reproduction.reason)}"
+    summary = f"**{verdict.value}** (exit {verdict.exit_code}): {inline(reproduction.reason)}.{stopped}"
+    return "\n\n".join(
+        [first, summary, _table(("", ""), [(label, inline(value)) for label, value in facts if value is not None])]
+    )
+
+
+def _missing(missing: Missing) -> str:
+    lines = [f"## What is missing\n\n{inline(missing.fact)}: {inline(missing.cause)}"]
+    for title, words in (
+        ("Looked in", missing.looked_in),
+        ("Nearest", missing.nearest),
+        ("Otherwise there", missing.found_otherwise),
+    ):
+        if words:
+            lines.append(f"{title}:\n\n{_bullets(words)}")
+    lines.append(f"To supply it:\n\n{fenced([plain(missing.remedy)], 'sh')}")
+    return "\n\n".join(lines)
+
+
+def _basis(reproduction: Reproduction) -> str:
+    return (
+        f"## Verified\n\n{_bullets(reproduction.verified) or 'Nothing.'}\n\n"
+        f"## Not verified\n\n{_bullets(reproduction.not_verified) or 'Nothing is left open.'}\n\n"
+        "What no rerun can show: a script that logs constants reproduces."
+    )
+
+
+def _metrics(comparison: Comparison) -> str:
+    rows = []
+    order = (Outcome.OUTSIDE, Outcome.MISSING, Outcome.NOT_COMPARED, Outcome.WITHIN, Outcome.EQUAL)
+    ranks = {outcome: rank for rank, outcome in enumerate(order)}
+    for metric in sorted(comparison.metrics, key=lambda metric: (ranks.get(metric.outcome, len(ranks)), metric.name)):
+        original, rerun = numbers(metric.original, metric.rerun)
+        tolerance = allowed(metric) if metric.history is not None else "-"
+        rows.append(
+            (
+                inline(metric.name),
+                inline(original),
+                inline(rerun),
+                inline(difference(metric)),
+                inline(tolerance),
+                metric.outcome.value,
+                inline(curve(metric)),
+            )
+        )
+    if not rows:
+        return "## Metrics\n\nNone."
+    table = _table(("metric", "recorded", "rerun", "difference", "allowed", "outcome", "curve"), rows)
+    mappings = ""
+    if comparison.mappings:
+        mappings = f"\n\nBoth sides in the form of the original's store:\n\n{_bullets(comparison.mappings)}"
+    return f"## Metrics\n\n{table}{mappings}"
+
+
+def _params(comparison: Comparison) -> str:
+    if not comparison.params:
+        return ""
+    ordered = sorted(comparison.params, key=lambda param: (param.outcome is Outcome.EQUAL, param.name))
+    rows = [
+        (
+            inline(param.name),
+            inline(secret_safe(param.name, param.original)),
+            inline(secret_safe(param.name, param.rerun)),
+            param.outcome.value,
+            inline(param.note or ""),
+        )
+        for param in ordered
+    ]
+    return f"## Params\n\n{_table(('param', 'recorded', 'rerun', 'outcome', 'note'), rows)}"
+
+
+def _outputs(comparison: Comparison) -> str:
+    if not comparison.outputs:
+        return ""
+    rows = [
+        (
+            inline(output.path),
+            inline(None if output.original is None else str(output.original)),
+            inline(None if output.rerun is None else str(output.rerun)),
+            output.outcome.value,
+            "-" if output.written is None else "yes" if output.written else "no",
+            inline(output.note or ""),
+        )
+        for output in comparison.outputs
+    ]
+    return f"## Outputs\n\n{_table(('path', 'recorded', 'rerun', 'outcome', 'written', 'note'), rows)}"
+
+
+def _inputs(rerun: Rerun) -> str:
+    if not rerun.inputs:
+        return ""
+    observed = {True: "yes", False: "no", None: "not observed"}
+    rows = [
+        (
+            inline(file.path),
+            file.role,
+            inline(str(file.expected)),
+            "as recorded"
+            if file.digest == file.expected
+            else inline(None if file.digest is None else str(file.digest)),
+            inline(f"sha256:{file.sha256.removeprefix('sha256:')}" if file.sha256 else None),
+            size(file.size_bytes) or "-",
+            file.place,
+            inline(file.held_by or "nobody"),
+            observed[file.opened],
+            observed[file.unchanged],
+        )
+        for file in rerun.inputs
+    ]
+    heading = (
+        "path", "role", "recorded", "restored", "SHA-256", "size", "place", "held by", "opened", "unchanged",
+    )  # fmt: skip
+    asked = f"\n\nRemotes that were asked:\n\n{_bullets(rerun.remotes_asked)}" if rerun.remotes_asked else ""
+    return f"## Restored files\n\n{_table(heading, rows)}{asked}"
+
+
+def _code(plan: Plan) -> str:
+    facts = [
+        ("Repository", plan.lineage.repository),
+        ("Commit", plan.lineage.commit),
+        ("Command", plan.command),
+        ("From", plan.command_source + (" (inferred)" if plan.command_inferred else "")),
+        ("In", plan.working_directory),
+    ]
+    return f"## Code and command\n\n{_table(('', ''), [(label, inline(value)) for label, value in facts])}"
+
+
+def _provenance(plan: Plan) -> str:
+    rows = [
+        (inline(fact.fact), inline(fact.value), inline(fact.source), _considered(fact.considered))
+        for fact in provenance(plan)
+    ]
+    rows += [
+        (inline(file.path), inline(str(file.digest)), inline(file.source), _considered(file.considered))
+        for file in plan.lineage.files
+    ]
+    return f"## Where each fact was found\n\n{_table(('fact', 'value', 'source', 'also considered'), rows)}"
+
+
+def _considered(considered: Sequence[Considered]) -> str:
+    return "; ".join(f"{inline(o.value)} of {inline(o.source)}: {inline(o.reason)}" for o in considered) or "-"
+
+
+def _environment(plan: Plan | None, rerun: Rerun, comparison: Comparison | None) -> str:
+    environment = rerun.environment
+    lines = [f"Python {inline(environment.python)}, {len(environment.packages)} packages."]
+    if plan is not None:
+        specification = plan.environment
+        lines.append(f"Source: {inline(specification.source)}; Python: {inline(specification.python_source)}.")
+        images = ((plan.images.base, plan.images.base_digest), (plan.images.tools, plan.images.tools_digest))
+        lines.append(_bullets(f"image {name} {digest or '(no digest)'}" for name, digest in images))
+    recorded = {package.name: package for package in comparison.environment} if comparison is not None else {}
+    rows = [_package(name, environment.packages.get(name), recorded) for name in sorted({*recorded} - {"python"})]
+    if "python" in recorded:
+        rows.append(_package("python", environment.python, recorded))
+    other = sorted(name for name in environment.packages if normalise(name) not in recorded)
+    rows.sort(key=lambda row: row[3] == "same")
+    rows += [(inline(name), "-", inline(environment.packages[name]), "not recorded") for name in other]
+    if rows:
+        lines.append(_table(("package", "recorded", "rerun", ""), rows))
+    lines.append(_hardware(rerun.hardware))
+    return "## Environment\n\n" + "\n\n".join(lines)
+
+
+def _package(name: str, ran: str | None, recorded: dict[str, EnvironmentDifference]) -> tuple[str, str, str, str]:
+    package = recorded[name]
+    return inline(name), inline(package.original), inline(package.rerun or ran), package.outcome
+
+
+def _hardware(hardware: Hardware) -> str:
+    facts = [
+        ("Platform", hardware.platform),
+        ("CPU", hardware.cpu_model),
+        ("CPUs", str(hardware.cpus)),
+        ("C library", hardware.libc),
+        ("Kernel", hardware.kernel),
+        ("BLAS", ", ".join(hardware.blas) or None),
+    ]
+    return _table(("rerun on", ""), [(label, inline(value)) for label, value in facts if value is not None])
+
+
+def _log(rerun: Rerun) -> str:
+    status = "none" if rerun.exit_code is None else str(rerun.exit_code)
+    head = f"## Log\n\nEnding: {rerun.ending.value}, exit status {status}."
+    if rerun.log_cut:
+        head += " The log was cut at its limit."
+    return f"{head}\n\n{fenced([log_line(line) for line in rerun.log_tail], 'text')}" if rerun.log_tail else head
+
+
+def _again(reproduction: Reproduction) -> str:
+    lines = [command("reproduce", reproduction), command("plan", reproduction)]
+    return f"## Again\n\n{fenced(lines, 'sh')}"
+
+
+def _timings(reproduction: Reproduction) -> str:
+    times = reproduction.timings or (reproduction.rerun.timings if reproduction.rerun is not None else {})
+    if not times:
+        return ""
+    return (
+        f"## Times\n\n{_table(('phase', 'seconds'), [(inline(name), seconds(value)) for name, value in times.items()])}"
+    )

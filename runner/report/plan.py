@@ -1,0 +1,123 @@
+"""The screen of `runner plan`: what would be rerun, and where each fact was found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from runner.report.phrases import plain, provenance, seconds, short, size
+from runner.report.text import NARROWEST, Page
+from runner.schema.lineage import Considered, LineageFile
+from runner.schema.plan import Plan
+
+_DIGITS = 19
+
+
+def render_plan(plan: Plan, *, width: int = 100) -> str:
+    """Return the plan as text of a given width, with the provenance of every fact and what else was considered."""
+    page = Page(max(width, NARROWEST))
+    run = plan.run
+    name = f' "{plain(run.name)}"' if run.name else ""
+    date = f" ({run.start_time:%Y-%m-%d})" if run.start_time is not None else ""
+    page.head(f"PLAN  run {plain(run.id)}{name}{date}, {plain(run.status)}, of {plain(run.experiment)}", "not run yet")
+    page.row("tracker", plain(run.uri))
+    page.row("code", f"{plan.lineage.commit}  {plain(plan.lineage.repository)}")
+    for file in plan.lineage.files:
+        _file(page, file)
+    page.row("command", plain(plan.command))
+    kind = "inferred" if plan.command_inferred else "recorded or given"
+    page.row("", f"{kind}: {plain(plan.command_source)}; in {plain(plan.working_directory)}")
+    if plan.options_uncovered:
+        page.row("", f"nothing pins {plain(', '.join(plan.options_uncovered))}")
+    _environment(page, plan)
+    if plan.variables:
+        page.row("variables", plain(" ".join(f"{key}={value}" for key, value in sorted(plan.variables.items()))))
+    _limits(page, plan)
+    _images(page, plan)
+    for remote in plan.remotes:
+        who = f"credentials: {remote.confirmed_by}" if remote.confirmed_by else "without credentials"
+        page.row("remote", plain(f"{remote.name} {remote.url}  {remote.source}; {who}"))
+    for edit in plan.pointer_edits:
+        page.row("pointer", f"{plain(edit.path)}  {'created' if edit.created else 'rewritten'} in the rerun's clone")
+    if plan.expected_outputs:
+        page.row("outputs", f"absent before, written by the training: {plain(', '.join(plan.expected_outputs))}")
+    _policy(page, plan)
+    _provenance(page, plan)
+    _list(page, "notes", plan.lineage.notes)
+    _list(page, "not verified", plan.not_verified)
+    page.row("digest", f"{plan.digest[:_DIGITS]}…  (how: {plan.execution_digest[:_DIGITS]}…)")
+    return page.text()
+
+
+def _file(page: Page, file: LineageFile) -> None:
+    label = {"input": "data", "output": "output", "unknown": "file"}[file.role]
+    page.row(label, f"{plain(file.path)}  {short(file.digest)} {size(file.size_bytes)}  {plain(file.source)}")
+    state = {"matches": "has it", "rewritten": "is stale, rewritten", "created": "is not there, created"}
+    held = f" (it holds {file.pointer_digest.short}…)" if file.pointer_digest is not None else ""
+    page.row("", f"pointer {plain(file.pointer)} at the commit {state[file.pointer_state]}{held}")
+    if file.maybe_previous:
+        page.row("", "may be the digest of an earlier version: compared only if the rerun's is the same")
+    _considered(page, file.considered)
+
+
+def _environment(page: Page, plan: Plan) -> None:
+    specification = plan.environment
+    page.row("environment", f"Python {plain(specification.python)}  {plain(specification.python_source)}")
+    pinned = "exact" if specification.exact else "not pinned"
+    as_of = f", as of {specification.as_of:%Y-%m-%d %H:%M} UTC" if specification.as_of is not None else ""
+    page.row("", f"{plain(specification.source)}: {pinned}{as_of}")
+    if specification.install_project:
+        page.row("", "the repository itself is built and installed")
+    if specification.overrides:
+        page.row("", f"--with {plain(' '.join(specification.overrides))}")
+    for note in specification.notes:
+        page.row("", plain(note))
+
+
+def _limits(page: Page, plan: Plan) -> None:
+    limits = plan.limits
+    page.row("time limit", f"{seconds(limits.timeout_s)} s  {plain(limits.timeout_source)}")
+    memory = size(limits.memory_bytes) or "unlimited"
+    cpus = f"CPUs {limits.cpuset}" if limits.cpuset else "all CPUs"
+    page.row("limits", f"memory {memory}, {cpus}, {limits.pids} processes")
+    network = "open (--allow network)" if "network" in plan.policy.allow else "none while training"
+    page.row("network", f"{network}; no credentials")
+
+
+def _images(page: Page, plan: Plan) -> None:
+    for label, name, digest, note in (
+        ("base image", plan.images.base, plan.images.base_digest, plan.images.base_origin),
+        ("tools image", plan.images.tools, plan.images.tools_digest, ""),
+    ):
+        shown = "not made yet" if digest is None else f"{digest[:_DIGITS]}…"
+        page.row(label, plain(f"{name}  {shown}  {note}".rstrip()))
+
+
+def _policy(page: Page, plan: Plan) -> None:
+    policy = plan.policy
+    words = [f"rtol {policy.rtol:g}, atol {policy.atol:g}"]
+    for metric, own in sorted(policy.metrics.items()):
+        rtol, atol = policy.tolerance(metric)
+        extra = ", ignored" if own.ignore else ", last value only" if own.last_only else ""
+        words.append(f"{metric}: rtol {rtol:g}, atol {atol:g}{extra}")
+    words += [f"only {', '.join(policy.only)}"] if policy.only else []
+    words += [f"ignores {', '.join(policy.ignore)}"] if policy.ignore else []
+    words += [f"--allow {','.join(policy.allow)}"] if policy.allow else []
+    page.row("policy", plain("; ".join(words)) + f"  ({plain(policy.source)})")
+
+
+def _provenance(page: Page, plan: Plan) -> None:
+    for index, fact in enumerate(provenance(plan)):
+        page.row(
+            "found" if index == 0 else "", f"{plain(fact.fact)}: {plain(fact.value, 80)}  from {plain(fact.source)}"
+        )
+        _considered(page, fact.considered)
+
+
+def _considered(page: Page, considered: Sequence[Considered]) -> None:
+    for other in considered:
+        page.row("", f"  not {plain(other.value, 80)} of {plain(other.source)}: {plain(other.reason)}")
+
+
+def _list(page: Page, label: str, lines: Sequence[str]) -> None:
+    for index, line in enumerate(lines):
+        page.row(label if index == 0 else "", plain(line))

@@ -1,0 +1,331 @@
+"""The screens of `runner reproduce`: a Reproduction as plain text of a given width. Only the verdict has a colour."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+from runner.report.phrases import (
+    allowed,
+    command,
+    curve,
+    cut,
+    difference,
+    listed,
+    log_line,
+    numbers,
+    plain,
+    plural,
+    short,
+    size,
+    source_of,
+    subject,
+    timing,
+)
+from runner.schema.comparison import Comparison, FileComparison, MetricComparison, Outcome
+from runner.schema.plan import Plan
+from runner.schema.reproduction import Reproduction, Verdict
+from runner.schema.rerun import Rerun, RestoredFile
+from runner.verdict.causes import workspace_inputs
+
+NARROWEST = 60
+_LABEL = 13
+_SHOWN_METRICS = 6
+_SHOWN_FILES = 4
+_SHOWN_OPEN = 6
+_SHOWN_LOG = 20
+_NAME_LIMIT = 32
+_STYLES = {
+    Verdict.IDENTICAL: "bold green",
+    Verdict.REPRODUCED: "green",
+    Verdict.DIVERGED: "bold red",
+    Verdict.UNVERIFIABLE: "bold yellow",
+    Verdict.FAILED: "bold magenta",
+}
+
+
+def render_text(
+    reproduction: Reproduction, *, width: int, color: bool, show_all: bool = False, evidence_path: str | None = None
+) -> str:
+    """Return the screen of a verdict, ending in a newline.
+
+    `width` is the terminal's in characters (what is to be pasted is never folded), `show_all` lifts the limits on
+    lists, `evidence_path` is where the evidence was written.
+    """
+    page = Page(max(width, NARROWEST))
+    verdict = reproduction.verdict
+    stopped = f"   stopped before {reproduction.stopped_before}" if reproduction.stopped_before else ""
+    page.head(
+        f"{verdict.value.upper()}  {subject(reproduction)}: {plain(reproduction.reason)}{stopped}",
+        f"exit {verdict.exit_code}",
+    )
+    if verdict is Verdict.UNVERIFIABLE:
+        _missing(page, reproduction)
+    if reproduction.plan is not None and verdict in (Verdict.IDENTICAL, Verdict.REPRODUCED):
+        _facts(page, reproduction.plan, reproduction.rerun, reproduction.comparison, show_all=show_all)
+    if reproduction.comparison is not None and verdict is not Verdict.FAILED:
+        _metrics(page, reproduction.comparison, show_all=show_all)
+        _params(page, reproduction.comparison, show_all=show_all)
+        _outputs(page, reproduction.comparison, show_all=show_all)
+    if verdict is Verdict.DIVERGED:
+        _suspects(page, reproduction)
+    if verdict is Verdict.FAILED:
+        _log(page, reproduction)
+    _open(page, reproduction.not_verified, show_all=show_all)
+    line = timing(reproduction)
+    if line is not None:
+        page.line(line)
+    if evidence_path is not None:
+        page.paste("evidence", evidence_path)
+    _next(page, reproduction)
+    text = page.text()
+    return _coloured(text, verdict) if color else text
+
+
+class Page:
+    """Lines with labels in the margin, folded to a width."""
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+        self.lines: list[str] = []
+
+    def head(self, text: str, right: str) -> None:
+        """Add the first line, with something at its right end."""
+        room = self.width - len(right) - 2
+        first, *others = fold(text, room) or [""]
+        self.lines.append(f"{first.ljust(room)}  {right}")
+        self.lines += [f"  {line}" for part in others for line in fold(part, room - 2)]
+
+    def row(self, label: str, text: str) -> None:
+        """Add a labelled text, folded beneath itself."""
+        folded = fold(text, self.width - _LABEL - 2) or [""]
+        self.lines.append(f"  {label.ljust(_LABEL)}{folded[0]}".rstrip())
+        self.lines += [" " * (_LABEL + 2) + line for line in folded[1:]]
+
+    def columns(self, label: str, left: str, right: str, at: int) -> None:
+        """Add a labelled pair of texts, the second at column `at` if both fit into the line."""
+        joined = f"{left.ljust(at)}  {right}" if len(left) <= at and right else f"{left}  {right}".rstrip()
+        self.row(label, joined)
+
+    def line(self, text: str) -> None:
+        """Add a text without a label."""
+        self.lines += [f"  {line}" for line in fold(text, self.width - 2)]
+
+    def raw(self, text: str) -> None:
+        """Add a line that is cut rather than folded."""
+        self.lines.append(cut(f"  {text}", self.width).rstrip())
+
+    def paste(self, label: str, text: str, note: str = "") -> None:
+        """Add what people will paste, never folded or cut."""
+        self.lines.append(f"  {label.ljust(_LABEL)}{text}" + (f"     {note}" if note else ""))
+
+    def text(self) -> str:
+        """Return all lines."""
+        return "\n".join(self.lines) + "\n"
+
+
+def fold(text: str, width: int) -> list[str]:
+    """Return the lines of a text folded between words; a word that is longer than a line is broken."""
+    return textwrap.wrap(text, max(width, 20), break_on_hyphens=False)
+
+
+def _coloured(text: str, verdict: Verdict) -> str:
+    from rich.color import ColorSystem
+    from rich.style import Style
+
+    word = verdict.value.upper()
+    return Style.parse(_STYLES[verdict]).render(word, color_system=ColorSystem.STANDARD) + text.removeprefix(word)
+
+
+def _facts(page: Page, plan: Plan, rerun: Rerun | None, comparison: Comparison | None, *, show_all: bool) -> None:
+    at = min(34, page.width // 3)
+    repository = plan.lineage.repository.rstrip("/").removesuffix(".git")
+    code = f"{plan.lineage.commit[:7]} {plain(repository.rpartition('/')[2] or repository, 40)}"
+    page.columns("code", code, source_of(plan, "commit"), at)
+    files = workspace_inputs(plan, rerun) if rerun is not None else ()
+    shown = files if show_all else files[:_SHOWN_FILES]
+    for index, file in enumerate(shown):
+        page.columns("data" if index == 0 else "", _file(file), _held(plan, file), at)
+    if len(files) > len(shown):
+        page.row("", f"… {len(files) - len(shown)} more, bytes checked (--all)")
+    params = comparison.params if comparison is not None else ()
+    equal = sum(param.outcome is Outcome.EQUAL for param in params)
+    again = f"; {plural(equal, 'param')} logged again, equal" if equal else ""
+    page.columns("command", plain(plan.command), plain(plan.command_source) + again, at)
+    count = len(rerun.environment.packages) if rerun is not None else 0
+    python = rerun.environment.python if rerun is not None else plan.environment.python
+    page.columns(
+        "environment",
+        f"Python {plain(python)}, {plural(count, 'package')}",
+        plain(plan.environment.source) + _same_packages(comparison),
+        at,
+    )
+    network = "network open" if "network" in plan.policy.allow else "no network"
+    lowered = f"--allow {','.join(plan.policy.allow)}" if plan.policy.allow else "nothing lowered"
+    page.columns("isolation", f"{network}, no credentials", lowered, at)
+
+
+def _same_packages(comparison: Comparison | None) -> str:
+    recorded = comparison.environment if comparison is not None else ()
+    if not recorded:
+        return ""
+    other = [package for package in recorded if package.outcome != "same"]
+    if not other:
+        return ": same as recorded"
+    return f": {plural(len(other), 'package')} of {len(recorded)} other than recorded"
+
+
+def _file(file: RestoredFile) -> str:
+    return f"{plain(file.path)}  {short(file.expected)} {size(file.size_bytes)}".rstrip()
+
+
+def _held(plan: Plan, file: RestoredFile) -> str:
+    words = []
+    stale = ""
+    for recorded in plan.lineage.files:
+        if recorded.path == file.path:
+            words.append(plain(recorded.source))
+            if recorded.pointer_digest is not None and recorded.pointer_digest != recorded.digest:
+                stale = f" (pointer at the commit was stale: {recorded.pointer_digest.short}…)"
+    words.append("bytes checked" if file.digest == file.expected and file.unchanged else "bytes differ")
+    return listed(words) + stale
+
+
+def _metrics(page: Page, comparison: Comparison, *, show_all: bool) -> None:
+    compared = [metric for metric in comparison.metrics if metric.outcome not in (Outcome.EXTRA, Outcome.IGNORED)]
+    ignored = [metric for metric in comparison.metrics if metric.outcome is Outcome.IGNORED]
+    if not compared and not ignored:
+        return
+    telling = [metric for metric in compared if metric.outcome is not Outcome.EQUAL]
+    equal = [metric for metric in compared if metric.outcome is Outcome.EQUAL]
+    room = max(1, _SHOWN_METRICS - len(telling))
+    shown = telling + (equal if show_all else equal[:room])
+    aside = ignored if show_all else ignored[:2]
+    wide = bool(telling)
+    rows = [_heading(wide=wide), *(_metric_row(metric, wide=wide) for metric in shown)]
+    rows += [_ignored_row(metric, wide=wide) for metric in aside]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=True)]
+        page.raw("  ".join([*cells, row[-1]]))
+    if len(equal) + len(telling) > len(shown):
+        page.line(f"… {len(equal) + len(telling) - len(shown)} more, all equal (--all)")
+    if len(ignored) > len(aside):
+        page.line(f"… {len(ignored) - len(aside)} more ignored (--all)")
+
+
+def _heading(*, wide: bool) -> list[str]:
+    return ["metric".ljust(_LABEL - 2), "recorded", "rerun", *(["difference", "allowed"] if wide else []), "curve"]
+
+
+def _metric_row(metric: MetricComparison, *, wide: bool) -> list[str]:
+    original, rerun = numbers(metric.original, metric.rerun)
+    tolerance = allowed(metric) if metric.history is not None else ""
+    middle = [difference(metric), tolerance] if wide else []
+    return [plain(metric.name, _NAME_LIMIT), original, rerun, *middle, plain(curve(metric))]
+
+
+def _ignored_row(metric: MetricComparison, *, wide: bool) -> list[str]:
+    original, rerun = numbers(metric.original, metric.rerun)
+    middle = ["", ""] if wide else []
+    return [plain(metric.name, _NAME_LIMIT), f"({original})", f"({rerun})", *middle, plain(metric.note or "ignored")]
+
+
+def _params(page: Page, comparison: Comparison, *, show_all: bool) -> None:
+    other = [param for param in comparison.params if param.outcome in (Outcome.OUTSIDE, Outcome.MISSING)]
+    for param in other if show_all else other[:_SHOWN_FILES]:
+        sides = (
+            f"{param.name}={value}" if value is not None else "not logged" for value in (param.original, param.rerun)
+        )
+        original, rerun = sides
+        note = "" if param.decisive else f" ({param.note})"
+        page.row("param", f"{plain(original, 80)} recorded, {plain(rerun, 80)} rerun{plain(note)}")
+    if len(other) > _SHOWN_FILES and not show_all:
+        page.row("", f"… {len(other) - _SHOWN_FILES} more params differ (--all)")
+
+
+def _outputs(page: Page, comparison: Comparison, *, show_all: bool) -> None:
+    outputs = comparison.outputs if show_all else comparison.outputs[:_SHOWN_FILES]
+    for index, output in enumerate(outputs):
+        page.row("output" if index == 0 else "", _output(output))
+    if len(comparison.outputs) > len(outputs):
+        page.row("", f"… {len(comparison.outputs) - len(outputs)} more (--all)")
+
+
+def _output(output: FileComparison) -> str:
+    words = f"{plain(output.path)}  {short(output.original)}" if output.original is not None else plain(output.path)
+    if output.outcome is Outcome.EQUAL and output.written:
+        return f"{words}  byte-equal"
+    return f"{words}  {plain(output.note or output.outcome.value)}"
+
+
+def _suspects(page: Page, reproduction: Reproduction) -> None:
+    plan, rerun, comparison = reproduction.plan, reproduction.rerun, reproduction.comparison
+    if plan is None or rerun is None or comparison is None:
+        return
+    changed = [package for package in comparison.environment if package.outcome != "same"]
+    if changed:
+        words = [
+            f"{package.name} {package.original} recorded, {package.rerun or 'none'} ran" for package in changed[:4]
+        ]
+        page.row("most likely", f"environment: {plain(listed(words))} ({plain(plan.environment.source)})")
+    inputs = workspace_inputs(plan, rerun)
+    out = ["data (bytes equal)"] if inputs and all(file.digest == file.expected for file in inputs) else []
+    out.append(f"code (commit {plan.lineage.commit[:7]})")
+    decisive = [param for param in comparison.params if param.decisive]
+    if decisive and all(param.outcome is Outcome.EQUAL for param in decisive):
+        out.append(f"params ({len(decisive)} of {len(decisive)} equal)")
+    if comparison.environment and not changed:
+        out.append(f"packages ({len(comparison.environment)} as recorded)")
+    page.row("ruled out", listed(out))
+
+
+def _missing(page: Page, reproduction: Reproduction) -> None:
+    missing = reproduction.missing
+    if missing is None:
+        return
+    cause = "" if missing.cause == reproduction.reason else f": {plain(missing.cause)}"
+    page.row("missing", plain(missing.fact) + cause)
+    for label, lines in (("looked in", missing.looked_in), ("nearest", missing.nearest)):
+        for index, line in enumerate(lines):
+            page.row(label if index == 0 else "", plain(line))
+    page.paste("supply", plain(missing.remedy))
+    for index, line in enumerate(missing.found_otherwise):
+        page.row("otherwise" if index == 0 else "", plain(line))
+
+
+def _log(page: Page, reproduction: Reproduction) -> None:
+    rerun = reproduction.rerun
+    if reproduction.plan is not None:
+        page.row("command", f"{plain(reproduction.plan.command)}  {plain(reproduction.plan.command_source)}")
+    if rerun is None:
+        return
+    if rerun.log_tail:
+        page.row("log's end", "(cut: it was longer than the limit)" if rerun.log_cut else "")
+        for line in rerun.log_tail[-_SHOWN_LOG:]:
+            page.raw(f"  | {log_line(line)}")
+    else:
+        page.row("log's end", "the training wrote nothing")
+
+
+def _open(page: Page, lines: Sequence[str], *, show_all: bool) -> None:
+    shown = lines if show_all else lines[:_SHOWN_OPEN]
+    for index, line in enumerate(shown):
+        page.row("not verified" if index == 0 else "", plain(line))
+    if len(lines) > len(shown):
+        page.row("", f"… {len(lines) - len(shown)} more (--all)")
+
+
+def _next(page: Page, reproduction: Reproduction) -> None:
+    rows: list[tuple[str, str]] = []
+    if reproduction.verdict is Verdict.DIVERGED and reproduction.comparison is not None:
+        changed = [p for p in reproduction.comparison.environment if p.outcome == "changed" and p.name != "python"]
+        if changed:
+            suspect = f"{changed[0].name}=={changed[0].original}"
+            rows.append((command("reproduce", reproduction, "--with", suspect), "try the suspect"))
+    if reproduction.verdict in (Verdict.DIVERGED, Verdict.FAILED):
+        rows.append((command("reproduce", reproduction, "--keep"), "keep the workspace, to look into it"))
+    if reproduction.plan is not None:
+        rows.append((command("plan", reproduction), "every fact, and where it was found"))
+    for index, (text, note) in enumerate(rows):
+        page.paste("next" if index == 0 else "", text, note)
