@@ -3,7 +3,8 @@
 #
 #     history.sh FOLDER    makes FOLDER/project and FOLDER/remote; needs git, dvc and uv on the PATH
 #
-# Dates and names are fixed, so that the commits are the same each time. Lines that begin with "==" tell of progress.
+# Dates and names are fixed, so that the commits are the same each time. Lines that begin with "==" tell of progress,
+# FOLDER/history.txt has the commits with their dates, newest last.
 set -euo pipefail
 
 files=$(cd "$(dirname "$0")" && pwd)
@@ -79,5 +80,5 @@ commit 2025-06-02 "Add the square of the body mass index"
 echo "== making room: the pilot's data goes from the remote"
 rm -f "../remote/files/md5/${pilot:0:2}/${pilot:2}" ".dvc/cache/files/md5/${pilot:0:2}/${pilot:2}"
 
-git status --short
+git log --reverse --date=short --format='%h  %ad  %s' > ../history.txt
 rm -rf .venv .dvc/tmp
