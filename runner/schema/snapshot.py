@@ -36,9 +36,10 @@ class PointerOut(Value):
 
 
 class HistoricPointer(Value):
-    """That some commit's pointer named `digest` at `path`; `commit` is the newest such commit, `time` its date.
+    """That some commit's pointer named `digest` at `path`; `time` is the date of that commit.
 
-    `ancestor` is true where that commit is the run's own or one before it.
+    One entry per pointer, path and digest. `ancestor` is true where the run's own commit or one before it named the
+    digest; `commit` is then the newest such ancestor, else the newest commit that did.
     """
 
     pointer: str
@@ -50,13 +51,18 @@ class HistoricPointer(Value):
 
 
 class DvcRemote(Value):
-    """A remote of a `.dvc/config`. `options` holds only the keys of a positive list; `refused` names the others."""
+    """A remote of a `.dvc/config`. `options` holds only the keys of a positive list; `refused` names the others.
+
+    `url` is as it is written, without secrets; where it is a relative path, it starts at the folder `.dvc` of `root`,
+    which is relative to the repository's root.
+    """
 
     name: str
     url: str
     options: dict[str, str] = {}
     refused: tuple[str, ...] = ()
     default: bool = False
+    root: str = "."
 
 
 class PointerProblem(Value):
