@@ -99,15 +99,16 @@ def prune(engine: DockerEngine, *, everything: bool = False) -> Pruned:
 
     Only what carries our labels; what a container uses stays.
     """
+    from runner.engine import labels
     from runner.engine import prune as holdings
-    from runner.engine.base_image import SUITES, existing_base_image
-    from runner.engine.docker import EMPTY_IMAGE
+    from runner.engine.base_image import existing_base_image, local_pythons
+    from runner.engine.docker import EMPTY_IMAGE, remove_volume
     from runner.engine.images import dockerfile, environment_reference, tools_reference
     from runner.engine.sweep import clear_work, sweep
 
     current = {EMPTY_IMAGE}
     swept = sweep(engine)
-    for python in SUITES:
+    for python in local_pythons(engine):
         base = existing_base_image(engine, python)
         if base is None:
             continue
@@ -119,6 +120,10 @@ def prune(engine: DockerEngine, *, everything: bool = False) -> Pruned:
             clear_work(engine, swept, image=tools)
             swept = sweep(engine)
     removed, kept = holdings.prune(engine, everything=everything, current=current)
+    if everything:
+        # Without a cache there is no workspace left to clear.
+        for session in swept.sessions:
+            remove_volume(engine.client, labels.session_volume(session))
     return Pruned(removed=removed, kept=kept)
 
 

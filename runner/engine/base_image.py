@@ -111,6 +111,14 @@ def existing_base_image(engine: DockerEngine, python: str) -> BaseImage | None:
     return BaseImage(reference=reference, digest=digest, origin=origin, python=python)
 
 
+def local_pythons(engine: DockerEngine) -> tuple[str, ...]:
+    """Return the Pythons for which an earlier call made a base image."""
+    with engine_faults("listing base images"):
+        images = engine.client.images(name=REPOSITORY)
+    names = {name for image in images for name in image.get("RepoTags") or ()}
+    return tuple(sorted(name.partition(":py")[2] for name in names if name.startswith(f"{REPOSITORY}:py")))
+
+
 def pull(client: Any, reference: str, progress: Progress) -> None:
     """Pull an image, with progress. Raises ImageUnavailable."""
     with engine_faults(f"pulling {reference}", image=reference):

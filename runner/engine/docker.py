@@ -23,7 +23,7 @@ from runner.engine.find import EngineAddress, find_engine, not_answering, open_c
 from runner.engine.interface import ContainerOutcome, ContainerRequest, Engine, EngineInfo, Sink, VolumeMount
 from runner.engine.stream import STDERR, Attachment, Frames
 from runner.engine.tunnel import Tunnel
-from runner.errors import DiskFull, EngineUnavailable, InternalError, RunnerError
+from runner.errors import DiskFull, EngineUnavailable, InfrastructureError, InternalError, RunnerError
 
 REQUEST_TIMEOUT_S = 60
 HOSTNAME = "rerun"
@@ -114,11 +114,14 @@ class DockerEngine(Engine):
         self._live[container.name] = container
         try:
             self._create(container, request)
-            return self._attend(container, request, stdout, stderr)
-        except EngineUnavailable:
+            outcome = self._attend(container, request, stdout, stderr)
+        except InfrastructureError:
             if self._closed:  # then the container vanished under us because somebody closed the session
                 raise _closed() from None
             raise
+        else:
+            self._check_open()  # killed by `close`: that is no outcome of the command
+            return outcome
         finally:
             self._discard(self.client, container)
 

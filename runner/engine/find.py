@@ -111,13 +111,23 @@ def open_client(address: EngineAddress, *, timeout_s: float, version: str = "aut
     import docker
     import docker.tls
 
+    class Client(docker.APIClient):  # type: ignore[misc]  # docker-py has no types
+        def merge_environment_settings(
+            self, url: str, proxies: Any, stream: Any, verify: Any, cert: Any
+        ) -> dict[str, Any]:
+            # requests would prefer REQUESTS_CA_BUNDLE to the certificate that the engine's address comes with.
+            merged: dict[str, Any] = super().merge_environment_settings(
+                url, proxies, stream, self.verify if verify is None else verify, cert
+            )
+            return merged
+
     tls: Any = False
     if address.tls:
         pair = None
         if address.certificate_file and address.key_file:
             pair = (address.certificate_file, address.key_file)
         tls = docker.tls.TLSConfig(client_cert=pair, ca_cert=address.ca_file, verify=address.verify)
-    return docker.APIClient(base_url=address.url, tls=tls, timeout=timeout_s, version=version)
+    return Client(base_url=address.url, tls=tls, timeout=timeout_s, version=version)
 
 
 def not_answering(address: EngineAddress, why: str) -> EngineUnavailable:

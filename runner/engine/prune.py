@@ -80,7 +80,8 @@ def prune(
     import docker.errors
 
     remove_build_images(engine)
-    removed, kept = [], []
+    removed: list[Holding] = []
+    kept: list[Holding] = []
     # Images that were built on others go first: environment and tools before base, whatever has no name last.
     order = sorted(
         holdings(engine, current=current), key=lambda one: (one.name.startswith("sha256:"), _depth(one.name))
