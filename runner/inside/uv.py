@@ -1,0 +1,295 @@
+"""Running uv: its configuration, environment and arguments, and what its errors mean. Standard library only.
+
+uv runs no foreign code here: `--no-build` everywhere but where it only looks up an address with static metadata. Index
+addresses and their credentials are in a configuration file on a tmpfs; no variable holds them, so that no requirement
+can have them expanded. There is no git on its PATH.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from runner.inside import layout, protocol
+from runner.inside.protocol import DISK_FULL, MISSING, UNAVAILABLE, PhaseError
+
+UV = str(Path(layout.TOOLS_PYTHON).with_name("uv"))
+PYPI = "https://pypi.org/simple"
+_SENTENCE = 400  # characters of uv's explanation that a person is shown
+_TOLD = re.compile(r"^(?:Resolved|Prepared|Installed|Downloading|Uninstalled) .*")
+
+_WHEELS = re.compile(r"Wheels are required for `(?P<name>[^`]+)`")
+_NO_WHEELS = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>[A-Za-z0-9.+!_-]+) has no usable wheels")
+_UNDATED = re.compile(r"`(?P<file>[^`]+)` is missing an upload date")
+_HASH = re.compile(r"Hash mismatch for `(?P<package>[^`]+)`")
+_UNKNOWN = re.compile(r"Because (?P<name>[A-Za-z0-9._-]+) was not found in the package registry")
+_REFUSED = re.compile(r"hint: (?P<hint>An index[^\n]*(?:401|403)[^\n]*)")
+_UNREACHED = re.compile(
+    r"Request failed after|error sending request|dns error|tcp connect error|HTTP status server error|"
+    r"429 Too Many Requests|operation timed out|invalid peer certificate|401 Unauthorized|403 Forbidden|"
+    r"connection (?:closed|reset)",
+    re.IGNORECASE,
+)
+_ADDRESS = re.compile(r"https?://[^\s()`'\"]+")
+_FULL = re.compile(r"No space left on device|os error 28|Disk quota exceeded", re.IGNORECASE)
+
+
+class WheelsNeeded(Exception):
+    """A package has no wheel for this Python: it would have to be built. `version` is None where any will do."""
+
+    def __init__(self, name: str, version: str | None, explanation: str) -> None:
+        super().__init__(explanation)
+        self.name = name
+        self.version = version
+        self.explanation = explanation
+
+
+@dataclass(frozen=True)
+class IndexSettings:
+    """Where packages come from. `own` addresses are the host's, `named` ones the repository's."""
+
+    default: str | None = None
+    own: tuple[str, ...] = ()
+    named: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
+    trusted_hosts: tuple[str, ...] = ()
+    proxies: Mapping[str, str] = field(default_factory=dict)
+    ca_path: str | None = None
+    offline: bool = False
+
+    def with_named(self, indexes: Sequence[str], links: Sequence[str] = ()) -> IndexSettings:
+        """Return the settings with indexes that the repository names; PyPI is the default one anyway."""
+        others = [index.rstrip("/") for index in indexes if not _is_pypi(index)]
+        known = {index.rstrip("/") for index in (self.default or "", *self.own)}
+        named = tuple(dict.fromkeys(index for index in others if index not in known))
+        return IndexSettings(
+            default=self.default,
+            own=self.own,
+            named=named,
+            links=tuple(dict.fromkeys((*self.links, *links))),
+            trusted_hosts=self.trusted_hosts,
+            proxies=self.proxies,
+            ca_path=self.ca_path,
+            offline=self.offline,
+        )
+
+    def configuration(self, *, without_build: Sequence[str] = ()) -> str:
+        """Return uv's configuration file. `without_build` names packages whose metadata is not to be looked for."""
+        lines = []
+        if self.links:
+            lines.append(f"find-links = {json.dumps(list(self.links))}")
+        if self.trusted_hosts:
+            lines.append(f"allow-insecure-host = {json.dumps(list(self.trusted_hosts))}")
+        if self.own or self.named:
+            # Pinned versions may lie on any of the indexes, as pip would find them; the first that has one wins.
+            lines.append('index-strategy = "unsafe-first-match"')
+        for index in (*self.own, *self.named):
+            lines += ["[[index]]", f"url = {json.dumps(index)}"]
+        if self.default:
+            lines += ["[[index]]", f"url = {json.dumps(self.default)}", "default = true"]
+        for name in without_build:
+            lines += ["[[dependency-metadata]]", f"name = {json.dumps(name)}", "requires-dist = []"]
+        return "\n".join(lines) + "\n"
+
+
+def _is_pypi(index: str) -> bool:
+    return urlsplit(index).hostname in {"pypi.org", "pypi.python.org"}
+
+
+class Uv:
+    """uv, bound to its settings. `secrets` is a folder on a tmpfs."""
+
+    def __init__(self, settings: IndexSettings, *, secrets: str, cache: str = layout.UV_CACHE) -> None:
+        self.settings = settings
+        self.cache = cache
+        self._secrets = Path(secrets)
+
+    def with_cache(self, cache: str) -> Uv:
+        """Return the same with another cache folder."""
+        return Uv(self.settings, secrets=str(self._secrets), cache=cache)
+
+    def run(self, arguments: Sequence[str], *, cwd: str = "/", without_build: Sequence[str] = ()) -> str:
+        """Run uv and return its standard output.
+
+        Raises WheelsNeeded where a package would have to be built, PhaseError for all else.
+        """
+        configuration = self._secrets / "uv.toml"
+        configuration.write_text(self.settings.configuration(without_build=without_build), encoding="utf-8")
+        argv = [UV, *arguments, "--config-file", str(configuration), "--cache-dir", self.cache]
+        if self.settings.offline:
+            argv.append("--offline")
+        code, stdout, stderr = _run(argv, environment=self._environment(), cwd=cwd)
+        if undated := _UNDATED.search(stderr):
+            raise undated_index(undated["file"])
+        if code != 0:
+            raise explain(stderr)
+        return stdout
+
+    def _environment(self) -> dict[str, str]:
+        environment = {
+            "PATH": "/nonexistent",
+            "HOME": str(self._secrets),
+            "LANG": "C.UTF-8",
+            "NO_COLOR": "1",
+            "UV_NO_PROGRESS": "1",
+            "UV_PYTHON_DOWNLOADS": "never",
+            "UV_LINK_MODE": "hardlink",
+            "UV_HTTP_TIMEOUT": "60",
+        }
+        if self.settings.ca_path:
+            environment["SSL_CERT_FILE"] = self.settings.ca_path
+        for name, value in self.settings.proxies.items():
+            environment |= {name: value, name.upper(): value}
+        return environment
+
+
+def compile_arguments(
+    inputs: Sequence[str],
+    *,
+    python: str,
+    exclude_newer: str | None,
+    constraints: Sequence[str] = (),
+    overrides: Sequence[str] = (),
+    find_links: Sequence[str] = (),
+    prereleases: bool = False,
+    hashes: bool = True,
+) -> list[str]:
+    """Return the arguments that resolve requirement files to a lock of exact versions with their hashes."""
+    arguments = ["pip", "compile", *inputs, "--python", python, "--no-build", "--no-header", "--no-annotate"]
+    arguments.append("--no-sources")
+    if hashes:
+        arguments.append("--generate-hashes")
+    if exclude_newer is not None:
+        arguments += ["--exclude-newer", exclude_newer]
+    if prereleases:
+        arguments += ["--prerelease", "allow"]
+    for option, files in (("--constraints", constraints), ("--overrides", overrides), ("--find-links", find_links)):
+        for file in files:
+            arguments += [option, file]
+    return arguments
+
+
+def install_arguments(lock: str, *, python: str, dry_run: bool = False) -> list[str]:
+    """Return the arguments that install a lock: wheels only, each with a hash that the lock holds."""
+    arguments = ["pip", "install", "--python", python, "--no-deps", "--require-hashes", "--no-build", "-r", lock]
+    return [*arguments, "--dry-run"] if dry_run else arguments
+
+
+def index_settings(network: Mapping[str, Any], *, ca_path: str | None, offline: bool) -> IndexSettings:
+    """Return the settings that the host sent."""
+    return IndexSettings(
+        default=network.get("index_url"),
+        own=tuple(network.get("extra_index_urls", ())),
+        links=tuple(network.get("find_links", ())),
+        trusted_hosts=tuple(network.get("trusted_hosts", ())),
+        proxies=dict(network.get("proxies", {})),
+        ca_path=ca_path,
+        offline=offline,
+    )
+
+
+def undated_index(file: str) -> PhaseError:
+    """Return the error for an index that does not say when files were uploaded."""
+    return PhaseError(
+        MISSING,
+        f"the package index does not say when {file} was uploaded, so versions as of the run's date cannot be had",
+        "runner reproduce RUN --allow undated",
+        fact="environment",
+    )
+
+
+def explain(stderr: str) -> Exception:
+    """Return the exception that uv's error output stands for."""
+    if _FULL.search(stderr):
+        return PhaseError(DISK_FULL, "no space is left for packages in the cache volume", "runner setup --prune")
+    if undated := _UNDATED.search(stderr):
+        return undated_index(undated["file"])
+    if "network was disabled" in stderr or "network connectivity is disabled" in stderr:
+        return _unavailable("packages are not in the cache, and --offline forbids to fetch them", "run without --offline")
+    if refused := _REFUSED.search(stderr):
+        return _unavailable(f"the package index refused: {_sentence(refused['hint'])}", "runner doctor")
+    if mismatch := _HASH.search(stderr):
+        return PhaseError(
+            MISSING,
+            f"the package index serves other bytes of {mismatch['package']} than the lock at the commit records",
+            "name another version with --with NAME==VERSION",
+            fact="environment",
+        )
+    if _UNREACHED.search(stderr):
+        address = _ADDRESS.search(stderr)
+        where = "the package index" if address is None else (urlsplit(address[0]).hostname or "the package index")
+        last = [line.strip().removeprefix("cause: ") for line in stderr.strip().splitlines() if line.strip()]
+        return _unavailable(f"the package index at {where} could not be used: {last[-1][:200]}", "runner doctor")
+    if needed := _WHEELS.search(stderr):
+        versions = [m for m in _NO_WHEELS.finditer(stderr) if m["name"].lower() == needed["name"].lower()]
+        return WheelsNeeded(needed["name"], versions[0]["version"] if versions else None, _sentence(stderr))
+    if unknown := _UNKNOWN.search(stderr):
+        return PhaseError(
+            MISSING,
+            f"no package index knows a package {unknown['name']}",
+            f"if a private index has it, set UV_INDEX; if it is another name, give it with --with {unknown['name']}==VERSION",
+            fact="environment",
+        )
+    return PhaseError(
+        MISSING,
+        f"the packages cannot be had together: {_sentence(stderr)}",
+        "change a version with --with NAME==VERSION, or the Python with --python X.Y",
+        fact="environment",
+    )
+
+
+def _unavailable(cause: str, remedy: str) -> PhaseError:
+    return PhaseError(UNAVAILABLE, cause, remedy, service="index")
+
+
+def _sentence(stderr: str) -> str:
+    """Return uv's explanation in one line: the causes where it names some, else its error."""
+    explanation = stderr.split("hint:", 1)[0] if not stderr.startswith("hint:") else stderr
+    lines = [line.strip() for line in explanation.splitlines() if not line.startswith("warning:")]
+    text = " ".join(line for line in lines if line)
+    if "error:" in text:
+        text = text.split("error:", 1)[1].strip()
+    if "cause:" in text:
+        head, causes = text.split("cause:", 1)
+        text = causes.strip() if head.startswith("No solution found") else f"{head.strip()}: {causes.strip()}"
+    text = text.replace("we can conclude that ", "").replace(" cause: ", ": ")
+    return text if len(text) <= _SENTENCE else text[:_SENTENCE].rsplit(" ", 1)[0] + " …"
+
+
+def _run(argv: Sequence[str], *, environment: Mapping[str, str], cwd: str) -> tuple[int, str, str]:
+    """Run a command, telling of its progress as it goes; both streams are read at once."""
+    process = subprocess.Popen(
+        list(argv),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=dict(environment),
+        cwd=cwd,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+    )
+    lines: list[str] = []
+
+    def follow() -> None:
+        for line in process.stderr or ():
+            lines.append(line)
+            if _TOLD.match(line.strip()):
+                protocol.progress(line.strip())
+
+    reader = threading.Thread(target=follow)
+    reader.start()
+    stdout = process.stdout.read() if process.stdout is not None else ""
+    code = process.wait()
+    reader.join()
+    stderr = "".join(lines)
+    os.write(2, stderr.encode(errors="replace"))  # the log for --debug
+    return code, stdout, stderr
