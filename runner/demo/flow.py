@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 
 DEFAULT_FOLDER = Path("runner-demo")
 
+_NEXT = (
+    ("runner plan diabetes/experiment_v1 --tracker runs/mlruns", "what would be run, and why that"),
+    ("runner reproduce diabetes/experiment_v1 --tracker runs/mlruns", "the case in full; -v shows the log"),
+    ("runner reproduce diabetes/experiment_v1 --tracker ../altered/mlruns", "the number that differs"),
+    ("runner reproduce diabetes/pilot --tracker runs/mlruns", "where its data was looked for"),
+)
+
 Reproduce = Callable[[str, Settings], Reproduction]
 Show = Callable[[str], None]
 
@@ -101,19 +108,27 @@ def run_demo(
                 place, engine=engine, image=image, network=read_network_settings(), progress=progress
             )
         show(describe_project(project, _as_typed(place)))
-        results = []
-        for case in demo_cases(project):
-            started = time.monotonic()
-            reproduction = reproduce(case.run, _settings(project, case, base_image))
-            result = DemoResult(
-                name=case.name,
-                expected=case.expected,
-                verdict=reproduction.verdict,
-                seconds=time.monotonic() - started,
-            )
-            results.append(result)
-            show(describe_result(result, case, reproduction.reason))
-        show(describe_end(tuple(results), _as_typed(place) if kept else None))
+        results = reproduce_cases(project, reproduce=reproduce, show=show, base_image=base_image)
+        show(describe_end(results, _as_typed(place) if kept else None))
+    return results
+
+
+def reproduce_cases(
+    project: DemoProject, *, reproduce: Reproduce, show: Show = lambda _: None, base_image: str | None = None
+) -> tuple[DemoResult, ...]:
+    """Reproduce each case of a project that is there, and return how they came out."""
+    results = []
+    for case in demo_cases(project):
+        started = time.monotonic()
+        reproduction = reproduce(case.run, _settings(project, case, base_image))
+        result = DemoResult(
+            name=case.name,
+            expected=case.expected,
+            verdict=reproduction.verdict,
+            seconds=time.monotonic() - started,
+        )
+        results.append(result)
+        show(describe_result(result, case, reproduction.reason))
     return tuple(results)
 
 
@@ -195,10 +210,7 @@ def describe_end(results: tuple[DemoResult, ...], folder: str | None) -> str:
             *lines,
             "Next:",
             f"  cd {shlex.quote(f'{folder}/project')}",
-            "  runner plan diabetes/experiment_v1 --tracker runs/mlruns            what would be run, and why that",
-            "  runner reproduce diabetes/experiment_v1 --tracker runs/mlruns       the same in full; -v shows the log",
-            "  runner reproduce diabetes/experiment_v1 --tracker ../altered/mlruns the curve and the number that differ",
-            "  runner reproduce diabetes/pilot --tracker runs/mlruns               where its data was looked for",
+            *(f"  {command:<68} {why}" for command, why in _NEXT),
         ]
     )
 
