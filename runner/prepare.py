@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from runner.engine.docker import DockerEngine
     from runner.engine.interface import EngineInfo
     from runner.engine.prune import Holding
+    from runner.schema.plan import Images
 
 DEFAULT_PYTHON = "3.11"
 
@@ -47,6 +50,16 @@ def open_engine(progress: Progress | None = None, *, install_engine: bool = Fals
     from runner.engine.install import install_engine as install
 
     return connect(install(progress or NoProgress()) if install_engine else None)
+
+
+@contextmanager
+def opened_engine(progress: Progress | None = None, *, install_engine: bool = False) -> Iterator[DockerEngine]:
+    """Open the engine as `open_engine` does, and close it."""
+    engine = open_engine(progress, install_engine=install_engine)
+    try:
+        yield engine
+    finally:
+        engine.close()
 
 
 def prepare(
@@ -140,3 +153,38 @@ class _Counting:
     def line(self, text: str) -> None:
         self.lines += 1
         self._inner.line(text)
+
+
+def images_of(prepared: Prepared) -> Images:
+    """Return what the plan says of the images."""
+    from runner.schema.plan import Images
+
+    return Images(
+        base=prepared.base.reference,
+        base_digest=prepared.base.digest,
+        base_origin=prepared.base.origin,
+        tools=prepared.tools,
+        tools_digest=prepared.tools_digest,
+        engine=f"{prepared.engine.name} {prepared.engine.version}",
+        platform=prepared.engine.platform,
+    )
+
+
+def images_there(engine: DockerEngine, *, python: str, base_image: str | None = None) -> Images:
+    """Return the images that a rerun would use, as far as they are there; makes and starts nothing."""
+    from runner.engine.base_image import existing_base_image, planned_reference
+    from runner.engine.images import tools_image_for
+    from runner.schema.plan import Images
+
+    base = None if base_image is not None else existing_base_image(engine, python)
+    reference = planned_reference(python) if base_image is None else base_image
+    tools = None if base is None else tools_image_for(engine, base)
+    return Images(
+        base=reference if base is None else base.reference,
+        base_digest=engine.image_digest(reference) if base is None else base.digest,
+        base_origin="made at first use" if base is None else base.origin,
+        tools=tools or "made at first use",
+        tools_digest=None if tools is None else engine.image_digest(tools),
+        engine=f"{engine.info.name} {engine.info.version}",
+        platform=engine.info.platform,
+    )

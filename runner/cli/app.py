@@ -1,0 +1,123 @@
+"""The one place that catches and exits. Commands are thin: options in, a flow called, its result printed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import traceback
+from types import FrameType
+from typing import NoReturn
+
+import typer
+import typer.exceptions
+
+from runner.cli.options import Common
+
+app = typer.Typer(
+    name="runner",
+    help="Does this published number still come out? Reruns a recorded run in sealed containers and gives a verdict.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        from runner import __version__
+
+        typer.echo(f"runner {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    pass
+
+
+def main() -> NoReturn:
+    """Run the command line and exit with a code that means what docs/reference/exit-codes.md says."""
+    from runner.cli import commands  # noqa: F401  # registers the commands
+
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line; return the exit code. Never raises, whatever happens."""
+    from runner.errors import RunnerError
+
+    _handle_signals()
+    try:
+        return _run(arguments)
+    except BrokenPipeError:
+        # Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except RunnerError as error:
+        return _report(error, arguments)
+    except Exception as error:  # noqa: BLE001  # the last resort: our bug, never exit 1, which would read as diverged
+        from runner.errors import InternalError
+
+        cause = f"a bug of ours: {type(error).__name__}: {error}"
+        return _report(InternalError(cause, "run again with --debug and report it"), arguments, error)
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        status = app(args=arguments, prog_name="runner", standalone_mode=False)
+        sys.stdout.flush()
+    except typer.exceptions.TyperException as error:
+        from runner.errors import UsageError
+
+        if not str(error):  # help was asked for by giving nothing, and was printed
+            return UsageError.exit_code
+        raise UsageError(str(error).rstrip("."), f"runner {_command(arguments)}--help".strip()) from error
+    except typer.Abort:
+        return 130
+    return status if isinstance(status, int) else 0
+
+
+def _command(arguments: list[str]) -> str:
+    names = [argument for argument in arguments[:1] if not argument.startswith("-")]
+    return f"{names[0]} " if names else ""
+
+
+def _report(error: Exception, arguments: list[str], raised: BaseException | None = None) -> int:
+    """Say the cause and the remedy: two lines on stderr, or one JSON document on stdout with `--json`."""
+    from runner.errors import RunnerError
+
+    assert isinstance(error, RunnerError)  # noqa: S101  # for the type checker
+    if Common.debug or "--debug" in arguments:
+        traceback.print_exception(raised or error, file=sys.stderr)
+    if "--json" in arguments[: arguments.index("--") if "--" in arguments else None]:
+        document = {
+            "code": error.exit_code,
+            "kind": error.kind,
+            "cause": error.cause,
+            "remedy": error.remedy,
+            "retryable": error.retryable,
+        }
+        typer.echo(json.dumps({"error": document}, indent=2))
+    else:
+        typer.echo(f"error: {error.cause}", err=True)
+        typer.echo(f"  try: {error.remedy}", err=True)
+    return error.exit_code
+
+
+def _handle_signals() -> None:
+    """Turn the signals that ask us to stop into an exception, once, so that every `finally` runs."""
+
+    def stop(number: int, _: FrameType | None) -> None:
+        from runner.errors import Interrupted
+
+        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(each, signal.SIG_IGN)  # cleaning up is short, and must not be broken off
+        raise Interrupted(number)
+
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, stop)

@@ -1,0 +1,105 @@
+"""`runner reproduce RUN`: rerun a recorded run and give a verdict."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+
+import typer
+
+from runner.cli import options as o
+from runner.cli.console import open_progress, use_color
+
+
+def reproduce(
+    run: o.Run,
+    argv: o.Argv = None,
+    tracker: o.Tracker = None,
+    repo: o.Repo = None,
+    commit: o.Commit = None,
+    remote: o.Remote = None,
+    command: o.Command = None,
+    pointer: o.Pointer = None,
+    warm_start: o.WarmStart = None,
+    python: o.Python = None,
+    with_: o.With = None,
+    base_image: o.BaseImage = None,
+    rtol: o.Rtol = None,
+    atol: o.Atol = None,
+    metric: o.Metric = None,
+    allow: o.Allow = None,
+    require: o.Require = None,
+    require_complete: o.RequireComplete = False,
+    policy: o.PolicyFile = None,
+    timeout: o.Timeout = None,
+    memory: o.Memory = None,
+    cpus: o.Cpus = None,
+    pids_limit: o.PidsLimit = None,
+    shm_size: o.ShmSize = None,
+    offline: o.Offline = False,
+    keep: o.Keep = False,
+    out: o.Out = None,
+    json: o.Json = False,
+    all_: o.All = False,
+    quiet: o.Quiet = False,
+    verbose: o.Verbose = False,
+    no_color: o.NoColor = False,
+    debug: o.Debug = False,  # noqa: ARG001  # read by the entry point
+) -> int:
+    """Rerun a recorded run in sealed containers, compare, and give a verdict.
+
+    It reruns the recorded commit, so it says nothing about today's code.
+    Exit codes: 0 identical or reproduced, 1 diverged, 2 usage, 3 unverifiable, 4 failed, 5 infrastructure.
+    """
+    from runner.report.text import render_text
+    from runner.reproduce import reproduce as flow
+    from runner.settings import Flags, load_settings
+    from runner.verdict.policy import requirement_met
+
+    settings = load_settings(
+        Flags(
+            tracker=tracker,
+            repo=repo,
+            commit=commit,
+            remote=remote,
+            command=command,
+            argv=o.after_dashes(argv),
+            pointer=tuple(pointer or ()),
+            warm_start=tuple(warm_start or ()),
+            python=python,
+            with_packages=tuple(with_ or ()),
+            base_image=base_image,
+            rtol=rtol,
+            atol=atol,
+            metric=tuple(metric or ()),
+            allow=tuple(allow or ()),
+            require=require,
+            require_complete=require_complete,
+            policy=policy,
+            timeout=timeout,
+            memory=memory,
+            cpus=cpus,
+            pids_limit=pids_limit,
+            shm_size=shm_size,
+            offline=offline,
+            keep=keep,
+            out=out,
+        )
+    )
+    with open_progress(quiet=quiet, verbose=verbose, no_color=no_color) as progress:
+        done = flow(run, settings, progress=progress)
+    reproduction = done.reproduction
+    if json:
+        typer.echo(reproduction.to_json(indent=2))
+    else:
+        width = shutil.get_terminal_size((100, 24)).columns
+        color = use_color(no_color=no_color)
+        text = render_text(reproduction, width=width, color=color, show_all=all_, evidence_path=str(done.evidence))
+        typer.echo(text, nl=False)
+    if done.kept is not None:
+        print(f"kept: {done.kept}", file=sys.stderr)  # noqa: T201  # a hint, not a result
+    code = reproduction.verdict.exit_code
+    if code == 0 and not requirement_met(reproduction, settings.policy):
+        typer.echo("below what --require asks for", err=True)
+        return 1
+    return code

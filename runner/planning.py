@@ -1,0 +1,189 @@
+"""From a run reference to its Plan: the first half of every command that is about one run. Starts no container."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runner.errors import MissingFact, RepositoryUnavailable, UsageError
+from runner.progress import Progress
+
+if TYPE_CHECKING:
+    from runner.repository.mirror import Mirror
+    from runner.schema.lineage import Lineage, Provenance
+    from runner.schema.plan import Images, Plan
+    from runner.schema.run_record import RunRecord
+    from runner.schema.snapshot import RepositorySnapshot
+    from runner.settings import Settings
+    from runner.trackers.interface import Tracker
+
+ImagesFor = Callable[[str], "Images"]
+"""Returns the images for a Python minor version."""
+
+
+@dataclass
+class Found:
+    """What is known so far; filled in step by step, so that whatever stops a rerun can say what was there."""
+
+    tracker: Tracker | None = None
+    record: RunRecord | None = None
+    lineage: Lineage | None = None
+    plan: Plan | None = None
+    mirror: Mirror | None = None
+    snapshot: RepositorySnapshot | None = None
+
+    def facts(self, *, except_for: str) -> tuple[str, ...]:
+        """Return what was found, in short phrases for people, without the fact that is missing."""
+        facts: dict[str, str] = {}
+        if self.snapshot is not None:
+            facts["repository"] = f"repository {self.snapshot.url}"
+            facts["commit"] = f"commit {self.snapshot.commit[:7]}"
+        if self.lineage is not None and self.lineage.files:
+            facts["data"] = f"{len(self.lineage.files)} recorded digests"
+        if self.plan is not None:
+            facts["command"] = f"command ({self.plan.command_source})"
+            facts["python"] = f"Python {self.plan.environment.python}"
+            facts["environment"] = self.plan.environment.source
+        return tuple(text for fact, text in facts.items() if fact != except_for)
+
+
+def cache_folder() -> Path:
+    """Return this host's folder for mirrors: REPRO_CACHE_DIR, else below XDG_CACHE_HOME or ~/.cache."""
+    own = os.environ.get("REPRO_CACHE_DIR")
+    if own:
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "reproducibility-runner"
+
+
+def find_run(run: str, settings: Settings, found: Found) -> RunRecord:
+    """Read the run from its tracker. Raises RunNotFound, AmbiguousRun, NotAStore, TrackerUnavailable, UsageError."""
+    from runner.trackers.open import open_tracker
+    from runner.trackers.reference import parse_reference
+
+    reference = parse_reference(run)
+    if settings.tracker is None and not (Path(settings.folder) / "mlruns").is_dir():
+        raise UsageError(
+            "no tracker is named, and there is no mlruns here",
+            f"runner reproduce {run} --tracker URI    or set MLFLOW_TRACKING_URI",
+        )
+    tracker = open_tracker(settings.tracker or "mlruns", folder=Path(settings.folder))
+    found.tracker = tracker
+    found.record = tracker.read_run(tracker.find_run(reference))
+    return found.record
+
+
+def make_plan(record: RunRecord, settings: Settings, images_for: ImagesFor, found: Found, progress: Progress) -> Plan:
+    """Resolve the lineage of a run and build its plan.
+
+    Raises MissingFact where a fact is missing, RepositoryUnavailable.
+    """
+    from runner.lineage.commit import check_clean, recorded_commit
+    from runner.lineage.resolve import resolve_lineage
+    from runner.lineage.script import wanted_paths
+    from runner.plan.build import build_plan
+    from runner.plan.images import NOT_MADE
+    from runner.repository.history import read_snapshot
+    from runner.trackers.baseline import baseline_digest
+
+    clean = check_clean(record, settings)
+    commit = recorded_commit(record, settings)
+    with progress.phase("fetch"):
+        repository, mirror = _open_repository(record, settings, commit.value, progress)
+        found.mirror = mirror
+        resolved = mirror.resolve_commit(commit.value)
+        wanted = wanted_paths(record)
+        found.snapshot = read_snapshot(mirror, resolved, wanted_paths=wanted, wanted_texts=wanted)
+    commit = commit.model_copy(update={"value": resolved})
+    agreed = _check_commits(record, settings, mirror)
+    notes = tuple(note for note in (clean, agreed) if note is not None)
+    found.lineage = resolve_lineage(record, found.snapshot, settings, repository, commit, notes)
+    plan = build_plan(record, found.snapshot, found.lineage, settings, NOT_MADE, baseline_digest(record))
+    found.plan = plan
+    found.plan = plan.model_copy(update={"images": images_for(plan.environment.python)}).sealed()
+    return found.plan
+
+
+def _check_commits(record: RunRecord, settings: Settings, mirror: Mirror) -> str | None:
+    """Return a note where the run records several commits that agree in all but pointers."""
+    from runner.lineage.commit import check_commits_agree, disagreeing_commits
+
+    commits = disagreeing_commits(record, settings)
+    changed: set[str] | None = set()
+    try:
+        first, *others = [mirror.resolve_commit(commit.value) for commit in commits] or [""]
+        changed = {path for other in others for path in mirror.changed_paths(first, other)}
+    except MissingFact:
+        changed = None
+    return check_commits_agree(commits, None if changed is None else sorted(changed), record, settings)
+
+
+def _open_repository(
+    record: RunRecord, settings: Settings, commit: str, progress: Progress
+) -> tuple[Provenance, Mirror]:
+    """Return where the repository is, with its mirror."""
+    from runner.lineage.repository import repository_location
+    from runner.repository.mirror import open_mirror
+
+    cache = cache_folder() / "mirrors"
+    mirrors: dict[str, Mirror] = {}
+    nearby = []
+    for location, source in _nearby(record, settings):
+        if location in mirrors:
+            continue
+        try:
+            mirror = open_mirror(location, cache, commit=commit, offline=settings.offline)
+            mirror.resolve_commit(commit)
+        except (MissingFact, RepositoryUnavailable):
+            continue
+        mirrors[location] = mirror
+        nearby.append((location, source))
+    repository = repository_location(record, settings, nearby)
+    if repository.value in mirrors:
+        return repository, mirrors[repository.value]
+    progress.update(f"fetching {repository.value}")
+    location = settings.repo if settings.repo is not None else repository.value
+    return repository, open_mirror(location, cache, commit=commit, offline=settings.offline)
+
+
+def _nearby(record: RunRecord, settings: Settings) -> list[tuple[str, str]]:
+    """Return the work trees that the user stands in and that hold the tracker's files, unless one was named."""
+    from runner.repository.mirror import work_tree_of
+
+    if settings.repo is not None:
+        return []
+    places = [(Path(settings.folder), "the current directory")]
+    store = record.uri.removeprefix("file://").removeprefix("sqlite:///")
+    if "://" not in store:
+        places.append((Path(store), "the repository that holds the tracker's files"))
+    found = []
+    for folder, source in places:
+        top = work_tree_of(folder)
+        if top is not None:
+            found.append((str(top), source))
+    return found
+
+
+def plan_run(run: str, settings: Settings, *, progress: Progress) -> Plan:
+    """Return the plan of a run; no container is started, so images that are not made yet have no digest.
+
+    Raises MissingFact where a fact is missing, and whatever `find_run` and `make_plan` raise.
+    """
+    found = Found()
+    record = find_run(run, settings, found)
+    return make_plan(record, settings, lambda python: _images_there(python, settings), found, progress)
+
+
+def _images_there(python: str, settings: Settings) -> Images:
+    """Return the images of the engine as they are; without an engine, what is planned is not changed by it."""
+    from runner.errors import EngineUnavailable
+    from runner.plan.images import NOT_MADE
+    from runner.prepare import images_there, opened_engine
+
+    try:
+        with opened_engine() as engine:
+            return images_there(engine, python=python, base_image=settings.base_image)
+    except EngineUnavailable:
+        return NOT_MADE

@@ -1,0 +1,176 @@
+"""The whole flow of a rerun on one page: read this first.
+
+    run reference ─▶ RunRecord ─▶ Lineage ─▶ Plan ─▶ Rerun ─▶ Comparison ─▶ Reproduction ─▶ report, evidence
+
+Diverged, unverifiable and failed are values, each with its evidence; only usage, infrastructure and our own bugs leave
+as exceptions. The original tracker, repository and remote are only ever read.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from runner import __version__
+from runner.compare.build import compare
+from runner.engine.labels import cache_volume
+from runner.errors import MissingFact
+from runner.evidence.folder import EvidenceFolder, evidence_folder
+from runner.network import read_network_settings
+from runner.planning import Found, ImagesFor, find_run, make_plan
+from runner.prepare import images_of, open_engine, prepare
+from runner.progress import NoProgress, Progress
+from runner.report.markdown import render_markdown
+from runner.rerun.carry_out import Paper, Place, carry_out, discard_workspace
+from runner.schema.plan import Images, Plan
+from runner.schema.reproduction import Missing, Reproduction, RunIdentity, Verdict
+from runner.schema.rerun import Rerun
+from runner.schema.run_record import RunRecord
+from runner.settings import Settings
+from runner.trackers.baseline import baseline_digest
+from runner.verdict.decide import decide
+
+if TYPE_CHECKING:
+    from runner.engine.docker import DockerEngine
+
+Phase = Literal["lineage", "plan", "restore", "provision"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reproduced:
+    """A reproduction and the folder that holds its evidence. `kept` names the workspace that `--keep` left."""
+
+    reproduction: Reproduction
+    evidence: Path
+    kept: str | None = None
+
+
+def reproduce(run: str, settings: Settings, *, progress: Progress, engine: DockerEngine | None = None) -> Reproduced:
+    """Rerun a recorded run and give a verdict.
+
+    `engine` is opened, and closed, here unless the caller gives one. Raises UsageError where no run is meant,
+    InfrastructureError where something refused, Interrupted; nothing is then left behind.
+    """
+    started = time.monotonic()
+    found = Found()
+    record = find_run(run, settings, found)
+    now = datetime.now(timezone.utc)
+    with evidence_folder(settings.out, record.run_id, now, Path(settings.folder)) as evidence:
+        kept = None
+        try:
+            with _opened(engine, progress) as session:
+                plan = make_plan(record, settings, _images_for(session, settings, progress), found, progress)
+                rerun = _rerun(plan, session, evidence, found, settings, progress)
+                kept = session.session_id if settings.keep else None
+            reproduction = _judged(record, plan, rerun, found)
+        except MissingFact as missing:
+            reproduction = _unverifiable(record, found, missing)
+        seconds = time.monotonic() - started
+        reproduction = reproduction.model_copy(update={"timings": {**reproduction.timings, "total": seconds}})
+        folder = evidence.finish(
+            {"reproduction.json": reproduction.to_json(indent=2) + "\n", "report.md": render_markdown(reproduction)}
+        )
+    return Reproduced(reproduction=reproduction, evidence=folder, kept=kept)
+
+
+@contextmanager
+def _opened(engine: DockerEngine | None, progress: Progress) -> Iterator[DockerEngine]:
+    """Return an engine session of this rerun's own, so that what it leaves can be told from others'."""
+    from runner.engine.docker import connect
+
+    session = open_engine(progress) if engine is None else connect(engine.address)
+    try:
+        yield session
+    finally:
+        session.close()
+
+
+def _images_for(session: DockerEngine, settings: Settings, progress: Progress) -> ImagesFor:
+    def images_for(python: str) -> Images:
+        return images_of(prepare(session, python=python, base_image=settings.base_image, progress=progress))
+
+    return images_for
+
+
+def _rerun(
+    plan: Plan, session: DockerEngine, evidence: EvidenceFolder, found: Found, settings: Settings, progress: Progress
+) -> Rerun:
+    """Carry out the plan; where it breaks off, take its workspace away before anybody hears of it."""
+    assert found.mirror is not None and found.snapshot is not None  # noqa: S101, PT018  # a plan was made of them
+    place = Place(engine=session, volume=cache_volume(), rerun=session.session_id, network=read_network_settings())
+    paper = Paper(
+        bundle=found.mirror.bundle(plan.lineage.commit),
+        dvc_roots=found.snapshot.dvc_roots,
+        logs=evidence.logs,
+        outputs=evidence.outputs,
+    )
+    try:
+        return carry_out(plan, place, paper, keep=settings.keep, offline=settings.offline, progress=progress)
+    except BaseException:
+        session.close()  # ends what still runs; a session of its own then takes the workspace away
+        with _opened(session, NoProgress()) as fresh:
+            discard_workspace(plan, replace(place, engine=fresh), NoProgress())
+        raise
+
+
+def _judged(record: RunRecord, plan: Plan, rerun: Rerun, found: Found) -> Reproduction:
+    """Compare, read the record once more (VERDICTS rule 13), and decide."""
+    assert found.tracker is not None  # noqa: S101  # the record came from it
+    changed = baseline_digest(found.tracker.read_run(record.run_id)) != plan.run.baseline_digest
+    comparison = compare(record, plan, rerun)
+    decision = decide(plan, record, rerun, comparison, record_changed=changed)
+    return Reproduction(
+        tool_version=__version__,
+        created=datetime.now(timezone.utc),
+        verdict=decision.verdict,
+        reason=decision.reason,
+        verified=decision.verified,
+        not_verified=decision.not_verified,
+        run=_identity(record),
+        record=record,
+        lineage=plan.lineage,
+        plan=plan,
+        rerun=rerun,
+        comparison=comparison,
+        missing=decision.missing,
+        timings=rerun.timings,
+    )
+
+
+def _unverifiable(record: RunRecord, found: Found, missing: MissingFact) -> Reproduction:
+    """Return the reproduction of a run for which a fact is missing, with all that was found otherwise."""
+    phase: Phase = "lineage"
+    if found.lineage is not None:
+        phase = "plan"
+    if found.plan is not None:
+        phase = "provision" if missing.fact in ("environment", "python") else "restore"
+    return Reproduction(
+        tool_version=__version__,
+        created=datetime.now(timezone.utc),
+        verdict=Verdict.UNVERIFIABLE,
+        reason=missing.cause,
+        verified=(),
+        not_verified=found.plan.not_verified if found.plan is not None else (),
+        run=_identity(record),
+        record=record,
+        lineage=found.lineage,
+        plan=found.plan,
+        missing=Missing(
+            fact=missing.fact,
+            cause=missing.cause,
+            remedy=missing.remedy,
+            looked_in=missing.looked_in,
+            nearest=missing.nearest,
+            found_otherwise=found.facts(except_for=missing.fact),
+        ),
+        stopped_before=phase,
+    )
+
+
+def _identity(record: RunRecord) -> RunIdentity:
+    return RunIdentity(id=record.run_id, uri=record.uri, name=record.name, experiment=record.experiment_name)

@@ -1,0 +1,164 @@
+"""Carrying out a plan: phases 1 to 4, from restored data to what was collected. Plan -> Rerun, by way of an engine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runner.engine.interface import Engine
+from runner.network import NetworkSettings
+from runner.progress import Progress
+from runner.rerun.collect import Collected, collect, discard
+from runner.rerun.preexisting import results_among
+from runner.rerun.provision import as_resolved, provision, ready_keys
+from runner.rerun.restore import Restored, restore
+from runner.rerun.train import Trained, train
+from runner.schema.plan import Plan
+from runner.schema.rerun import Rerun, ResolvedEnvironment, RestoredFile
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a rerun happens: an engine, the cache volume, and the name of the workspace in it."""
+
+    engine: Engine
+    volume: str
+    rerun: str
+    network: NetworkSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paper:
+    """What a rerun reads and writes on this host: the bundle of the repository, the folders for logs and outputs."""
+
+    bundle: Path
+    dvc_roots: tuple[str, ...]
+    logs: Path
+    outputs: Path
+
+
+def carry_out(plan: Plan, place: Place, paper: Paper, *, keep: bool, offline: bool, progress: Progress) -> Rerun:
+    """Restore and provision beside each other, train, collect; return what was observed.
+
+    The workspace is removed at the end, unless `keep`. Raises MissingFact where the rerun could not start,
+    InfrastructureError where something refused; the caller then removes the workspace by `discard_workspace`.
+    """
+    timings: dict[str, float] = {}
+    restored, environment = _prepare(plan, place, paper, offline=offline, progress=progress, timings=timings)
+    with _timed("train", timings, progress):
+        trained = train(
+            place.engine,
+            plan,
+            rerun=place.rerun,
+            environment_key=environment.key,
+            volume=place.volume,
+            log_file=paper.logs / "train.log",
+            progress=progress,
+        )
+    with _timed("collect", timings, progress):
+        collected = collect(
+            place.engine,
+            plan,
+            rerun=place.rerun,
+            environment_key=environment.key,
+            volume=place.volume,
+            outputs_folder=paper.outputs,
+            keep=keep,
+            progress=progress,
+        )
+    return _observed(plan, restored, environment, trained, collected, timings)
+
+
+def discard_workspace(plan: Plan, place: Place, progress: Progress) -> None:
+    """Remove the workspace of a rerun that was broken off."""
+    discard(place.engine, rerun=place.rerun, image=plan.images.tools, volume=place.volume, progress=progress)
+
+
+def _prepare(
+    plan: Plan, place: Place, paper: Paper, *, offline: bool, progress: Progress, timings: dict[str, float]
+) -> tuple[Restored, ResolvedEnvironment]:
+    """Restore; and make the environment meanwhile, if restore finds that it is not ready."""
+    started = time.monotonic()
+    ready: list[ResolvedEnvironment] = []
+    making: list[Future[ResolvedEnvironment]] = []
+
+    def make() -> ResolvedEnvironment:
+        return provision(
+            place.engine,
+            plan,
+            volume=place.volume,
+            network=place.network,
+            progress=progress,
+            offline=offline,
+        )
+
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="provision") as pool:
+
+        def on_environment(record: dict[str, Any] | None) -> None:
+            if record is not None:
+                ready.append(as_resolved(record, cached=True))
+            else:
+                making.append(pool.submit(make))
+
+        try:
+            with _timed("restore", timings, progress):
+                restored = restore(
+                    place.engine,
+                    plan,
+                    rerun=place.rerun,
+                    bundle=paper.bundle,
+                    dvc_roots=paper.dvc_roots,
+                    volume=place.volume,
+                    environment_keys=ready_keys(plan),
+                    on_environment=on_environment,
+                    network=place.network,
+                    progress=progress,
+                )
+            with _timed("provision", timings, progress):
+                environment = ready[0] if ready else making[0].result()
+        except BaseException:
+            place.engine.close()  # ends the other phase's container, and with it its thread
+            raise
+    if making:
+        timings["provision"] = time.monotonic() - started  # beside restore, so both count from the start
+    return restored, environment
+
+
+@contextmanager
+def _timed(phase: str, timings: dict[str, float], progress: Progress) -> Iterator[None]:
+    started = time.monotonic()
+    with progress.phase(phase):
+        yield
+    timings[phase] = time.monotonic() - started
+
+
+def _observed(
+    plan: Plan,
+    restored: Restored,
+    environment: ResolvedEnvironment,
+    trained: Trained,
+    collected: Collected,
+    timings: dict[str, float],
+) -> Rerun:
+    after = {file.path: file for file in collected.inputs}
+    problems = (*collected.capture.problems, *collected.cut)
+    inputs: tuple[RestoredFile, ...] = tuple(after.get(file.path, file) for file in restored.files)
+    return Rerun(
+        ending=trained.ending,
+        exit_code=trained.exit_code,
+        timings=timings,
+        capture=collected.capture.model_copy(update={"problems": problems}),
+        inputs=inputs,
+        outputs=collected.outputs,
+        pre_existing=results_among(collected.opened_before_output, allowed=plan.policy.allow_existing),
+        environment=environment,
+        hardware=collected.hardware,
+        remotes_asked=restored.remotes_asked,
+        log_tail=trained.log_tail,
+        log_cut=trained.log_cut,
+    )
