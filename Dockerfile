@@ -40,11 +40,8 @@ FROM ${ENVIRONMENT_IMAGE} AS tools
 COPY lib /opt/reproducibility-runner/lib
 RUN set -e; cd /opt/reproducibility-runner/lib; \
     python=/opt/reproducibility-runner/venv/bin/python; \
-    if [ -e reproducibility_runner/install.py ]; then \
-      $python -m reproducibility_runner.install /opt/reproducibility-runner/capture; \
-    else \
-      mkdir ../capture; cp -r reproducibility_runner ../capture/; \
-    fi; \
+    $python -c 'from reproducibility_runner.install import lay_out; \
+      lay_out("/opt/reproducibility-runner/capture")'; \
     $python -m compileall -q --invalidation-mode unchecked-hash \
       /opt/reproducibility-runner/lib /opt/reproducibility-runner/capture
 LABEL reproducibility-runner=tools

@@ -63,7 +63,7 @@ def ensure_tools_image(
         raise ImageUnavailable(f"the base image {base.reference} is not there", "runner setup")
     recipe = dockerfile()
     environment = environment_reference(recipe, base_id, base.python, dvc_extras)
-    tools = tools_reference(environment)
+    tools = tools_reference(recipe, environment)
     digest = engine.image_digest(tools)
     if digest is not None:
         return tools, digest
@@ -75,7 +75,12 @@ def ensure_tools_image(
         arguments = {"BASE_IMAGE": base.reference, "DVC_EXTRAS": dvc_extras, "OWNER": labels.owner()}
         try:
             _build(
-                engine, environment, _environment_context(recipe, base.python, network), arguments, network, progress
+                engine,
+                environment,
+                _environment_context(first_stages(recipe), base.python, network),
+                arguments,
+                network,
+                progress,
             )
         finally:
             remove_build_images(engine, owned_by=labels.owner())
@@ -93,18 +98,20 @@ def tools_image_for(engine: DockerEngine, base: BaseImage, *, dvc_extras: str = 
     base_id = engine.image_digest(base.reference)
     if base_id is None:
         return None
-    return tools_reference(environment_reference(dockerfile(), base_id, base.python, dvc_extras))
+    recipe = dockerfile()
+    return tools_reference(recipe, environment_reference(recipe, base_id, base.python, dvc_extras))
 
 
 def environment_reference(recipe: str, base_id: str, python: str, dvc_extras: str) -> str:
-    """Return the tag over recipe, base image and requirements."""
-    parts = (recipe, base_id, _packaged("requirements.txt"), _constraints(python), dvc_extras)
+    """Return the tag over the recipe's stages but the last, base image and requirements."""
+    parts = (first_stages(recipe), base_id, _packaged("requirements.txt"), _constraints(python), dvc_extras)
     return f"{ENVIRONMENT_REPOSITORY}:{_hash(part.encode() for part in parts)}"
 
 
-def tools_reference(environment: str) -> str:
-    """Return the tag over the environment image and our own source."""
-    pieces = [environment.encode(), *(piece for path, content in library_files() for piece in (path.encode(), content))]
+def tools_reference(recipe: str, environment: str) -> str:
+    """Return the tag over the recipe's last stage, the environment image and our own source."""
+    pieces = [last_stage(recipe).encode(), environment.encode()]
+    pieces += [piece for path, content in library_files() for piece in (path.encode(), content)]
     return f"{TOOLS_REPOSITORY}:{_hash(pieces)}"
 
 
@@ -114,6 +121,11 @@ def dockerfile() -> str:
         if path.is_file():
             return path.read_text()
     raise ImageUnavailable("the Dockerfile is missing from the installation", "pip install --force-reinstall .")
+
+
+def first_stages(recipe: str) -> str:
+    """Return the recipe without its last stage."""
+    return recipe[: recipe.rindex("\nFROM ") + 1]
 
 
 def last_stage(recipe: str) -> str:

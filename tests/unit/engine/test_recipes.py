@@ -50,17 +50,20 @@ def test_constraints_pin_exactly_all_that_is_required() -> None:
 
 
 def test_the_tag_follows_all_that_goes_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    one = images.environment_reference("recipe", "sha256:1", "3.11", "")
+    recipe, other_end = "FROM a\n\nFROM b\n", "FROM a\n\nFROM c\n"
+    one = images.environment_reference(recipe, "sha256:1", "3.11", "")
+    assert images.environment_reference(other_end, "sha256:1", "3.11", "") == one
     others = [
-        images.environment_reference("recipe 2", "sha256:1", "3.11", ""),
-        images.environment_reference("recipe", "sha256:2", "3.11", ""),
-        images.environment_reference("recipe", "sha256:1", "3.9", ""),
-        images.environment_reference("recipe", "sha256:1", "3.11", "s3"),
+        images.environment_reference("FROM x\n\nFROM b\n", "sha256:1", "3.11", ""),
+        images.environment_reference(recipe, "sha256:2", "3.11", ""),
+        images.environment_reference(recipe, "sha256:1", "3.9", ""),
+        images.environment_reference(recipe, "sha256:1", "3.11", "s3"),
     ]
     assert len({one, *others}) == 5
-    tools = images.tools_reference(one)
+    tools = images.tools_reference(recipe, one)
+    assert images.tools_reference(other_end, one) != tools
     monkeypatch.setattr(images, "library_files", lambda: [("lib/runner/__init__.py", b"changed")])
-    assert images.tools_reference(one) != tools
+    assert images.tools_reference(recipe, one) != tools
 
 
 def test_the_library_holds_what_runs_inside_and_nothing_of_the_host() -> None:
