@@ -32,11 +32,13 @@ class CapturedPoint(Value):
 class CapturedRun(Value):
     """A run that the training made, as captured. `status` is None where it was never ended.
 
-    `started` and `ended` are sequence numbers. Artifacts are (path, digest) of what was logged.
+    `started` and `ended` are sequence numbers. Artifacts are (path, digest) of what was logged. `experiment` is None
+    where the training named an experiment by its id alone, which `experiment_id` then holds.
     """
 
     run_id: str
     experiment: str | None
+    experiment_id: str | None = None
     name: str | None
     status: str | None
     parent_run_id: str | None
