@@ -172,12 +172,12 @@ def images_of(prepared: Prepared) -> Images:
 
 def images_there(engine: DockerEngine, *, python: str, base_image: str | None = None) -> Images:
     """Return the images that a rerun would use, as far as they are there; makes and starts nothing."""
-    from runner.engine.base_image import existing_base_image, planned_reference
+    from runner.engine.base_image import REPOSITORY, existing_base_image
     from runner.engine.images import tools_image_for
     from runner.schema.plan import Images
 
     base = None if base_image is not None else existing_base_image(engine, python)
-    reference = planned_reference(python) if base_image is None else base_image
+    reference = base_image or f"{REPOSITORY}:py{python}"
     tools = None if base is None else tools_image_for(engine, base)
     return Images(
         base=reference if base is None else base.reference,
