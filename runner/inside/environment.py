@@ -25,6 +25,7 @@ from typing import Any
 
 from runner.inside import layout
 
+SECRETS = "/secrets"  # a tmpfs in provision's container
 LAYOUT_VERSION = 1  # part of every key: raise it when environments or locks are made in another way
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")

@@ -93,7 +93,7 @@ def _option(
     if line[:2] in _SHORT:
         option, value = _SHORT[line[:2]], line[2:].lstrip(" =")
     else:
-        option, value = (re.split(r"[\s=]+", line, maxsplit=1) + [""])[:2]
+        option, value = re.split(r"[\s=]+", f"{line} ", maxsplit=1)
     value = value.strip().strip("'\"")
     if option in {"--requirement", "--constraint"}:
         included = posixpath.normpath(posixpath.join(posixpath.dirname(path), value))

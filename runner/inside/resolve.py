@@ -176,9 +176,9 @@ def _with_built(lock: str, built: Sequence[Built]) -> str:
     for line in lock.splitlines():
         wheel = ours.get(requirement_name(line) or "")
         if wheel is not None and pins(line).get(wheel.name) == wheel.version:
-            head = line.split(" --hash", 1)[0]
-            line = f"{head} --hash=sha256:{wheel.sha256}"
-        lines.append(line)
+            lines.append(f"{line.split(' --hash', 1)[0]} --hash=sha256:{wheel.sha256}")
+        else:
+            lines.append(line)
     return "".join(f"{line}\n" for line in lines)
 
 
@@ -215,11 +215,9 @@ def _read_uv_lock(specification: Specification, uv: Uv, folder: Path, python: st
             target = project / inner
             target.parent.mkdir(parents=True, exist_ok=True)
             _write(target, text)
-    exported = uv.run(
-        ["export", "--frozen", "--offline", "--no-emit-workspace", "--no-header", "--no-annotate", "--no-editable"]
-        + ["--project", str(project), "--python", python, "--format", "requirements.txt"],
-        cwd=str(project),
-    )
+    arguments = ["export", "--frozen", "--offline", "--no-emit-workspace", "--no-header", "--no-annotate"]
+    arguments += ["--project", str(project), "--python", python, "--format", "requirements.txt"]
+    exported = uv.run(arguments, cwd=str(project))
     return Wanted(lock=lock_text(exported), indexes=indexes)
 
 

@@ -206,14 +206,16 @@ def undated_index(file: str) -> PhaseError:
     )
 
 
-def explain(stderr: str) -> Exception:
+def explain(stderr: str) -> Exception:  # noqa: PLR0911  # a row of cases, the most specific first
     """Return the exception that uv's error output stands for."""
     if _FULL.search(stderr):
         return PhaseError(DISK_FULL, "no space is left for packages in the cache volume", "runner setup --prune")
     if undated := _UNDATED.search(stderr):
         return undated_index(undated["file"])
     if "network was disabled" in stderr or "network connectivity is disabled" in stderr:
-        return _unavailable("packages are not in the cache, and --offline forbids to fetch them", "run without --offline")
+        return _unavailable(
+            "packages are not in the cache, and --offline forbids to fetch them", "run without --offline"
+        )
     if refused := _REFUSED.search(stderr):
         return _unavailable(f"the package index refused: {_sentence(refused['hint'])}", "runner doctor")
     if mismatch := _HASH.search(stderr):
@@ -235,7 +237,7 @@ def explain(stderr: str) -> Exception:
         return PhaseError(
             MISSING,
             f"no package index knows a package {unknown['name']}",
-            f"if a private index has it, set UV_INDEX; if it is another name, give it with --with {unknown['name']}==VERSION",
+            "set UV_INDEX where a private index has it, or name another with --with NAME==VERSION",
             fact="environment",
         )
     return PhaseError(

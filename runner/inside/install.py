@@ -1,0 +1,85 @@
+"""Phase 2a, second half: an environment from a lock, by hard links out of uv's cache, at its final place.
+
+Only wheels are installed, and only such whose hash the lock holds: unpacked, never run. Standard library and uv.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from runner.inside import bytecode, environment, layout, protocol
+from runner.inside.environment import Environment, Lock
+from runner.inside.resolve import Built, split_built
+from runner.inside.uv import Uv, install_arguments
+
+_COMPILE_S = 6.0  # at most; a rerun without compiled modules is slower and not wrong
+
+
+def install(
+    lock: Lock,
+    uv: Uv,
+    *,
+    python: str,
+    python_version: str,
+    wheels: Sequence[Built],
+    project: Built | None,
+    build_cache: str,
+    sources: Mapping[str, str],
+    direct: Sequence[str],
+) -> Environment:
+    """Make the environment of a lock unless it is ready, and return its record.
+
+    `python` is the interpreter that it is made with, `wheels` and `project` are what was built for this repository.
+    `sources` and `direct` say what the training will import: its scripts, and the packages that were asked for.
+    Whoever comes second waits for the first. Raises WheelsNeeded and PhaseError.
+    """
+    with environment.locked(lock.environment):
+        ready = environment.read_ready(lock.environment)
+        if ready is not None:
+            return ready
+        environment.remove(lock.environment)
+        folder = environment.environment_path(lock.environment)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        uv.run(["venv", "--python", python, "--no-project", str(folder)])
+        interpreter = str(folder / "bin" / "python")
+        index, built = split_built(lock.text, wheels if project is None else [*wheels, project])
+        if project is not None and project not in built:
+            built.append(project)
+        if index:
+            listing = folder / "lock.txt"
+            listing.write_text(index, encoding="utf-8")
+            uv.run(install_arguments(str(listing), python=interpreter))
+        if built:
+            paths = [str(wheel.path) for wheel in built]
+            # In a cache of its own: what foreign code built never enters the shared one.
+            uv.with_cache(build_cache).run(
+                ["pip", "install", "--python", interpreter, "--no-deps", "--no-build", *paths]
+            )
+        site = environment.site_packages(folder)
+        write_pth(site)
+        protocol.progress("compiling")
+        packages = environment.freeze(site)
+        roots = bytecode.imports_of_sources(sources) | bytecode.top_level_modules(site, direct)
+        bytecode.compile_reachable(site, sorted(roots), seconds=_COMPILE_S)
+        record = Environment(
+            key=lock.environment,
+            python=python_version,
+            lock=lock.text,
+            packages=packages,
+            built_from_source=tuple(f"{wheel.name}=={wheel.version}" for wheel in built),
+            notes=lock.notes,
+        )
+        environment.write_ready(record)
+        return record
+
+
+def write_pth(site: Path) -> None:
+    """Put the capture into an environment, by the `.pth` that the capture itself knows how to write."""
+    sys.path.insert(0, layout.CAPTURE_PACKAGE)
+    try:
+        importlib.import_module("reproducibility_runner.install").write_pth(site)
+    finally:
+        sys.path.remove(layout.CAPTURE_PACKAGE)

@@ -1,0 +1,185 @@
+"""Phase 2a: an environment for a specification, or the list of what phase 2b must build first.
+
+Runs in our image, with the index's credentials and without any code of the repository or of a package.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from runner.inside import environment, resolve
+from runner.inside.environment import SECRETS, Lock
+from runner.inside.install import install
+from runner.inside.protocol import MISSING, PhaseError, progress
+from runner.inside.requirements import hashes, requirement_name
+from runner.inside.resolve import Specification, Wanted
+from runner.inside.source_builds import BuildFolder, collect, prepare_project, prepare_source
+from runner.inside.uv import Uv, WheelsNeeded, index_settings
+
+
+def handle(request: dict[str, Any]) -> dict[str, Any]:
+    """Make the environment of a specification ready.
+
+    Request: specification, repository (keys), attempt (letters and digits, new for each provision), commit (in the
+    bundle `built/REPOSITORY/ATTEMPT.bundle`, there if install_project), kind, root, main, files, as_of, build_as_of,
+    python (minor), image (digest), overrides, install_project, sources {path: text}, network {ca, index_url,
+    extra_index_urls, find_links, trusted_hosts, proxies}, offline, jobs[] (what 2b has run).
+    Result: {state: ready, cached, environment {…}} or {state: build, jobs[] {path, subpath, name, version, again}}.
+    """
+    ready = environment.find_ready(request["specification"], request["repository"])
+    if ready is not None:
+        return {"state": "ready", "cached": True, "environment": ready}
+    python = _python(request["python"])
+    uv = Uv(
+        index_settings(request["network"], ca_path=_ca(request["network"]), offline=request["offline"]),
+        secrets=SECRETS,
+    )
+    return _Provision(request, uv, python).run()
+
+
+class _Provision:
+    """One provision's way through reading, building what must be, resolving and installing."""
+
+    def __init__(self, request: Mapping[str, Any], uv: Uv, python: str) -> None:
+        self.request = request
+        self.uv = uv
+        self.python = python
+        self.specification = Specification.of(request)
+        self.built = BuildFolder(request["repository"], request["attempt"])
+
+    def run(self) -> dict[str, Any]:
+        self.built.sweep()
+        again = [job for job in map(self._collect, self.request["jobs"]) if job is not None]
+        if again:
+            return {"state": "build", "jobs": again}
+        # One at a time: the second finds what the first resolved.
+        with environment.locked(f"lock-{self.request['specification']}"):
+            return self._resolve_and_install()
+
+    def _resolve_and_install(self) -> dict[str, Any]:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            wanted = resolve.read(self.specification, self.uv, folder=folder, python=self.python)
+            self.uv.settings = self.uv.settings.with_named(wanted.indexes, wanted.links)
+            lock = environment.read_lock(self.request["specification"], self.request["repository"])
+            if lock is None or not self._still_there(lock):
+                if wanted.project is not None and self.built.project() is None:
+                    return {"state": "build", "jobs": [self._project_job(wanted)]}
+                try:
+                    lock = self._resolve(wanted, folder)
+                except WheelsNeeded as needed:
+                    return {"state": "build", "jobs": [self._source_job(needed, wanted)]}
+            return self._install(lock, wanted)
+
+    def _resolve(self, wanted: Wanted, folder: Path) -> Lock:
+        progress("resolving packages")
+        built, project = self.built.wheels(), self.built.project() if wanted.project is not None else None
+        uv = self.uv.with_cache(self.built.cache) if built or project else self.uv
+        text = resolve.resolve(
+            self.specification, wanted, uv, folder=folder / "lock", python=self.python, built=built, project=project
+        )
+        used = resolve.split_built(text, built)[1]
+        notes = [*wanted.notes, *(f"{wheel.name} {wheel.version} was built from source" for wheel in used)]
+        if project is not None:
+            how = "linked to the workspace" if _linked(project.path) else "as a wheel"
+            notes.append(f"the repository itself was installed as {project.name} {project.version}, {how}")
+        key = environment.environment_key(
+            lock=text,
+            python=platform.python_version(),
+            image=self.request["image"],
+            repository=self.request["repository"] if used or project else "",
+            project=None if project is None else project.sha256,
+        )
+        lock = Lock(
+            environment=key,
+            text=text,
+            built=tuple(wheel.path.name for wheel in used),
+            project=None if project is None else project.path.name,
+            notes=tuple(notes),
+        )
+        environment.write_lock(self.request["specification"], self.request["repository"], lock)
+        return lock
+
+    def _install(self, lock: Lock, wanted: Wanted) -> dict[str, Any]:
+        direct = {requirement_name(line) or "" for line in wanted.lines} or set(resolve.pins(lock.text))
+        known = environment.read_ready(lock.environment)
+        made = known or install(
+            lock,
+            self.uv,
+            python=self.python,
+            python_version=platform.python_version(),
+            wheels=[wheel for wheel in self.built.wheels() if wheel.path.name in lock.built],
+            project=self.built.project() if lock.project is not None else None,
+            build_cache=self.built.cache,
+            sources=self.request["sources"],
+            direct=sorted(direct),
+        )
+        return {"state": "ready", "cached": known is not None, "environment": asdict(made)}
+
+    def _still_there(self, lock: Lock) -> bool:
+        project = self.built.project()
+        names = {wheel.path.name for wheel in self.built.wheels()}
+        return names.issuperset(lock.built) and (
+            lock.project is None or (project is not None and project.path.name == lock.project)
+        )
+
+    def _project_job(self, wanted: Wanted) -> dict[str, Any]:
+        progress("preparing the build of the repository's package")
+        return prepare_project(
+            self.built,
+            self.uv,
+            commit=self.request["commit"],
+            root=self.specification.root,
+            python=self.python,
+            build_as_of=self.request["build_as_of"],
+            editable=wanted.editable,
+        )
+
+    def _source_job(self, needed: WheelsNeeded, wanted: Wanted) -> dict[str, Any]:
+        lines = [line for line in (wanted.lock or "").splitlines() if requirement_name(line) == needed.name.lower()]
+        version = needed.version or resolve.pins("\n".join([*wanted.lines, *lines])).get(needed.name.lower())
+        return prepare_source(
+            self.built,
+            WheelsNeeded(needed.name, version, needed.explanation),
+            self.uv,
+            python=self.python,
+            as_of=self.specification.as_of,
+            build_as_of=self.request["build_as_of"],
+            expected=frozenset(digest for line in lines for digest in hashes(line)),
+        )
+
+    def _collect(self, job: dict[str, Any]) -> dict[str, Any] | None:
+        return collect(self.built, job, self.uv, build_as_of=self.request["build_as_of"])
+
+
+def _linked(wheel: Path) -> bool:
+    # An editable wheel holds no package, only what leads to the workspace.
+    with zipfile.ZipFile(wheel) as pack:
+        return any(name.endswith(".pth") or name.startswith("__editable__") for name in pack.namelist())
+
+
+def _python(minor: str) -> str:
+    ours = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    if ours != minor:
+        raise PhaseError(
+            MISSING,
+            f"the training needs Python {minor}, and the base image has {ours}",
+            f"runner reproduce RUN --base-image python:{minor}-slim, or --python {ours}",
+            fact="environment",
+        )
+    return str(Path(getattr(sys, "_base_executable", sys.executable)).resolve())
+
+
+def _ca(network: Mapping[str, Any]) -> str | None:
+    if network.get("ca") is None:
+        return None
+    path = Path(SECRETS) / "ca.pem"
+    path.write_text(network["ca"], encoding="utf-8")
+    return str(path)
