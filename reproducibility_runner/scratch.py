@@ -1,0 +1,84 @@
+"""The scratch place that stands in for every tracker, registry and artifact store of a training."""
+
+from __future__ import annotations
+
+import _thread
+import os
+from contextlib import contextmanager
+
+from reproducibility_runner import start
+from reproducibility_runner.events import SCRATCH, Lock
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import Any
+
+_FILE_STORE_SWITCH = "MLFLOW_ALLOW_FILE_STORE"
+
+_nesting = _thread._local()
+_locks: list[Lock] = []
+
+
+def root() -> str:
+    """Return the folder of the scratch store, an absolute path without symbolic links."""
+    if start.writer is None:
+        raise ImportError("the capture is not active: REPRO_CAPTURE_DIR is not set")
+    return os.path.join(os.path.realpath(start.writer.directory), SCRATCH)
+
+
+def lock() -> Lock:
+    """Return the lock that keeps others from creating the same thing at the same time."""
+    if not _locks:
+        _locks.append(Lock(root() + ".lock"))
+    return _locks[0]
+
+
+def record(event: str, fields: Mapping[str, Any], numbers: int = 1) -> None:
+    """Append an event to the capture."""
+    if start.writer is not None:
+        start.writer.append(event, fields, numbers)
+
+
+def record_read(what: str, detail: str) -> None:
+    """Record that the training read something of its tracker that this rerun did not make itself."""
+    record("read", {"what": what, "detail": detail[:1000]})
+
+
+@contextmanager
+def outermost() -> Iterator[bool]:
+    """Tell whether a call comes from outside the store, rather than from another of its own methods."""
+    depth = getattr(_nesting, "depth", 0)
+    _nesting.depth = depth + 1
+    try:
+        yield depth == 0
+    finally:
+        _nesting.depth = depth
+
+
+def create_file_store(build: Callable[[], Any]) -> Any:
+    """Build one of MLflow's file stores, which today's versions refuse unless a variable allows them."""
+    before = os.environ.get(_FILE_STORE_SWITCH)
+    os.environ[_FILE_STORE_SWITCH] = "true"
+    try:
+        with lock():
+            return build()
+    finally:
+        if before is None:
+            del os.environ[_FILE_STORE_SWITCH]
+        else:
+            os.environ[_FILE_STORE_SWITCH] = before
+
+
+def adopt_signatures(kind: type, mixin: type, base: type) -> None:
+    """Give the methods of a mixin the signatures of MLflow's: it looks at these to see what a store can do."""
+    for name, method in vars(mixin).items():
+        original = getattr(base, name, None)
+        if callable(method) and callable(original) and not name.startswith("__"):
+            method.__wrapped__ = original
+    kind.__module__ = mixin.__module__
+
+
+def to_text(value: Any) -> Any:
+    """Return None as it is and all else as text."""
+    return None if value is None else str(value)
