@@ -11,7 +11,7 @@ from runner.schema.plan import Plan
 from runner.schema.rerun import CapturedRun, Rerun
 from runner.schema.run_record import RunRecord
 
-_GENERATED_NAME = re.compile(r"[a-z]+-[a-z]+-\d{1,4}")
+_GENERATED_NAME = re.compile(r"[a-z]{3,}-[a-z]{3,}-\d{1,4}")
 _SHOWN_SIBLINGS = 6
 
 
@@ -81,7 +81,8 @@ def _describe(run: CapturedRun) -> str:
 
 def _notes(record: RunRecord, run: CapturedRun) -> tuple[str, ...]:
     notes = []
-    if record.name and run.name != record.name and not _GENERATED_NAME.fullmatch(record.name):
+    generated = all(_GENERATED_NAME.fullmatch(name or "") for name in (record.name, run.name))
+    if record.name and run.name != record.name and not generated:
         notes.append(f'run name: "{record.name}" recorded, "{run.name or ""}" logged')
     if (record.parent_run_id is None) != (run.parent_run_id is None):
         sides = ("none", "one") if record.parent_run_id is None else ("one", "none")

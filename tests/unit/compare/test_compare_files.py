@@ -1,0 +1,195 @@
+"""Outputs, environment and platform (VERDICTS rules 9, 17, 22, 25)."""
+
+from __future__ import annotations
+
+import pytest
+
+from runner.compare.build import compare
+from runner.compare.environment import compare_environment, recorded_platform
+from runner.schema.comparison import Outcome
+from runner.schema.digest import DigestValue
+from runner.schema.reproduction import Verdict
+from runner.schema.run_record import Artifact, TextFile
+from tests.support.values import (
+    MODEL,
+    captured,
+    data_file,
+    history,
+    judge,
+    make_plan,
+    make_record,
+    make_rerun,
+    make_run,
+    md5,
+    model_file,
+    written,
+)
+
+
+def output(plan=None, rerun=None, record=None):
+    """The comparison of the only output."""
+    (found,) = compare(record or make_record(), plan or make_plan(), rerun or make_rerun()).outputs
+    return found
+
+
+def test_other_bytes_of_an_output_are_reproduced_and_never_diverged():
+    """rule 09"""
+    rerun = make_rerun(outputs=(written(digest=md5("other")),))
+    assert output(rerun=rerun).outcome is Outcome.OUTSIDE
+    decision = judge(rerun=rerun)
+    assert decision.verdict is Verdict.REPRODUCED
+    assert "model of other bytes" in decision.reason
+    assert judge().verdict is Verdict.IDENTICAL
+
+
+def test_an_output_alone_is_something_compared_only_if_its_bytes_are_equal():
+    """rule 09"""
+    no_metrics = make_record(metrics=())
+    bare = make_run(metrics=())
+    equal = judge(no_metrics, rerun=make_rerun(bare))
+    assert equal.verdict is Verdict.IDENTICAL
+    assert equal.reason == "model byte-equal"
+    other = judge(no_metrics, rerun=make_rerun(bare, outputs=(written(digest=md5("other")),)))
+    assert other.verdict is Verdict.UNVERIFIABLE
+    nothing = judge(
+        no_metrics,
+        make_plan(files=(data_file(), model_file(digest=md5("")))),
+        make_rerun(bare, outputs=(written(digest=md5("")),)),
+    )
+    assert nothing.verdict is Verdict.UNVERIFIABLE
+
+
+def test_a_digest_is_compared_on_bytes_and_never_on_tags():
+    """rule 22"""
+    record = make_record(tags={"dvc_model_md5": md5("model").hexdigest})
+    run = make_run(tags={"dvc_model_md5": md5("model").hexdigest})
+    rerun = make_rerun(run, outputs=(written(digest=md5("other")),))
+    assert output(record=record, rerun=rerun).outcome is Outcome.OUTSIDE
+    assert judge(record, rerun=rerun).verdict is Verdict.REPRODUCED
+
+
+def test_digests_of_two_kinds_are_not_compared_and_not_identical():
+    """rule 22"""
+    sha = DigestValue("sha256", "a" * 64)
+    rerun = make_rerun(outputs=(written(sha256=None),))
+    plan = make_plan(files=(data_file(), model_file(digest=sha)))
+    assert output(plan, rerun).outcome is Outcome.NOT_COMPARED
+    assert judge(plan=plan, rerun=rerun).verdict is Verdict.REPRODUCED
+    plan = make_plan(files=(data_file(), model_file(digest=DigestValue("sha256", written().sha256))))
+    assert output(plan).outcome is Outcome.EQUAL
+    listing = make_plan(files=(data_file(), model_file(digest=DigestValue("md5", md5("model").hexdigest, True))))
+    assert output(listing).outcome is Outcome.NOT_COMPARED
+
+
+@pytest.mark.parametrize("outputs", [(), (written(written=False),)])
+def test_a_recorded_output_that_was_not_written_diverges_with_a_recorded_command(outputs):
+    """rule 17"""
+    rerun = make_rerun(outputs=outputs)
+    decision = judge(rerun=rerun)
+    assert decision.verdict is Verdict.DIVERGED
+    assert f"recorded output {MODEL} was not written" in decision.reason
+    inferred = judge(plan=make_plan(command_inferred=True), rerun=rerun)
+    assert inferred.verdict is Verdict.REPRODUCED
+    assert any(line.startswith(f"output: {MODEL}") for line in inferred.not_verified)
+
+
+def test_an_output_that_lay_there_with_the_right_bytes_is_not_verified():
+    """rule 17"""
+    decision = judge(plan=make_plan(command_inferred=True), rerun=make_rerun(outputs=(written(written=False),)))
+    assert decision.verdict is Verdict.REPRODUCED
+    assert not any("byte-equal" in line for line in decision.verified)
+
+
+def test_an_expected_output_without_a_digest_is_reported():
+    """rule 17"""
+    plan = make_plan(expected_outputs=(MODEL, "plots/roc.png"))
+    rerun = make_rerun(outputs=(written(), written(path="plots/roc.png", digest=md5("plot"))))
+    assert judge(plan=plan, rerun=rerun).verdict is Verdict.IDENTICAL
+    missing = judge(plan=plan)
+    assert missing.verdict is Verdict.REPRODUCED
+    assert any("plots/roc.png" in line for line in missing.not_verified)
+
+
+def test_a_digest_of_the_previous_model_counts_if_it_is_equal_and_is_stale_if_not():
+    """rule 17"""
+    plan = make_plan(files=(data_file(), model_file(maybe_previous=True)))
+    assert output(plan).outcome is Outcome.EQUAL
+    rerun = make_rerun(outputs=(written(digest=md5("new model")),))
+    stale = output(plan, rerun)
+    assert stale.outcome is Outcome.NOT_COMPARED
+    assert "stale" in stale.note
+    decision = judge(plan=plan, rerun=rerun)
+    assert decision.verdict is Verdict.IDENTICAL
+    assert any("stale" in line for line in decision.not_verified)
+    assert output(plan, make_rerun(outputs=())).outcome is Outcome.NOT_COMPARED
+    assert judge(plan=plan, rerun=make_rerun(outputs=())).verdict is Verdict.REPRODUCED
+
+
+def test_a_file_of_unknown_role_is_an_output_only_if_the_plan_expects_it():
+    plan = make_plan(files=(data_file(), model_file(role="unknown")))
+    assert output(plan).outcome is Outcome.EQUAL
+    assert (
+        compare(make_record(), make_plan(files=(data_file(role="unknown"),), expected_outputs=()), make_rerun()).outputs
+        == ()
+    )
+
+
+def test_artifacts_with_a_digest_are_compared_with_those_that_were_logged():
+    record = make_record(artifacts=(Artifact(path="model.pkl", digest=md5("a")), Artifact(path="notes.txt")))
+    for artifacts, outcome, verdict in (
+        ({"model.pkl": md5("a")}, Outcome.EQUAL, Verdict.IDENTICAL),
+        ({"model.pkl": md5("b")}, Outcome.OUTSIDE, Verdict.REPRODUCED),
+        ({}, Outcome.MISSING, Verdict.REPRODUCED),
+    ):
+        rerun = make_rerun(make_run(artifacts=artifacts))
+        found = {file.path: file for file in compare(record, make_plan(), rerun).outputs}["artifact:model.pkl"]
+        assert found.outcome is outcome
+        assert judge(record, rerun=rerun).verdict is verdict
+
+
+def test_recorded_packages_and_python_are_compared_with_what_ran():
+    files = (
+        TextFile(
+            path="m/requirements.txt",
+            text="numpy==1.26.0\nScikit_Learn[x]==1.4.2 ; python_version>'3'\nmlflow\ngone==1\n",
+        ),
+        TextFile(path="m/conda.yaml", text="dependencies:\n- python=3.9.17\n- pip:\n  - extra==2\n"),
+        TextFile(path="m/other.txt", text="ignored==1"),
+    )
+    found = {d.name: d for d in compare_environment(make_record(environment_files=files), make_rerun())}
+    assert {name: difference.outcome for name, difference in found.items()} == {
+        "numpy": "changed",
+        "scikit-learn": "same",
+        "gone": "removed",
+        "extra": "removed",
+        "python": "changed",
+    }
+    minor = (TextFile(path="m/python_env.yaml", text='python: "3.9"\n'),)
+    (python,) = compare_environment(make_record(environment_files=minor), make_rerun())
+    assert python.outcome == "same"
+    assert compare_environment(make_record(environment_files=()), make_rerun()) == ()
+
+
+@pytest.mark.parametrize(
+    ("source", "root", "platform"),
+    [
+        (r"C:\Users\bob\train.py", None, "Windows"),
+        ("train.py", "file:///D:/mlruns/1", "Windows"),
+        ("/Users/bob/train.py", None, "macOS"),
+        ("train.py", "file:///Users/bob/mlruns", "macOS"),
+        ("/home/bob/train.py", "s3://bucket/C:x", None),
+        ("", None, None),
+    ],
+)
+def test_another_platform_that_recorded_paths_betray_is_part_of_the_reason(source, root, platform):
+    """rule 25"""
+    record = make_record(tags={"mlflow.source.name": source}, artifact_root=root)
+    assert recorded_platform(record) == platform
+    decision = judge(record)
+    assert (f"recorded on {platform}" in decision.reason) is (platform is not None)
+
+
+def test_a_metric_of_the_model_file_does_not_stand_for_its_bytes():
+    record = make_record(metrics=(history("auc", [0.5]),))
+    rerun = make_rerun(make_run(metrics=captured("auc", [0.5])), outputs=(written(digest=md5("x")),))
+    assert judge(record, rerun=rerun).verdict is not Verdict.IDENTICAL
