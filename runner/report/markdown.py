@@ -15,8 +15,8 @@ from runner.report.phrases import (
     numbers,
     plain,
     provenance,
-    secret_safe,
     seconds,
+    secret_safe,
     size,
     subject,
 )
@@ -26,7 +26,8 @@ from runner.schema.plan import Plan
 from runner.schema.reproduction import Missing, Reproduction
 from runner.schema.rerun import Hardware, Rerun
 
-_ACTIVE = re.compile(r"([\\`*_{}\[\]()#+!|~$<>&:@-])")
+_ACTIVE = re.compile(r"[\\`*\[\]|~$<>&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|:(?=//)")
+_LEADING = re.compile(r"^(\d*)(?=(?:[-+#=]+|[.)])(?:\s|$))")
 _TEXT_LIMIT = 300
 
 
@@ -56,12 +57,17 @@ def inline(text: str | None) -> str:
     """Return text from outside as it looks, with every character escaped that markdown or HTML would act on."""
     if text is None:
         return "-"
-    return _ACTIVE.sub(_neutral, plain(text, _TEXT_LIMIT))
+    shown = plain(text, _TEXT_LIMIT)
+    # What would start a list or a heading does so at the start of a line only.
+    lead = _LEADING.match(shown)
+    if lead is not None:
+        return f"{lead[0]}\\{_ACTIVE.sub(_neutral, shown[lead.end() :])}"
+    return _ACTIVE.sub(_neutral, shown)
 
 
 def _neutral(match: re.Match[str]) -> str:
-    # `:` and `@` only matter in addresses that viewers turn into links; entities stop that without showing.
-    entities = {"<": "&lt;", ">": "&gt;", "&": "&amp;", ":": "&#58;", "@": "&#64;"}
+    # The colon only matters in addresses, which viewers turn into links.
+    entities = {"<": "&lt;", ">": "&gt;", "&": "&amp;", ":": "&#58;"}
     return entities.get(match[0], "\\" + match[0])
 
 

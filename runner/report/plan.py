@@ -34,7 +34,7 @@ def render_plan(plan: Plan, *, width: int = 100) -> str:
     _limits(page, plan)
     _images(page, plan)
     for remote in plan.remotes:
-        who = f"credentials: {remote.confirmed_by}" if remote.confirmed_by else "without credentials"
+        who = f"host confirmed by {remote.confirmed_by}" if remote.confirmed_by else "without credentials"
         page.row("remote", plain(f"{remote.name} {remote.url}  {remote.source}; {who}"))
     for edit in plan.pointer_edits:
         page.row("pointer", f"{plain(edit.path)}  {'created' if edit.created else 'rewritten'} in the rerun's clone")
@@ -76,7 +76,7 @@ def _environment(page: Page, plan: Plan) -> None:
 def _limits(page: Page, plan: Plan) -> None:
     limits = plan.limits
     page.row("time limit", f"{seconds(limits.timeout_s)} s  {plain(limits.timeout_source)}")
-    memory = size(limits.memory_bytes) or "unlimited"
+    memory = "unlimited" if limits.memory_bytes is None else f"{limits.memory_bytes / (1 << 30):.3g} GiB"
     cpus = f"CPUs {limits.cpuset}" if limits.cpuset else "all CPUs"
     page.row("limits", f"memory {memory}, {cpus}, {limits.pids} processes")
     network = "open (--allow network)" if "network" in plan.policy.allow else "none while training"

@@ -76,7 +76,7 @@ def render_text(
     if line is not None:
         page.line(line)
     if evidence_path is not None:
-        page.paste("evidence", evidence_path)
+        page.paste("evidence", plain(evidence_path))
     _next(page, reproduction)
     text = page.text()
     return _coloured(text, verdict) if color else text
