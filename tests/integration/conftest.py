@@ -1,0 +1,51 @@
+"""What integration tests share: one engine, one set of images, a cache volume of the tests' own, a small project."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from runner.engine.docker import DockerEngine, connect, remove_volume
+from runner.prepare import Prepared, prepare
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_volume() -> Iterator[str]:
+    """The tests' own cache: what they make and break is nobody else's."""
+    name = f"reproducibility-runner-test-{uuid.uuid4().hex[:8]}"
+    before = os.environ.get("REPRO_CACHE_VOLUME")
+    os.environ["REPRO_CACHE_VOLUME"] = name
+    yield name
+    if before is None:
+        del os.environ["REPRO_CACHE_VOLUME"]
+    else:
+        os.environ["REPRO_CACHE_VOLUME"] = before
+    engine = connect()
+    remove_volume(engine.client, name)
+    engine.close()
+
+
+@pytest.fixture(scope="session")
+def shared_engine(cache_volume: str) -> Iterator[DockerEngine]:
+    """An engine session for what the tests themselves run."""
+    engine = connect()
+    engine.ensure_volume(cache_volume)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="session")
+def shared_images(shared_engine: DockerEngine) -> Prepared:
+    """The base and tools images with Python 3.11."""
+    return prepare(shared_engine)
+
+
+@pytest.fixture
+def engine(shared_images: Prepared) -> Iterator[DockerEngine]:
+    """A session of the test's own."""
+    engine = connect()
+    yield engine
+    engine.close()
