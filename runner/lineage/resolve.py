@@ -1,0 +1,54 @@
+"""RunRecord and RepositorySnapshot in, Lineage out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from runner.lineage.files import resolve_files
+from runner.redact import redact
+from runner.schema.lineage import Lineage, Provenance
+from runner.schema.run_record import RunRecord
+from runner.schema.snapshot import RepositorySnapshot
+from runner.settings import FILE_NAME, CommitFacts, Settings, facts_of_commit
+
+
+def commit_facts(snapshot: RepositorySnapshot, settings: Settings) -> CommitFacts:
+    """Return what `runner.yaml` at the run's commit supplies: facts, and terms only with `--allow policy`."""
+    return facts_of_commit(snapshot.texts.get(FILE_NAME), allow_policy=settings.allows("policy"))
+
+
+def resolve_lineage(
+    record: RunRecord,
+    snapshot: RepositorySnapshot,
+    settings: Settings,
+    repository: Provenance,
+    commit: Provenance,
+    notes: Sequence[str] = (),
+) -> Lineage:
+    """Return code and data of a run, each fact with its source.
+
+    `repository` and `commit` are the provenances that led to the snapshot; `notes` what was found on the way (of
+    `check_commits_agree`). Raises MissingFact or AmbiguousFact as `resolve_files` does.
+    """
+    facts = commit_facts(snapshot, settings)
+    files, found = resolve_files(record, snapshot, settings, facts)
+    found = found if facts.problem is None else (*found, facts.problem)
+    return Lineage(
+        repository=snapshot.url,
+        commit=snapshot.commit,
+        files=files,
+        provenance=(
+            repository.model_copy(update={"value": redact(repository.value)}),
+            commit.model_copy(update={"value": snapshot.commit}),
+            *(
+                Provenance(
+                    fact=f"digest of {file.path}",
+                    value=str(file.digest),
+                    source=file.source,
+                    considered=file.considered,
+                )
+                for file in files
+            ),
+        ),
+        notes=(*notes, *found),
+    )

@@ -1,0 +1,140 @@
+"""Which script of the commit a run names: `mlflow.source.name` may be of another machine or another directory."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from dataclasses import dataclass
+
+from runner.errors import AmbiguousFact, MissingFact
+from runner.lineage.remedy import command_again
+from runner.schema.lineage import Considered
+from runner.schema.run_record import RunRecord
+from runner.schema.snapshot import RepositorySnapshot
+from runner.settings import Settings
+
+SOURCE_TAG = "mlflow.source.name"
+_LAUNCHERS = frozenset({"ipykernel_launcher.py", "colab_kernel_launcher.py", "__main__.py", "pytest.py", "spawn.py"})
+
+
+@dataclass(frozen=True)
+class Script:
+    """A script at the commit: `path` from the repository's root, to be started in `working_directory`."""
+
+    path: str
+    working_directory: str
+    source: str
+    considered: tuple[Considered, ...] = ()
+
+
+def source_name(record: RunRecord) -> str | None:
+    """Return the recorded name of a Python script with `/` and without a drive; None where it names none."""
+    text = record.tags.get(SOURCE_TAG, "").strip().strip("\"'")
+    text = re.sub(r"^file:/*(?=[A-Za-z]:|/)", "", text).replace("\\", "/")
+    match = re.match(r"(?P<name>.+?\.py)(?:\s.*)?$", re.sub(r"^[A-Za-z]:", "", text))
+    if match is None or "://" in text or posixpath.basename(match["name"]) in _LAUNCHERS:
+        return None
+    return match["name"]
+
+
+def wanted_paths(record: RunRecord) -> tuple[str, ...]:
+    """Return the paths under which the commit may hold the run's script, longest first: what a snapshot should read.
+
+    A path of another machine gives all its ends: `/home/a/p/src/train.py` may be `src/train.py` here.
+    """
+    name = source_name(record)
+    if name is None:
+        return ()
+    parts = [part for part in name.split("/") if part not in ("", ".", "..")]
+    return tuple("/".join(parts[start:]) for start in range(len(parts)))
+
+
+def find_script(record: RunRecord, snapshot: RepositorySnapshot) -> tuple[Script, ...]:
+    """Return the scripts of the commit that the run may name, equally good ones side by side; empty if there is none.
+
+    The longest end of the recorded name that the tree holds wins, at the root before beneath a folder. A longer end
+    that only another commit has means that the script itself is missing here.
+    """
+    files = [entry.path for entry in snapshot.tree if entry.kind == "file"]
+    present = set(files)
+    for end in wanted_paths(record):
+        beneath = sorted(path for path in files if path.endswith("/" + end))
+        if end in present:
+            considered = tuple(
+                Considered(source="tree of the commit", value=path, reason=f"{end} is the recorded name itself")
+                for path in beneath
+            )
+            return (Script(end, ".", f"tag {SOURCE_TAG}", considered),)
+        if beneath:
+            return tuple(Script(path, path[: -len(end) - 1], f"tag {SOURCE_TAG}") for path in beneath)
+        if end in snapshot.first_commit_with:
+            return ()
+    return ()
+
+
+def locate_script(record: RunRecord, snapshot: RepositorySnapshot, settings: Settings) -> Script:
+    """Return the one script that the run names.
+
+    Raises MissingFact where the run names none, or the commit lacks it (the first commit that has it is named), and
+    AmbiguousFact where several are equally good.
+    """
+    name = source_name(record)
+    if name is None:
+        recorded = record.tags.get(SOURCE_TAG, "").strip()
+        scripts = likely_scripts(snapshot)
+        raise MissingFact(
+            f"the run records no command, and its source {recorded[:120]!r} is no script"
+            if recorded
+            else "the run records neither its command nor its script",
+            command_again(record, settings, f"--command 'python {scripts[0] if scripts else 'SCRIPT'} ARGUMENTS'"),
+            fact="command",
+            looked_in=("--command", "command in runner.yaml", "tag mlflow.project.entryPoint", f"tag {SOURCE_TAG}"),
+            nearest=tuple(f"--command 'python {path}'" for path in scripts),
+        )
+    found = find_script(record, snapshot)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        commands = [_pasted(script) for script in found]
+        raise AmbiguousFact(
+            f"{name} may be any of {', '.join(script.path for script in found)}",
+            command_again(record, settings, commands[0]),
+            fact="command",
+            looked_in=(f"tag {SOURCE_TAG}", "tree of the commit"),
+            nearest=tuple(commands),
+        )
+    later = next(
+        ((end, snapshot.first_commit_with[end]) for end in wanted_paths(record) if end in snapshot.first_commit_with),
+        None,
+    )
+    short = snapshot.commit[:12]
+    if later:
+        path, commit = later
+        raise MissingFact(
+            f"the script {path} is not in commit {short}; commit {commit[:12]} is the first that has it",
+            command_again(record, settings, f"--commit {commit}"),
+            fact="script",
+            looked_in=(f"commit {short}", "the repository's history"),
+            nearest=(f"--commit {commit}",),
+        )
+    scripts = likely_scripts(snapshot)
+    raise MissingFact(
+        f"the script {name} is in no commit of the repository",
+        command_again(record, settings, f"--command 'python {scripts[0] if scripts else 'SCRIPT'} ARGUMENTS'"),
+        fact="script",
+        looked_in=(f"commit {short}", "the repository's history"),
+        nearest=tuple(f"--command 'python {path}'" for path in scripts),
+    )
+
+
+def likely_scripts(snapshot: RepositorySnapshot) -> list[str]:
+    """Return scripts of the commit whose names speak of training, to name as candidates; at most five."""
+    paths = [entry.path for entry in snapshot.tree if entry.kind == "file" and entry.path.endswith(".py")]
+    return sorted((path for path in paths if "train" in posixpath.basename(path)), key=lambda path: (len(path), path))[
+        :5
+    ]
+
+
+def _pasted(script: Script) -> str:
+    inner = posixpath.relpath(script.path, script.working_directory)
+    return f"--command 'cd {script.working_directory} && python {inner}'"

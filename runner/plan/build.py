@@ -1,0 +1,127 @@
+"""RunRecord, RepositorySnapshot, Lineage and Settings in, Plan out: all that is decided before a container starts."""
+
+from __future__ import annotations
+
+from runner.errors import MissingFact
+from runner.lineage.files import NO_POINTERS
+from runner.lineage.remedy import command_again
+from runner.lineage.resolve import commit_facts
+from runner.plan.command import Command, resolve_command
+from runner.plan.edits import edit_pointers
+from runner.plan.environment import specify_environment
+from runner.plan.limits import recorded_duration_s, set_limits
+from runner.plan.remotes import choose_remotes
+from runner.plan.variables import set_variables
+from runner.redact import redact
+from runner.schema.lineage import Lineage, Provenance
+from runner.schema.plan import Images, Plan, RunSummary
+from runner.schema.run_record import RunRecord
+from runner.schema.snapshot import RepositorySnapshot
+from runner.settings import Settings, with_policy_of_commit
+
+_UNFINISHED = frozenset({"RUNNING", "SCHEDULED"})
+
+
+def build_plan(
+    record: RunRecord,
+    snapshot: RepositorySnapshot,
+    lineage: Lineage,
+    settings: Settings,
+    images: Images,
+    baseline_digest: str,
+) -> Plan:
+    """Return the sealed plan of a run.
+
+    Raises MissingFact, or AmbiguousFact, where the command, the environment, a remote or anything to compare with is
+    not known; each names the flag or the key of `runner.yaml` that supplies it.
+    """
+    check_comparable(record, settings)
+    facts = commit_facts(snapshot, settings)
+    command = resolve_command(record, snapshot, settings, facts)
+    environment, python, considered = specify_environment(
+        record, snapshot, settings, facts, command.script, command.working_directory
+    )
+    limits = set_limits(record, settings)
+    variables, circumstances = set_variables(record, limits.cpuset)
+    remotes, about_remotes = choose_remotes(record, snapshot, lineage, settings)
+    notes = [note for note in lineage.notes if note != NO_POINTERS]
+    return Plan(
+        run=summarise(record, baseline_digest),
+        lineage=lineage,
+        command=command.line,
+        command_source=command.source,
+        command_inferred=command.inferred,
+        options_uncovered=command.uncovered,
+        working_directory=command.working_directory,
+        environment=environment,
+        variables=variables,
+        policy=with_policy_of_commit(settings.policy, facts),
+        limits=limits,
+        images=images,
+        remotes=remotes,
+        pointer_edits=edit_pointers(lineage.files, record, snapshot, settings),
+        expected_outputs=expected_outputs(lineage, command),
+        reference_files=tuple(file.path for file in lineage.files if file.role == "output"),
+        provenance=(
+            Provenance(
+                fact="command", value=redact(command.line), source=command.source, considered=command.considered
+            ),
+            Provenance(
+                fact="working directory", value=command.working_directory, source=command.working_directory_source
+            ),
+            Provenance(
+                fact="environment",
+                value=environment.main or "none",
+                source=environment.source,
+                considered=considered,
+            ),
+            Provenance(fact="python", value=python.minor, source=python.source, considered=python.considered),
+            Provenance(fact="timeout", value=f"{limits.timeout_s:.0f} s", source=limits.timeout_source),
+            *(Provenance(fact="remote", value=redact(remote.url), source=remote.source) for remote in remotes),
+        ),
+        not_verified=tuple(dict.fromkeys(redact(line) for line in (*notes, *about_remotes, *circumstances))),
+    ).sealed()
+
+
+def check_comparable(record: RunRecord, settings: Settings) -> None:
+    """Raise MissingFact for a run that has not finished (VERDICTS rule 13), or that recorded nothing to compare."""
+    if record.status in _UNFINISHED and not settings.allows("unfinished"):
+        raise MissingFact(
+            f"the run is {record.status}: what it records may still change",
+            command_again(record, settings, "--allow unfinished"),
+            fact="finished run",
+            looked_in=("status of the run",),
+        )
+    if not any(history.points for history in record.metrics):
+        raise MissingFact(
+            "the run recorded no metric: there is nothing to compare a rerun with",
+            "name a run that logged metrics: runner reproduce RUN",
+            fact="metrics",
+            looked_in=("metrics of the run",),
+        )
+
+
+def summarise(record: RunRecord, baseline_digest: str) -> RunSummary:
+    """Return the run in a line."""
+    return RunSummary(
+        id=record.run_id,
+        uri=redact(record.uri),
+        experiment=record.experiment_name,
+        name=record.name,
+        status=record.status,
+        start_time=record.start_time,
+        duration_s=recorded_duration_s(record),
+        baseline_digest=baseline_digest,
+    )
+
+
+def expected_outputs(lineage: Lineage, command: Command) -> tuple[str, ...]:
+    """Return what must be absent before the training and written by it: recorded outputs, and outs of its stage.
+
+    Never an input: a stage that declares a recorded output as its dependency gets it by `--warm-start` alone.
+    """
+    inputs = {file.path for file in lineage.files if file.role == "input"}
+    paths = [file.path for file in lineage.files if file.role == "output"]
+    if command.stages and (command.source.startswith("inferred: stage ") or len(command.stages) == 1):
+        paths += command.stages[0].outs
+    return tuple(sorted(set(paths) - inputs))

@@ -1,0 +1,248 @@
+"""The training command: given, configured, recorded, or inferred from the script and the recorded params."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from runner.errors import AmbiguousFact, MissingFact
+from runner.lineage.pipeline import Stage, load_mapping, stage_of, stages_of
+from runner.lineage.recorded import named
+from runner.lineage.remedy import command_again
+from runner.lineage.script import Script, locate_script, wanted_paths
+from runner.plan.arguments import Arguments, effective, map_params, quoted, same_value
+from runner.plan.options import ScriptInterface, read_interface
+from runner.redact import redact
+from runner.schema.lineage import Considered
+from runner.schema.run_record import RunRecord
+from runner.schema.snapshot import RepositorySnapshot
+from runner.settings import FILE_NAME, CommitFacts, Settings
+
+COMMAND_TAGS = ("runner.command", "reproducibility_runner.command")
+ENTRY_POINT_TAG = "mlflow.project.entryPoint"
+
+
+@dataclass(frozen=True)
+class Command:
+    """One shell line, with where it comes from. `script` is the script that it starts, where that is known;
+    `stages` are the stages of `dvc.yaml` that start the same script, `stage` the one whose command this is."""
+
+    line: str
+    source: str
+    inferred: bool
+    working_directory: str = "."
+    working_directory_source: str = "default: the repository's root"
+    uncovered: tuple[str, ...] = ()
+    script: str | None = None
+    stages: tuple[Stage, ...] = ()
+    considered: tuple[Considered, ...] = ()
+
+
+def resolve_command(record: RunRecord, snapshot: RepositorySnapshot, settings: Settings, facts: CommitFacts) -> Command:
+    """Return the command of a run.
+
+    Order: `--command` or `-- CMD`, `runner.yaml`, `runner.yaml` at the commit, the entry point of an MLflow project,
+    the tag `runner.command`, else inferred from the script. Raises MissingFact, or AmbiguousFact with commands ready
+    to paste.
+    """
+    directory, directory_source = _working_directory(settings, facts)
+    given: tuple[str, str] | None = None
+    if settings.command:
+        given = (settings.command, settings.source("command"))
+    elif facts.command:
+        given = (facts.command, f"command in {FILE_NAME} at the commit")
+    if given is None:
+        project = _project_command(record, snapshot)
+        recorded = named(record, COMMAND_TAGS)
+        given = project or ((recorded[0].value, recorded[0].source) if recorded else None)
+    if given is None:
+        return _inferred(record, snapshot, settings, directory, directory_source)
+    line, source = given
+    script = _started_script(line, directory or ".", snapshot)
+    return Command(
+        line=line,
+        source=source,
+        inferred=False,
+        working_directory=directory or ".",
+        working_directory_source=directory_source,
+        script=script,
+        stages=stage_of(snapshot, script) if script else (),
+    )
+
+
+def _working_directory(settings: Settings, facts: CommitFacts) -> tuple[str | None, str]:
+    if settings.working_directory:
+        return settings.working_directory, settings.source("working_directory")
+    if facts.working_directory:
+        return facts.working_directory, f"working_directory in {FILE_NAME} at the commit"
+    return None, "default: the repository's root"
+
+
+def _started_script(line: str, directory: str, snapshot: RepositorySnapshot) -> str | None:
+    try:
+        words = shlex.split(line)
+    except ValueError:
+        return None
+    paths = [posixpath.normpath(posixpath.join(directory, word)) for word in words if word.endswith(".py")]
+    return next((path for path in paths if snapshot.has(path)), None)
+
+
+def _inferred(
+    record: RunRecord, snapshot: RepositorySnapshot, settings: Settings, directory: str | None, directory_source: str
+) -> Command:
+    script = locate_script(record, snapshot, settings)
+    stages = stage_of(snapshot, script.path)
+    source = snapshot.texts.get(script.path)
+    interface = (
+        read_interface(source)
+        if source is not None
+        else ScriptInterface(unreadable=(f"its source, which was not read: {script.path}",))
+    )
+    arguments = map_params(record, interface, lambda text: _path_in_tree(text, snapshot))
+    agreeing = [stage for stage in stages if _agrees(stage, interface, record)]
+    if len(agreeing) == 1 and directory is None:
+        return _of_stage(agreeing[0], script, arguments, stages)
+    if len(agreeing) > 1:
+        commands = [f"--command {shlex.quote(_in_directory(stage))}" for stage in agreeing]
+        raise AmbiguousFact(
+            f"{script.path} is run by several stages: {', '.join(stage.name for stage in agreeing)}",
+            command_again(record, settings, commands[0]),
+            fact="command",
+            looked_in=tuple(dict.fromkeys(stage.file for stage in agreeing)),
+            nearest=tuple(commands),
+        )
+    where = directory if directory is not None else script.working_directory
+    if where == script.working_directory and where != ".":
+        directory_source = f"{script.source}: the recorded path starts there"
+    line = _start(script, where, interface, snapshot)
+    if arguments.words:
+        line += " " + quoted(arguments.words)
+    if arguments.lacking:
+        values = " ".join(
+            f"{option} VALUE" if option.startswith("-") else option.upper() for option in arguments.lacking
+        )
+        raise MissingFact(
+            f"{script.path} demands {', '.join(arguments.lacking)}, which no recorded param gives",
+            command_again(record, settings, f"--command {shlex.quote(f'{line} {values}')}"),
+            fact="command",
+            looked_in=("params of the run", f"options of {script.path}"),
+            nearest=(f"--command {shlex.quote(f'{line} {values}')}",),
+        )
+    considered = [
+        Considered(
+            source=f"stage {stage.name} of {stage.file}",
+            value=redact(stage.command or ""),
+            reason="its values differ from the recorded params",
+        )
+        for stage in stages
+    ]
+    count = len(arguments.used)
+    params = f"{count} recorded value{'s' if count != 1 else ''} mapped onto its options"
+    return Command(
+        line=line,
+        source=f"inferred: {script.source} and {params}",
+        inferred=True,
+        working_directory=where,
+        working_directory_source=directory_source,
+        uncovered=arguments.uncovered,
+        script=script.path,
+        stages=stages,
+        considered=(*script.considered, *considered),
+    )
+
+
+def _of_stage(stage: Stage, script: Script, arguments: Arguments, stages: Sequence[Stage]) -> Command:
+    words = shlex.split(stage.command or "")
+    named_there = {word.partition("=")[0] for word in words}
+    return Command(
+        line=stage.command or "",
+        source=f"inferred: stage {stage.name} of {stage.file}, which runs the recorded script {script.path}",
+        inferred=True,
+        working_directory=stage.working_directory,
+        working_directory_source=f"stage {stage.name} of {stage.file}",
+        uncovered=tuple(text for text in arguments.uncovered if text.split(" ", 1)[0] not in named_there),
+        script=script.path,
+        stages=(stage, *(other for other in stages if other is not stage)),
+        considered=script.considered,
+    )
+
+
+def _agrees(stage: Stage, interface: ScriptInterface, record: RunRecord) -> bool:
+    """Tell whether a stage gives the script no other value than the run recorded, as far as both can be read."""
+    if stage.command is None:
+        return False
+    words = shlex.split(stage.command)
+    for option in interface.options:
+        recorded = record.params.get(option.dest)
+        value = effective(option, words)
+        if recorded is not None and value is not None and not same_value(recorded, value):
+            return False
+    return True
+
+
+def _start(script: Script, directory: str, interface: ScriptInterface, snapshot: RepositorySnapshot) -> str:
+    """Return `python PATH`, or `python -m MODULE` where the script's imports work in no other way."""
+    path = posixpath.relpath(script.path, directory)
+    if "/" in path and not path.startswith("..") and _needs_module(script.path, directory, interface, snapshot):
+        return f"python -m {path.removesuffix('.py').replace('/', '.')}"
+    return f"python {shlex.quote(path)}"
+
+
+def _needs_module(path: str, directory: str, interface: ScriptInterface, snapshot: RepositorySnapshot) -> bool:
+    if interface.relative_imports:
+        return True
+    own = posixpath.dirname(path)
+    paths = [entry.path for entry in snapshot.tree]
+
+    def there(folder: str, name: str) -> bool:
+        base = posixpath.normpath(posixpath.join(folder, name))
+        return f"{base}.py" in paths or any(other.startswith(base + "/") and other.endswith(".py") for other in paths)
+
+    # `python src/train.py` puts src on the path, not the directory where it is started.
+    firsts = {name.partition(".")[0] for name in interface.imported}
+    return any(there(directory, name) and not there(own, name) for name in firsts)
+
+
+def _path_in_tree(text: str, snapshot: RepositorySnapshot) -> str | None:
+    """Return the longest end of another machine's path that is a file, a folder or a pointer's out at the commit."""
+    parts = [part for part in re.sub(r"^(file:/*)?([A-Za-z]:)?", "", text).replace("\\", "/").split("/") if part]
+    known = {entry.path for entry in snapshot.tree} | {out.path for out in snapshot.pointers}
+    known |= {path[:end] for path in list(known) for end in range(len(path)) if path[end] == "/"}
+    ends = ("/".join(parts[start:]) for start in range(len(parts)))
+    return next((end for end in ends if end in known), None)
+
+
+def _in_directory(stage: Stage) -> str:
+    command = stage.command or ""
+    return command if stage.working_directory == "." else f"cd {stage.working_directory} && {command}"
+
+
+def _project_command(record: RunRecord, snapshot: RepositorySnapshot) -> tuple[str, str] | None:
+    """Return the command of an MLflow project's entry point with the recorded params, where it can be filled in."""
+    entry = record.tags.get(ENTRY_POINT_TAG, "").strip()
+    if not entry:
+        return None
+    document = load_mapping(snapshot.texts.get("MLproject", ""))
+    points = document.get("entry_points")
+    body: Any = points.get(entry) if isinstance(points, dict) else None
+    if not isinstance(body, dict) or not isinstance(body.get("command"), str):
+        return None
+    declared = body.get("parameters")
+    values: dict[str, str] = {}
+    for name, specification in (declared if isinstance(declared, dict) else {}).items():
+        default = specification.get("default") if isinstance(specification, dict) else None
+        value = record.params.get(str(name), None if default is None else str(default))
+        if value is None:
+            return None
+        values[str(name)] = shlex.quote(value)
+    filled = re.sub(r"\{(\w+)\}", lambda match: values.get(match[1], match[0]), body["command"])
+    if re.search(r"\{\w+\}", filled):
+        return None
+    return filled.strip(), f"tag {ENTRY_POINT_TAG}, entry point {entry} of MLproject"
+
+
+__all__ = ["Command", "resolve_command", "stages_of", "wanted_paths"]

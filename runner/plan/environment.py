@@ -1,0 +1,241 @@
+"""Which packages a run had: the specification at the commit, how exact it is, and the date in place of a lock."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from runner.errors import MissingFact
+from runner.lineage.remedy import command_again
+from runner.plan.python import PythonChoice, choose_python
+from runner.plan.requirements import read_files
+from runner.plan.toml_text import load_toml, table
+from runner.schema.lineage import Considered
+from runner.schema.plan import EnvironmentSpec
+from runner.schema.run_record import RunRecord
+from runner.schema.snapshot import RepositorySnapshot
+from runner.settings import FILE_NAME, CommitFacts, Settings
+
+_MAIN_NAMES = ("requirements.lock", "requirements-lock.txt", "requirements_lock.txt", "requirements.txt")
+_NOT_READ = ("environment.yml", "environment.yaml", "conda.yaml", "Pipfile.lock", "poetry.lock", "setup.py")
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A candidate: the specification without what is common to all kinds."""
+
+    kind: str
+    main: str | None
+    files: dict[str, str]
+    exact: bool
+    complete: bool
+    source: str
+    install_project: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def specify_environment(
+    record: RunRecord,
+    snapshot: RepositorySnapshot,
+    settings: Settings,
+    facts: CommitFacts,
+    script: str | None,
+    working_directory: str = ".",
+) -> tuple[EnvironmentSpec, PythonChoice, tuple[Considered, ...]]:
+    """Return the specification of a run's packages and Python, and the other files that were considered.
+
+    Order: the file that `environment:` of `runner.yaml` names, `uv.lock`, requirements (pinned before unpinned),
+    `pyproject.toml`, each at the root and then beside the script; else the requirements of the run's logged model.
+    Unpinned: as of the run's start. Raises MissingFact where that is needed and not recorded.
+    """
+    folders = _folders(script, working_directory)
+    python = choose_python(record, snapshot, settings, facts, folders)
+    candidates = _candidates(record, snapshot, settings, facts, folders)
+    found, *others = candidates
+    notes = list(found.notes)
+    if python.note:
+        notes.append(python.note)
+    as_of = None
+    if found.kind != "none" and not (found.exact and found.complete):
+        as_of = record.start_time
+    if as_of is None and not found.exact and found.kind != "none":
+        raise MissingFact(
+            f"{found.source} does not pin its packages, and the run records no start that could stand in for a lock",
+            command_again(record, settings, "--with PACKAGE==VERSION")
+            + "   # or name a lock file with `environment:` in runner.yaml",
+            fact="environment",
+            looked_in=(found.main or "the commit", "start of the run"),
+        )
+    if found.exact and not found.complete and found.kind == "requirements":
+        notes.append(_open_notes(found, as_of))
+    overrides = settings.with_packages
+    spec = EnvironmentSpec(
+        kind=found.kind,  # type: ignore[arg-type]  # one of the four below
+        source=found.source,
+        root=posixpath.dirname(found.main or "") or ".",
+        main=found.main,
+        files=found.files,
+        exact=found.exact,
+        as_of=as_of,
+        python=python.minor,
+        python_source=python.source,
+        install_project=found.install_project,
+        overrides=overrides,
+        notes=tuple(notes),
+    )
+    considered = tuple(
+        Considered(source=other.source, value=other.main or "", reason=f"{found.source} comes first")
+        for other in others
+        if other.main
+    )
+    return spec, python, considered
+
+
+def _open_notes(found: _Found, as_of: datetime | None) -> str:
+    when = "today" if as_of is None else f"{as_of:%Y-%m-%d}"
+    return f"environment: packages that {found.main} does not list, but those it lists need, are as of {when}"
+
+
+def _folders(script: str | None, working_directory: str) -> tuple[str, ...]:
+    """Return the root, the working directory and the script's folder with all above it."""
+    folders = [".", working_directory]
+    folder = posixpath.dirname(script or "")
+    while folder:
+        folders.append(folder)
+        folder = posixpath.dirname(folder)
+    return tuple(dict.fromkeys(folders))
+
+
+def _candidates(
+    record: RunRecord,
+    snapshot: RepositorySnapshot,
+    settings: Settings,
+    facts: CommitFacts,
+    folders: Iterable[str],
+) -> list[_Found]:
+    """Return all specifications, the best first; the last one is always there."""
+    named = settings.environment or facts.environment
+    if named:
+        where = settings.source("environment") if settings.environment else f"environment in {FILE_NAME} at the commit"
+        return [_named(named, where, record, snapshot, settings)]
+    found: list[_Found] = []
+    for folder in folders:
+        found += _uv_lock(snapshot, _join(folder, "uv.lock"))
+    requirements = [item for folder in folders for item in _requirements(snapshot, folder)]
+    found += sorted(requirements, key=lambda item: (not item.exact, not item.complete))  # stable: root first
+    for folder in folders:
+        found += _pyproject(snapshot, _join(folder, "pyproject.toml"))
+    found += _of_model(record)
+    if not found or found[0].kind == "none":
+        unread = [name for name in _NOT_READ if snapshot.has(name)]
+        note = f"environment: {', '.join(unread)} at the commit cannot be read yet" if unread else None
+        found.append(
+            _Found(
+                "none",
+                None,
+                {},
+                False,
+                False,
+                "none: no file at the commit lists packages",
+                notes=(note,) if note else (),
+            )
+        )
+    return found
+
+
+def _named(path: str, where: str, record: RunRecord, snapshot: RepositorySnapshot, settings: Settings) -> _Found:
+    name = posixpath.basename(path)
+    if path in snapshot.texts:
+        if name == "uv.lock":
+            found = _uv_lock(snapshot, path)
+        elif name == "pyproject.toml":
+            found = _pyproject(snapshot, path)
+        else:
+            found = [_requirement_file(snapshot, path)]
+        if found:
+            return found[0]
+    raise MissingFact(
+        f"{where} names {path}, which the commit does not hold as a file that lists packages",
+        command_again(record, settings) + f"   # after `environment:` in {FILE_NAME} names another file",
+        fact="environment",
+        looked_in=(f"commit {snapshot.commit[:12]}",),
+    )
+
+
+def _uv_lock(snapshot: RepositorySnapshot, path: str) -> list[_Found]:
+    project = _join(posixpath.dirname(path), "pyproject.toml")
+    if path not in snapshot.texts or project not in snapshot.texts:
+        return []
+    files = {name: snapshot.texts[name] for name in (path, project)}
+    return [_Found("uv.lock", path, files, True, True, f"{path} at the commit", _is_package(snapshot.texts[project]))]
+
+
+def _requirements(snapshot: RepositorySnapshot, folder: str) -> list[_Found]:
+    paths = [_join(folder, name) for name in _MAIN_NAMES]
+    there = [path for path in paths if path in snapshot.texts]
+    if not there:  # under another name only where there is exactly one: which of several was meant is not known
+        others = [
+            path
+            for path in snapshot.texts
+            if (posixpath.dirname(path) or ".") == folder
+            and posixpath.basename(path).startswith("requirements")
+            and path.endswith(".txt")
+        ]
+        there = others if len(others) == 1 else []
+    return [_requirement_file(snapshot, path) for path in there]
+
+
+def _requirement_file(snapshot: RepositorySnapshot, path: str) -> _Found:
+    read = read_files(snapshot.texts, path)
+    files = {name: snapshot.texts[name] for name in read.paths}
+    if read.installs_project:
+        project = _join(posixpath.dirname(path), "pyproject.toml")
+        if project in snapshot.texts:
+            files[project] = snapshot.texts[project]
+    source = f"{path} at the commit" + ("" if read.pinned else " (not pinned)")
+    return _Found(
+        "requirements", path, files, read.pinned, read.complete and read.pinned, source, read.installs_project
+    )
+
+
+def _pyproject(snapshot: RepositorySnapshot, path: str) -> list[_Found]:
+    text = snapshot.texts.get(path)
+    document = load_toml(text)
+    project = table(document, "project")
+    if text is None or not (project or table(document, "tool", "poetry", "dependencies")):
+        return []  # configuration of tools lists no packages
+    return [
+        _Found("pyproject", path, {path: text}, False, False, f"{path} at the commit (not pinned)", _is_package(text))
+    ]
+
+
+def _of_model(record: RunRecord) -> list[_Found]:
+    """Return the packages that MLflow recorded with the run's model, for a commit that lists none."""
+    for file in record.environment_files:
+        if posixpath.basename(file.path) == "requirements.txt":
+            read = read_files({"requirements.txt": file.text}, "requirements.txt")
+            return [
+                _Found(
+                    "requirements",
+                    "requirements.txt",
+                    {"requirements.txt": file.text},
+                    read.pinned,
+                    read.complete and read.pinned,
+                    f"{file.path} of the run",
+                    notes=("environment: only packages that MLflow recorded with the model; the commit lists none",),
+                )
+            ]
+    return []
+
+
+def _is_package(pyproject: str) -> bool:
+    """Tell whether uv would install the project itself: it has a build system, or says so."""
+    document = load_toml(pyproject)
+    said = table(document, "tool", "uv").get("package")
+    return said if isinstance(said, bool) else bool(table(document, "build-system"))
+
+
+def _join(folder: str, name: str) -> str:
+    return posixpath.normpath(posixpath.join(folder, name))
