@@ -18,6 +18,8 @@ LEGACY = "md5-dos2unix"  # DVC before 3 wrote no such key, and hashed text with 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_STAGE = re.compile(r"^(  [^\s#].*\n)", re.MULTILINE)
+_AT_THE_MARGIN = re.compile(r"^\S", re.MULTILINE)
 _PRIVATE = frozenset({".git", ".dvc"})
 
 
@@ -68,6 +70,23 @@ def read_lock(path: str, text: str, wdirs: Mapping[str, str] | None = None) -> L
                     if key == "outs":
                         problems.append(PointerProblem(pointer=path, problem=f"stage {name!r}: {error}"))
     return LockContents(tuple(outs), tuple(deps), tuple(problems))
+
+
+def lock_parts(text: str) -> list[str]:
+    """Return locks of one stage each that together name what `text` names; `text` alone where it is not so written.
+
+    Versions of a lock have most stages in common: who reads many versions reads each part once. Where a part raises
+    PointerSyntaxError, the whole must be read instead.
+    """
+    head = "schema: '2.0'\nstages:\n"
+    if not text.startswith(head):
+        return [text]
+    parts = _STAGE.split(text[len(head) :])
+    # what comes before the first stage; then names and bodies in turn
+    names, bodies = parts[1::2], parts[2::2]
+    if parts[0] or len(set(names)) < len(names) or _AT_THE_MARGIN.search(text, len(head)):
+        return [text]
+    return [head + name + body for name, body in zip(names, bodies, strict=True)]
 
 
 def read_wdirs(text: str) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from runner.pointers.document import PointerSyntaxError
-from runner.pointers.read import LockContents, read_lock, read_pointer, read_wdirs
+from runner.pointers.read import LockContents, lock_parts, read_lock, read_pointer, read_wdirs
 from runner.schema.digest import DigestValue
 
 A = "0123456789abcdef0123456789abcdef"
@@ -221,3 +221,23 @@ def test_what_is_no_lock_is_refused_in_a_sentence_with_its_line(text: str, sente
     with pytest.raises(PointerSyntaxError) as caught:
         read_lock("dvc.lock", text)
     assert sentence in str(caught.value)
+
+
+def test_the_parts_of_a_lock_name_what_the_whole_names() -> None:
+    parts = lock_parts(LOCK)
+    assert len(parts) == 2
+    assert tuple(out for part in parts for out in read_lock("dvc.lock", part).outs) == read_lock("dvc.lock", LOCK).outs
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"train:\n  outs:\n  - path: m\n    md5: {A}\n",
+        LOCK + "datasets: []\n",
+        LOCK + "  split:\n    cmd: again\n",
+        LOCK.replace("  split:", "    split:", 1),
+        LOCK.replace("\n", "\r\n"),
+    ],
+)
+def test_a_lock_that_is_written_otherwise_is_not_taken_apart(text: str) -> None:
+    assert lock_parts(text) == [text]

@@ -1,0 +1,375 @@
+"""A repository as seen from one commit, as plain values: tree, texts, pointers then and ever, remotes then and today.
+
+A handful of git processes whatever the history's length: one listing of the tree, one log over all refs, and objects in
+batches.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from fnmatch import fnmatchcase
+from typing import Literal
+
+from runner.pointers.document import PointerSyntaxError
+from runner.pointers.read import lock_parts, read_lock, read_pointer, read_wdirs
+from runner.pointers.remotes import read_remotes
+from runner.redact import redact
+from runner.repository.mirror import Mirror
+from runner.repository.process import run_git
+from runner.schema.digest import DigestValue
+from runner.schema.snapshot import (
+    DvcRemote,
+    HistoricPointer,
+    PointerOut,
+    PointerProblem,
+    RepositorySnapshot,
+    TreeEntry,
+)
+
+LONGEST_TEXT = 1 << 20  # bytes
+
+_NAMES = (
+    "*.dvc",
+    "dvc.lock",
+    "dvc.yaml",
+    "requirements*.txt",
+    "*requirements.txt",
+    "constraints*.txt",
+    "*.in",
+    "pyproject.toml",
+    "uv.lock",
+    ".python-version",
+    "setup.py",
+    "setup.cfg",
+    "runner.yaml",
+    "MLproject",
+    "params.yaml",
+    "conda*.y*ml",
+    "environment*.y*ml",
+    "python_env.yaml",
+)
+_AT_THE_ROOT = frozenset({"Dockerfile"})
+_KINDS: dict[str, Literal["file", "symlink", "submodule"]] = {"120000": "symlink", "160000": "submodule"}
+_LOG = ("log", "-z", "--raw", "--no-abbrev", "--no-renames", "--full-history", "-c", "--format=%x01%H %ct")
+_REGULAR = ("100644", "100755", "100664")
+
+
+def read_snapshot(
+    mirror: Mirror,
+    commit: str,
+    *,
+    wanted_paths: Iterable[str] = (),
+    wanted_texts: Iterable[str] = (),
+) -> RepositorySnapshot:
+    """Return what the mirror's repository is at `commit`, a full id.
+
+    `wanted_texts` are read beside the files that lineage and plan always read, where the commit has them as regular
+    files of at most 1 MiB. For `wanted_paths` that the commit lacks, `first_commit_with` tells which has them first.
+    Raises MissingFact where the mirror lacks the commit, DiskFull.
+    """
+    commit = mirror.resolve_commit(commit)
+    tree, blobs = _tree(mirror, commit)
+    wanted = {_clean(path) for path in wanted_texts}
+    chosen = {entry.path: blobs[entry.path] for entry in tree if entry.path in blobs and _is_read(entry, wanted)}
+    contents = _contents(mirror, {commit, *chosen.values()})
+    problems = [
+        PointerProblem(pointer=entry.path, problem=f"is longer than {LONGEST_TEXT} bytes")
+        for entry in tree
+        if entry.path in blobs and entry.path not in chosen and _is_pointer(entry.path)
+    ]
+    texts: dict[str, str] = {}
+    for path, blob in chosen.items():
+        try:
+            texts[path] = _decoded(contents[blob], strict=_is_pointer(path))
+        except UnicodeDecodeError:
+            problems.append(PointerProblem(pointer=path, problem="is not UTF-8"))
+    pointers, more_problems = _pointers(texts)
+    roots = tuple(sorted(posixpath.dirname(posixpath.dirname(path)) or "." for path in texts if _is_config(path)))
+    remotes_today = _remotes_at(mirror, mirror.default_tip(), roots)
+    return RepositorySnapshot(
+        url=mirror.url,
+        location=mirror.url,
+        commit=commit,
+        commit_time=_commit_time(contents[commit]),
+        tree=tree,
+        texts=texts,
+        pointers=pointers,
+        problems=(*problems, *more_problems),
+        history=_history(mirror, commit),
+        first_commit_with=_first_commits(mirror, commit, tree, wanted_paths),
+        remotes=tuple(
+            remote for root in roots for remote in read_remotes(texts[posixpath.normpath(f"{root}/.dvc/config")], root)
+        ),
+        remotes_today=remotes_today,
+        dvc_roots=roots,
+    )
+
+
+def _tree(mirror: Mirror, commit: str) -> tuple[tuple[TreeEntry, ...], dict[str, str]]:
+    """Return the tree's entries, and the ids of its regular files by path."""
+    entries: list[TreeEntry] = []
+    blobs: dict[str, str] = {}
+    for record in run_git(mirror.path, "ls-tree", "-r", "-l", "-z", "--full-tree", commit).split(b"\0"):
+        if not record:
+            continue
+        fields, _, raw_path = record.partition(b"\t")
+        mode, _, blob, size = fields.decode().split()
+        path = _text(raw_path)
+        kind = _KINDS.get(mode, "file")
+        entries.append(
+            TreeEntry(path=path, kind=kind, size_bytes=None if size == "-" else int(size), executable=mode == "100755")
+        )
+        if kind == "file":
+            blobs[path] = blob
+    return tuple(entries), blobs
+
+
+def _is_read(entry: TreeEntry, wanted: set[str]) -> bool:
+    if (entry.size_bytes or 0) > LONGEST_TEXT:
+        return False
+    name = posixpath.basename(entry.path)
+    return (
+        entry.path in wanted
+        or entry.path in _AT_THE_ROOT
+        or _is_config(entry.path)
+        or any(fnmatchcase(name, pattern) for pattern in _NAMES)
+    )
+
+
+def _is_config(path: str) -> bool:
+    return path == ".dvc/config" or path.endswith("/.dvc/config")
+
+
+def _is_pointer(path: str) -> bool:
+    name = posixpath.basename(path)
+    return (name.endswith(".dvc") and name != ".dvc") or name == "dvc.lock"
+
+
+def _is_lock(path: str) -> bool:
+    return posixpath.basename(path) == "dvc.lock"
+
+
+def _clean(path: str) -> str:
+    return posixpath.normpath(path) if path else path
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode(errors="backslashreplace")
+
+
+def _decoded(content: bytes, *, strict: bool = False) -> str:
+    """Return the text of a file: UTF-8, else what its byte order mark says, else Latin-1, which any bytes are."""
+    if not strict and content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return content.decode("utf-16", errors="replace")
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        if strict:
+            raise
+        return content.decode("latin-1")
+    return text if strict else text.removeprefix("\ufeff")
+
+
+def _pointers(texts: dict[str, str]) -> tuple[tuple[PointerOut, ...], list[PointerProblem]]:
+    outs: list[PointerOut] = []
+    problems: list[PointerProblem] = []
+    for path, text in texts.items():
+        if not _is_pointer(path):
+            continue
+        wdirs = texts.get(posixpath.join(posixpath.dirname(path), "dvc.yaml"), "")
+        found, wrong = _read(path, text, wdirs)
+        outs += found
+        problems += wrong
+    return tuple(outs), problems
+
+
+def _read(path: str, text: str, dvc_yaml: str) -> tuple[tuple[PointerOut, ...], tuple[PointerProblem, ...]]:
+    try:
+        if not _is_lock(path):
+            return read_pointer(path, text), ()
+        lock = read_lock(path, text, read_wdirs(dvc_yaml))
+    except PointerSyntaxError as error:
+        return (), (PointerProblem(pointer=path, problem=redact(str(error))),)
+    return lock.outs, lock.problems
+
+
+def _commit_time(content: bytes) -> datetime:
+    match = re.search(rb"^committer .* (-?[0-9]+) [-+][0-9]+$", content.partition(b"\n\n")[0], re.MULTILINE)
+    return _time(int(match[1]) if match else 0)
+
+
+def _time(seconds: int) -> datetime:
+    # git takes times that no calendar has
+    return datetime.fromtimestamp(min(max(seconds, 0), 253_402_300_799), timezone.utc)
+
+
+def _remotes_at(mirror: Mirror, commit: str | None, roots: tuple[str, ...]) -> tuple[DvcRemote, ...]:
+    if commit is None:
+        return ()
+    found: list[DvcRemote] = []
+    places = dict.fromkeys((".", *roots))
+    names = {root: f"{commit}:{posixpath.normpath(f'{root}/.dvc/config')}" for root in places}
+    ids = _ids(mirror, names.values())
+    contents = _contents(mirror, ids.values())
+    for root, name in names.items():
+        if name in ids and ids[name] in contents:
+            found += read_remotes(_decoded(contents[ids[name]]), root)
+    return tuple(found)
+
+
+def _ids(mirror: Mirror, names: Iterable[str]) -> dict[str, str]:
+    """Return the ids of blobs by name (an id, or `COMMIT:PATH`); those over `LONGEST_TEXT` bytes are left out."""
+    asked = [name for name in dict.fromkeys(names) if "\n" not in name]
+    if not asked:
+        return {}
+    printed = run_git(mirror.path, "cat-file", "--batch-check", stdin="\n".join([*asked, ""]).encode())
+    found = {}
+    for name, line in zip(asked, printed.decode(errors="replace").splitlines(), strict=True):
+        parts = line.rsplit(" ", 2)
+        if len(parts) == 3 and parts[1] == "blob" and int(parts[2]) <= LONGEST_TEXT:
+            found[name] = parts[0]
+    return found
+
+
+def _contents(mirror: Mirror, ids: Iterable[str]) -> dict[str, bytes]:
+    """Return the bytes of objects by id."""
+    asked = list(dict.fromkeys(ids))
+    if not asked:
+        return {}
+    printed = run_git(mirror.path, "cat-file", "--batch", "--buffer", stdin="\n".join([*asked, ""]).encode())
+    found: dict[str, bytes] = {}
+    place = 0
+    while place < len(printed):
+        end = printed.index(b"\n", place)
+        name, _, size = printed[place:end].decode().rpartition(" ")
+        start = end + 1
+        place = start + int(size) + 1
+        found[name.partition(" ")[0]] = printed[start : place - 1]
+    return found
+
+
+@dataclass
+class _Seen:
+    """The newest commit that brought a version of a pointer, and the newest among the ancestors of the run's commit."""
+
+    newest: tuple[int, str]
+    ancestor: tuple[int, str] | None = None
+
+
+@dataclass
+class _Change:
+    commit: str
+    time: int
+    path: str
+    mode: str
+    blob: str
+
+
+def _log(mirror: Mirror, *arguments: str) -> Iterator[_Change]:
+    """Yield what each commit of a log wrote; a merge counts where it differs from all of its parents."""
+    sha, seconds = "", 0
+    tokens = iter(run_git(mirror.path, *arguments).split(b"\0"))
+    for raw in tokens:
+        token = raw.lstrip(b"\n")
+        if token.startswith(b"\x01"):
+            name, _, time = token[1:].decode().partition(" ")
+            sha, seconds = name, int(time)
+        elif token.startswith(b":"):
+            parts = token.decode().split(" ")
+            parents = len(parts[0]) - len(parts[0].lstrip(":"))
+            mode, blob = parts[parents], parts[-2]
+            yield _Change(sha, seconds, _text(next(tokens)), mode, blob)
+
+
+def _history(mirror: Mirror, commit: str) -> tuple[HistoricPointer, ...]:
+    """Return every digest that a pointer has ever named, newest first."""
+    ancestors = set(run_git(mirror.path, "rev-list", commit).decode().split())
+    seen: dict[tuple[str, str], _Seen] = {}
+    for change in _log(mirror, *_LOG, "--all", commit, "--", "*.dvc", "dvc.lock", "*/dvc.lock"):
+        if change.mode not in _REGULAR or not _is_pointer(change.path):
+            continue
+        when = (change.time, change.commit)
+        version = seen.setdefault((change.path, change.blob), _Seen(when))
+        version.newest = max(version.newest, when)
+        if change.commit in ancestors:
+            version.ancestor = max(version.ancestor or when, when)
+    readable = _ids(mirror, {blob for _, blob in seen})
+    yamls = _ids(
+        mirror,
+        {_beside(path, version.newest[1]) for (path, _), version in seen.items() if _is_lock(path)},
+    )
+    contents = _contents(mirror, {*readable.values(), *yamls.values()})
+    versions = _Versions()
+    best: dict[tuple[str, str, DigestValue], tuple[bool, int, str]] = {}
+    for (path, blob), version in seen.items():
+        if blob not in readable:
+            continue
+        dvc_yaml = contents.get(yamls.get(_beside(path, version.newest[1]), ""), b"")
+        time, sha = version.ancestor or version.newest
+        entry = (version.ancestor is not None, time, sha)
+        text = contents[blob].decode(errors="replace")
+        for out in versions.outs(path, text, dvc_yaml.decode(errors="replace")):
+            if out.digest is not None:
+                key = (path, out.path, out.digest)
+                best[key] = max(best.get(key, entry), entry)
+    found = [
+        HistoricPointer(pointer=pointer, path=path, digest=digest, commit=sha, time=_time(time), ancestor=ancestor)
+        for (pointer, path, digest), (ancestor, time, sha) in best.items()
+    ]
+    return tuple(sorted(found, key=lambda item: item.time, reverse=True))
+
+
+class _Versions:
+    """Reads many versions of the same pointers; of locks, what two versions have in common is read once."""
+
+    def __init__(self) -> None:
+        self._parts: dict[tuple[str, str, str], tuple[PointerOut, ...]] = {}
+
+    def outs(self, path: str, text: str, dvc_yaml: str) -> list[PointerOut]:
+        """Return the outs of one version, none where it cannot be read."""
+        if "wdir" not in dvc_yaml:
+            dvc_yaml = ""
+        try:
+            return [out for part in lock_parts(text) for out in self._part(path, part, dvc_yaml)]
+        except PointerSyntaxError:
+            return list(_read(path, text, dvc_yaml)[0])
+
+    def _part(self, path: str, part: str, dvc_yaml: str) -> tuple[PointerOut, ...]:
+        key = (path, part, dvc_yaml)
+        if key not in self._parts:
+            if _is_lock(path):
+                self._parts[key] = read_lock(path, part, read_wdirs(dvc_yaml)).outs
+            else:
+                self._parts[key] = read_pointer(path, part)
+        return self._parts[key]
+
+
+def _beside(lock: str, commit: str) -> str:
+    return f"{commit}:{posixpath.join(posixpath.dirname(lock), 'dvc.yaml')}"
+
+
+def _first_commits(mirror: Mirror, commit: str, tree: tuple[TreeEntry, ...], wanted: Iterable[str]) -> dict[str, str]:
+    """Return, for each wanted path that the tree lacks, the first commit of all history that adds it."""
+    there = {entry.path for entry in tree}
+    for path in tuple(there):
+        while path := posixpath.dirname(path):
+            there.add(path)
+    lacking = [
+        path
+        for path in dict.fromkeys(map(_clean, wanted))
+        if path not in there and path and not path.startswith(("/", "..")) and "\0" not in path and path != "."
+    ]
+    if not lacking:
+        return {}
+    first: dict[str, tuple[int, str]] = {}
+    changes = _log(mirror, "--literal-pathspecs", *_LOG, "--diff-filter=A", "--all", commit, "--", *lacking)
+    for change in changes:
+        for path in lacking:
+            if change.path == path or change.path.startswith(f"{path}/"):
+                when = (change.time, change.commit)
+                first[path] = min(first.get(path, when), when)
+    return {path: sha for path, (_, sha) in first.items()}
