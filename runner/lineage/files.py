@@ -164,6 +164,17 @@ class _Resolver:
         else:
             pointer, index = out.pointer, out.index
         matches = out is not None and out.digest is not None and same_digest(out.digest, entry.digest)
+        stale = (
+            [
+                Considered(
+                    source=f"{out.pointer} at commit {self.short}",
+                    value=str(out.digest),
+                    reason=f"{entry.recorded.source} comes first",
+                )
+            ]
+            if out is not None and out.digest is not None and not matches
+            else []
+        )
         if out is not None and out.imported and not matches:
             self.notes.append(
                 f"{out.pointer} is an import, of which DVC would ignore a rewritten digest: {entry.path} is asked for "
@@ -182,7 +193,7 @@ class _Resolver:
             pointer_digest=None if matches or out is None else out.digest,
             size_bytes=out.size_bytes if matches and out is not None else None,
             maybe_previous=previous,
-            considered=entry.considered,
+            considered=(*stale, *entry.considered),
         )
 
     def unnamed(self, out: PointerOut) -> list[LineageFile]:

@@ -10,7 +10,7 @@ import math
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from runner.schema.digest import DigestValue
 from runner.schema.notation import parse_bytes, parse_cpus, parse_duration, parse_relative_path
@@ -104,7 +104,10 @@ def _duration(text: str) -> str:
 
 YamlNumber = Annotated[float, BeforeValidator(_number, json_schema_input_type=float | str), Field(ge=0)]
 Path = Annotated[str, AfterValidator(parse_relative_path)]
-Python = Annotated[str, AfterValidator(checked_python)]
+# The schemas of these admit numbers: an editor sees `python: 3.10` as one, we read its text.
+Python = Annotated[
+    str, AfterValidator(checked_python), WithJsonSchema({"type": ["string", "number"], "examples": ["3.11"]})
+]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str])]
 Paths = Annotated[tuple[Path, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str])]
 Allowances = Annotated[
@@ -112,9 +115,15 @@ Allowances = Annotated[
     BeforeValidator(_comma_separated, json_schema_input_type=str | list[str]),
     AfterValidator(_allowances),
 ]
-Bytes = Annotated[str, AfterValidator(_bytes), Field(examples=["8g"])]
-Duration = Annotated[str, AfterValidator(_duration), Field(examples=["30m"])]
-Cpus = Annotated[str, AfterValidator(parse_cpus), Field(examples=["4", "0-3"])]
+Bytes = Annotated[
+    str, AfterValidator(_bytes), WithJsonSchema({"type": ["string", "integer"], "examples": ["8g", "512m"]})
+]
+Duration = Annotated[
+    str, AfterValidator(_duration), WithJsonSchema({"type": ["string", "number"], "examples": ["90s", "1h30m"]})
+]
+Cpus = Annotated[
+    str, AfterValidator(parse_cpus), WithJsonSchema({"type": ["string", "integer"], "examples": ["4", "0-3"]})
+]
 
 
 class Section(BaseModel):
