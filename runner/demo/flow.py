@@ -96,11 +96,12 @@ def run_demo(
     folder that is removed. `show` gets each piece of the page as soon as it is known. Raises UsageError for a folder
     that holds anything else, and what `make_project` and `reproduce` raise.
     """
-    from runner.demo.project import make_project
+    from runner.demo.project import existing_project, make_project
     from runner.network import read_network_settings
     from runner.prepare import prepare
 
     with _chosen_folder(folder, keep=keep) as (place, kept):
+        existing_project(place)  # a folder that is not ours is refused before minutes go into images
         with progress.phase("images"):
             image = prepare(engine, base_image=base_image, progress=progress).tools
         with progress.phase("project"):
