@@ -63,6 +63,7 @@ class CaptureReport(Value):
     """All that the capture wrote, and whether it can be trusted to be whole.
 
     `processes` counts the Python processes that loaded it, `mlflow_processes` those that imported MLflow;
+    `unobserved` are sentences on files and hosts that went unseen, which leaves the logged values whole;
     `problems` are sentences: truncated lines, limits reached, an MLflow process without a capture.
     """
 
@@ -74,6 +75,7 @@ class CaptureReport(Value):
     files_opened_before_output: tuple[str, ...] = ()
     hosts_tried: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    unobserved: tuple[str, ...] = ()
 
 
 class RestoredFile(Value):

@@ -33,7 +33,7 @@ def why_failed(plan: Plan, rerun: Rerun, comparison: Comparison) -> str | None:
     if ending is not None:
         return ending
     if rerun.capture.problems:
-        return f"what the training logged was not captured whole: {redact(rerun.capture.problems[0])}"
+        return f"what the training did was not captured whole: {redact(rerun.capture.problems[0])}"
     if not rerun.capture.runs:
         return "the command ended well, and logged no run"
     if comparison.matched_run is not None and comparison.matched_status != "FINISHED":
@@ -93,7 +93,8 @@ def divergence_says_nothing(plan: Plan, rerun: Rerun) -> Missing | None:
             cause=f"the command was inferred, and nothing pins its {options}",
             remedy=_again(plan, "--command", plan.command),
         )
-    unopened = [file.path for file in workspace_inputs(plan, rerun) if file.opened is False]
+    recorded = {file.path for file in plan.lineage.files if file.role == "input"}
+    unopened = [file.path for file in workspace_inputs(plan, rerun) if file.opened is False and file.path in recorded]
     if unopened:
         return Missing(
             fact="data",
@@ -194,7 +195,7 @@ def _input_causes(plan: Plan, rerun: Rerun) -> Iterator[Missing]:
         if file.role == "output" or (file.role == "unknown" and file.path in plan.expected_outputs):
             continue
         found = restored.get(file.path)
-        if file.role == "unknown" and found is not None and found.place == "reference":
+        if file.role == "unknown" and found is not None and not _was_input(found, rerun):
             continue
         cause = _why_not_the_input(file, found)
         if cause is not None:
@@ -205,6 +206,21 @@ def _input_causes(plan: Plan, rerun: Rerun) -> Iterator[Missing]:
                 cause=f"{file.path} ({file.digest}) is in no remote: only the local cache has it",
                 remedy=_again(plan, "--allow", "cached"),
             )
+
+
+def _was_input(file: RestoredFile, rerun: Rerun) -> bool:
+    """Tell whether a file that nothing calls input or output can have fed the training.
+
+    It cannot if it was kept aside, never read, or written by the training before it was read.
+    """
+    if file.place == "reference" or file.opened is False:
+        return False
+    capture = rerun.capture
+    return (
+        file.unchanged is not False
+        or file.path not in capture.files_opened
+        or file.path in capture.files_opened_before_output
+    )
 
 
 def _why_not_the_input(file: LineageFile, found: RestoredFile | None) -> str | None:

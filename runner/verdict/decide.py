@@ -138,7 +138,7 @@ def _agreement(comparison: Comparison) -> str:
     words = []
     if compared:
         equal = sum(metric.outcome is Outcome.EQUAL for metric in compared)
-        which = "the only metric" if len(compared) == 1 else f"all {len(compared)} metrics"
+        which = {1: "the only metric", 2: "both metrics"}.get(len(compared), f"all {len(compared)} metrics")
         if equal == len(compared):
             words.append(f"{which} bit-equal")
         else:

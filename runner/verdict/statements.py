@@ -10,7 +10,7 @@ from runner.schema.comparison import Comparison, MetricComparison, Outcome
 from runner.schema.plan import Plan
 from runner.schema.rerun import Rerun
 from runner.schema.run_record import RunRecord
-from runner.verdict.causes import CACHE, existing_allowed, given_outputs, workspace_inputs
+from runner.verdict.causes import CACHE, given_outputs, workspace_inputs
 
 _ALLOWED = {
     "network": "the training could reach the network",
@@ -74,6 +74,7 @@ def not_verified(plan: Plan, record: RunRecord, rerun: Rerun, comparison: Compar
         *_environment(plan, rerun, comparison),
         *_files(plan, rerun, comparison),
         *_platform(record, rerun),
+        *rerun.capture.unobserved,
     ]
     if plan.command_inferred:
         lines.append(f"command: inferred ({plan.command_source})")
@@ -95,9 +96,8 @@ def _allowances(plan: Plan, record: RunRecord, rerun: Rerun) -> Iterator[str]:
     for file in workspace_inputs(plan, rerun):
         if file.held_by in (None, CACHE) and "cached" in plan.policy.allow:
             yield f"--allow cached: {file.path} is in no remote, only in the local cache"
-    for path in rerun.pre_existing:
-        if existing_allowed(plan, path):
-            yield f"--allow existing:{path}: read before anything was written"
+    for path in plan.policy.allow_existing:
+        yield f"--allow existing:{path}: the training may read it before it writes anything"
     for path in given_outputs(plan, rerun):
         yield f"--allow evaluation: evaluated, not trained, the recorded {path} was given to the command"
     for path in plan.policy.warm_start:
@@ -129,7 +129,9 @@ def _environment(plan: Plan, rerun: Rerun, comparison: Comparison) -> Iterator[s
 
 def _files(plan: Plan, rerun: Rerun, comparison: Comparison) -> Iterator[str]:
     for file in workspace_inputs(plan, rerun):
-        if file.opened is False:
+        if file.unchanged is False:
+            yield f"data: {file.path}, of unknown role, was written by the training: not compared"
+        elif file.opened is False:
             yield f"data: {file.path} was restored and never opened"
         elif file.opened is None:
             yield f"data: whether {file.path} was opened could not be observed"

@@ -280,7 +280,7 @@ def test_an_existing_result_is_allowed_by_its_path_or_folder_and_said(allowed, o
     plan = make_plan(policy=Policy(allow=("existing",), allow_existing=(allowed,)))
     decision = judge(plan=plan, rerun=make_rerun(pre_existing=("results/best.ckpt",)))
     assert (decision.verdict is Verdict.IDENTICAL) is ok
-    assert said(decision, "--allow existing:results/best.ckpt") is ok
+    assert said(decision, f"--allow existing:{allowed}")
 
 
 # --- rules 20, 21 and 28
@@ -323,6 +323,30 @@ def test_a_file_of_unknown_role_counts_as_input_unless_it_was_kept_aside():
     assert judge(plan=plan, rerun=aside).verdict is Verdict.IDENTICAL
     output = make_plan(files=(data_file(), model_file(role="unknown")))
     assert judge(plan=output).verdict is Verdict.IDENTICAL
+
+
+def test_a_file_of_unknown_role_that_was_never_read_or_written_first_is_no_input():
+    """rule 20"""
+    plan = make_plan(files=(data_file(), data_file(path="m.bin", role="unknown")))
+    worse = make_run(metrics=captured("auc", [0.5]))
+
+    def verdict(*runs, capture=(), **file):
+        other = restored(path="m.bin", role="unknown", **file)
+        return judge(plan=plan, rerun=make_rerun(*runs, inputs=(restored(), other), capture=dict(capture))).verdict
+
+    overwritten = {"unchanged": False, "opened": True}
+    assert verdict(opened=False, held_by="cache") is Verdict.IDENTICAL
+    assert verdict(worse, opened=False) is Verdict.DIVERGED
+    assert verdict(**overwritten) is Verdict.UNVERIFIABLE
+    assert verdict(capture={"files_opened": ("m.bin",)}, **overwritten) is Verdict.IDENTICAL
+    before = {"files_opened": ("m.bin",), "files_opened_before_output": ("m.bin",)}
+    assert verdict(capture=before, **overwritten) is Verdict.UNVERIFIABLE
+
+
+def test_what_went_unseen_is_not_verified_and_no_failure():
+    decision = judge(rerun=make_rerun(capture={"unobserved": ("more than 9 files were opened",)}))
+    assert decision.verdict is Verdict.IDENTICAL
+    assert said(decision, "more than 9 files")
 
 
 def test_data_that_was_never_opened_is_left_out_of_what_is_verified():
