@@ -106,6 +106,7 @@ def _rerun(
     paper = Paper(
         bundle=found.mirror.bundle(plan.lineage.commit),
         dvc_roots=found.snapshot.dvc_roots,
+        sources={path: text for path, text in found.snapshot.texts.items() if path.endswith(".py")},
         logs=evidence.logs,
         outputs=evidence.outputs,
     )

@@ -34,10 +34,14 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True)
 class Paper:
-    """What a rerun reads and writes on this host: the bundle of the repository, the folders for logs and outputs."""
+    """What a rerun reads and writes on this host: the repository's bundle, folders for logs and outputs.
+
+    `sources` maps scripts to their texts: what they import is compiled beforehand.
+    """
 
     bundle: Path
     dvc_roots: tuple[str, ...]
+    sources: dict[str, str]
     logs: Path
     outputs: Path
 
@@ -95,6 +99,8 @@ def _prepare(
             network=place.network,
             progress=progress,
             offline=offline,
+            bundle=paper.bundle,
+            sources=paper.sources,
         )
 
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="provision") as pool:

@@ -12,6 +12,7 @@ from runner.engine.interface import ContainerRequest, Engine, HostDirectory, Vol
 from runner.errors import EngineUnavailable
 from runner.inside import layout
 from runner.network import NetworkSettings
+from runner.pointers.remotes import is_local
 from runner.progress import Progress
 from runner.rerun.exchange import call, inside_argv
 from runner.schema.plan import Plan, Remote
@@ -96,30 +97,20 @@ def restore(
     )
 
 
-def is_local(remote: Remote) -> bool:
-    """Tell whether a remote is a folder of this host."""
-    return "://" not in remote.url or remote.url.startswith("file://")
-
-
-def local_path(remote: Remote) -> Path:
-    """Return the folder of a local remote."""
-    return Path(remote.url.removeprefix("file://"))
-
-
 def _mounted(remotes: tuple[Remote, ...], engine: Engine) -> tuple[tuple[HostDirectory, ...], list[dict[str, Any]]]:
     """Return the folders to mount and the remotes as the container sees them; a folder that is gone holds nothing."""
     directories, described = [], []
     for number, remote in enumerate(remotes):
         path = None
-        if is_local(remote):
+        if is_local(remote.url):
             path = f"/remotes/{number}"
-            if local_path(remote).is_dir():
+            if _folder(remote).is_dir():
                 if not engine.info.local:
                     raise EngineUnavailable(
                         f"the engine at {engine.info.address} does not see the remote's folder {remote.url}",
                         "use an engine on this host, or a remote that the engine's host reaches",
                     )
-                directories.append(HostDirectory(path=str(local_path(remote).resolve()), target=path))
+                directories.append(HostDirectory(path=str(_folder(remote).resolve()), target=path))
         described.append(
             {
                 "name": f"remote{number}",
@@ -132,9 +123,15 @@ def _mounted(remotes: tuple[Remote, ...], engine: Engine) -> tuple[tuple[HostDir
     return tuple(directories), described
 
 
+def _folder(remote: Remote) -> Path:
+    return Path(remote.url.removeprefix("file://"))
+
+
 def _network(remotes: tuple[Remote, ...]) -> Literal["none", "bridge", "host"]:
     hosts = [
-        urlsplit(remote.options.get("endpointurl", remote.url)).hostname for remote in remotes if not is_local(remote)
+        urlsplit(remote.options.get("endpointurl", remote.url)).hostname
+        for remote in remotes
+        if not is_local(remote.url)
     ]
     if not hosts:
         return "none"
