@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from runner.engine import labels
-from runner.engine.docker import DockerEngine
+from runner.engine.docker import DockerEngine, import_image
 from runner.engine.faults import engine_faults
 from runner.engine.find import open_client
 from runner.engine.install import install_packages
@@ -230,13 +230,7 @@ def _bootstrapped(engine: DockerEngine, python: str, progress: Progress, *, inst
     origin = f"mmdebstrap {suite}"
     tags = {labels.LABEL: labels.BASE, labels.ORIGIN: origin, labels.PYTHON: python}
     changes = [f'LABEL {name}="{value}"' for name, value in tags.items()] + ['CMD ["bash"]', "ENV LANG=C.UTF-8"]
-    with engine_faults(f"importing {reference}"):
-        engine.client.import_image_from_stream(
-            _bootstrap(suite, progress), repository=REPOSITORY, tag=f"py{python}", changes=changes
-        )
-    digest = engine.image_digest(reference)
-    if digest is None:
-        raise ImageUnavailable(f"the engine did not keep {reference} after its import", "runner doctor")
+    digest = import_image(engine, reference, _bootstrap(suite, progress), changes)
     return BaseImage(reference=reference, digest=digest, origin=origin, python=python, made=True)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
+import json
 import os
 import platform
 import posixpath
@@ -18,7 +19,7 @@ from typing import Any
 
 from runner.engine import labels
 from runner.engine.archive import first_file, pack
-from runner.engine.faults import DOCTOR, engine_faults, reason
+from runner.engine.faults import DOCTOR, api_fault, engine_faults, reason
 from runner.engine.find import EngineAddress, find_engine, not_answering, open_client
 from runner.engine.interface import ContainerOutcome, ContainerRequest, Engine, EngineInfo, Sink, VolumeMount
 from runner.engine.stream import STDERR, Attachment, Frames
@@ -257,7 +258,7 @@ class DockerEngine(Engine):
             "ipc_mode": "private",
             # The output goes to us; the engine's own log would fill its disk.
             "log_config": docker.types.LogConfig(type="none"),
-            "ulimits": [docker.types.Ulimit(name="core", soft=0, hard=0)],
+            "ulimits": [docker.types.Ulimit(name=name, soft=value, hard=value) for name, value in self._ulimits()],
             "tmpfs": dict(request.tmpfs),
         }
         if request.network != "host":
@@ -276,6 +277,13 @@ class DockerEngine(Engine):
             options |= {"cap_drop": ["ALL"], "security_opt": ["no-new-privileges"], "read_only": True}
             options["cap_add"] = list(request.capabilities)
         return options
+
+    def _ulimits(self) -> list[tuple[str, int]]:
+        limits = [("core", 0)]
+        if self.info.name == "podman":
+            # Its own default is a million, which it may not set where it runs with limits itself.
+            limits += [("nofile", 16384), ("nproc", 16384)]
+        return limits
 
     def _mount(self, container: _Container, mount: VolumeMount, purpose: str) -> Any:
         import docker.types
@@ -296,13 +304,15 @@ class DockerEngine(Engine):
                 f"a folder that the training may write cannot be mounted by itself: {mount.subpath}", "report it"
             )
         name = f"{container.name}-{len(container.volumes)}"
+        # Podman changes the owner of a volume when it mounts it; there the container's own mount is read-only alone.
+        options = "bind,ro" if mount.read_only and self.info.name != "podman" else "bind"
         with engine_faults(f"mounting {mount.subpath} of the volume {mount.volume}"):
             device = posixpath.join(self._mountpoint(mount.volume), *parts)
             container.volumes.append(name)
             self.client.create_volume(
                 name,
                 driver="local",
-                driver_opts={"type": "none", "o": "bind,ro" if mount.read_only else "bind", "device": device},
+                driver_opts={"type": "none", "o": options, "device": device},
                 labels=labels.session_labels(self._session, purpose),
             )
         return name
@@ -473,12 +483,31 @@ def remove_volume(client: Any, name: str) -> None:
 def ensure_empty_image(engine: DockerEngine) -> str:
     """Return an image without content, made if it is not there: for containers that never start."""
     if engine.image_digest(EMPTY_IMAGE) is None:
-        with engine_faults("making an empty image"):
-            name, _, tag = EMPTY_IMAGE.partition(":")
-            engine.client.import_image_from_stream(
-                pack(()), repository=name, tag=tag, changes=[f"LABEL {labels.LABEL}=empty"]
-            )
+        import_image(engine, EMPTY_IMAGE, pack(()), [f"LABEL {labels.LABEL}=empty"])
     return EMPTY_IMAGE
+
+
+def import_image(engine: DockerEngine, reference: str, archive: Iterator[bytes], changes: list[str]) -> str:
+    """Make an image from a root file system, streamed as a tar archive; return its content id."""
+    import docker.errors
+
+    repository, _, tag = reference.rpartition(":")
+    with engine_faults(f"importing {reference}"):
+        said = engine.client.import_image_from_stream(archive, repository=repository, tag=tag, changes=changes)
+        events = [json.loads(line) for line in str(said).splitlines() if line.strip()]
+        failed = next((str(event["error"]) for event in events if "error" in event), None)
+        if failed is not None:
+            raise api_fault(f"importing {reference}", failed)
+        identity = str(events[-1]["status"]).strip()
+        # Podman 4 ignores the tag and calls it latest.
+        engine.client.tag(identity, repository, tag)
+        with contextlib.suppress(docker.errors.NotFound):
+            if (
+                engine.client.inspect_image(f"{repository}:latest")["Id"]
+                == engine.client.inspect_image(reference)["Id"]
+            ):
+                engine.client.remove_image(f"{repository}:latest")
+        return str(engine.client.inspect_image(reference)["Id"])
 
 
 def _remove_when_there(client: Any, name: str) -> None:

@@ -49,10 +49,12 @@ def volume(engine: DockerEngine, image: str) -> Iterator[str]:
     name = f"reproducibility-runner-test-{uuid.uuid4().hex[:8]}"
     engine.ensure_volume(name)
     script = "mkdir -p /v/work/a/tree /v/work/b/tree; echo mine > /v/work/a/tree/f; echo other > /v/work/b/tree/f"
-    made = run(engine, shell(image, script, mounts=(VolumeMount(volume=name, target="/v"),)))
-    assert made.outcome.exit_code == 0, made.err
-    yield name
-    engine.client.remove_volume(name)
+    try:
+        made = run(engine, shell(image, script, mounts=(VolumeMount(volume=name, target="/v"),)))
+        assert made.outcome.exit_code == 0, made.err
+        yield name
+    finally:
+        engine.client.remove_volume(name)
 
 
 def shell(image: str, script: str, **options: object) -> ContainerRequest:
@@ -188,7 +190,7 @@ def test_a_sub_folder_that_is_not_there_is_an_error_and_leaves_nothing(
     engine: DockerEngine, image: str, volume: str
 ) -> None:
     mount = VolumeMount(volume=volume, target="/w", subpath="work/none/tree")
-    with pytest.raises(EngineUnavailable, match="no such file"):
+    with pytest.raises(EngineUnavailable, match=r"work/none/tree|no such file"):
         run(engine, shell(image, "true", mounts=(mount,)))
     assert left_of(engine, engine.session_id) == []
 
