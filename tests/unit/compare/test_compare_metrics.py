@@ -156,7 +156,9 @@ def test_a_known_rename_of_a_library_counts_with_an_equal_value_in_either_direct
 
 def test_a_rename_with_another_value_or_outside_the_table_is_missing():
     """rule 07"""
-    assert reproduce([history("acc", [0.5])], [captured("accuracy", [0.6])]).verdict is Verdict.DIVERGED
+    whole = reproduce([history("acc", [0.5])], [captured("accuracy", [0.6])])
+    assert metric(whole, "acc").outcome is Outcome.MISSING
+    assert whole.verdict is Verdict.DIVERGED
     assert reproduce([history("auc", [0.5])], [captured("roc_auc", [0.5])]).verdict is Verdict.DIVERGED
     assert renamed_to("auc") == ()
 
