@@ -66,7 +66,8 @@ class RunRecord(Value):
     `uri` is the tracker's address without credentials, `artifact_root` the recorded one, which may name a path of
     another machine. Times are None where the store has none. `params_truncated` names the params whose text has the
     length at which the store cuts. `siblings` are the ids of all runs of the same parent, this one included, in order
-    of start; empty where they were not looked for (VERDICTS rule 12). `notes` are sentences on what could not be read whole.
+    of start; empty where they were not looked for (VERDICTS rule 12). `notes` are sentences on what could not be read
+    whole.
     """
 
     schema_version: Literal[1] = 1

@@ -68,6 +68,7 @@ def not_verified(plan: Plan, record: RunRecord, rerun: Rerun, comparison: Compar
     """Return, word for word, what lowers the assurance of any verdict (rules 17, 21, 25, 26 and 28)."""
     lines = [
         *plan.not_verified,
+        *record.notes,
         *comparison.caps,
         *comparison.notes,
         *_allowances(plan, record, rerun),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from runner.report.interface import Renderer
 from runner.report.markdown import fenced, inline, render_markdown
 from runner.report.phrases import (
     allowed,
@@ -158,6 +159,17 @@ def test_the_screen_of_each_verdict_is_as_agreed(name):
     reproduction = CASES[name]()
     assert reproduction.verdict.value == name
     check(f"{name}.txt", render_text(reproduction, width=120, color=False, evidence_path=EVIDENCE))
+
+
+def test_every_format_is_a_function_from_a_reproduction_to_text():
+    renderers: dict[str, Renderer] = {
+        "text": lambda reproduction: render_text(reproduction, width=100, color=False),
+        "markdown": render_markdown,
+    }
+    for name, render in renderers.items():
+        first, second = render(identical()), render(identical())
+        assert first == second, name
+        assert first.endswith("\n"), name
 
 
 @pytest.mark.parametrize("name", ["diverged", "unverifiable", "failed"])

@@ -343,6 +343,10 @@ def test_a_file_of_unknown_role_that_was_never_read_or_written_first_is_no_input
     assert verdict(capture=before, **overwritten) is Verdict.UNVERIFIABLE
 
 
+def test_what_the_tracker_could_not_read_whole_is_not_verified():
+    assert said(judge(make_record(notes=("artifacts beyond 10,000 were not listed",))), "artifacts beyond 10,000")
+
+
 def test_what_went_unseen_is_not_verified_and_no_failure():
     decision = judge(rerun=make_rerun(capture={"unobserved": ("more than 9 files were opened",)}))
     assert decision.verdict is Verdict.IDENTICAL
