@@ -1,0 +1,93 @@
+"""Which script of the commit a run names."""
+
+from __future__ import annotations
+
+import pytest
+
+from runner.errors import AmbiguousFact, MissingFact
+from runner.lineage.script import likely_scripts, locate_script, source_name, wanted_paths
+from tests.support.facts import LATER, run, settings, snapshot
+
+
+@pytest.mark.parametrize(
+    ("recorded", "name"),
+    [
+        ("train.py", "train.py"),
+        ("./src/train.py", "./src/train.py"),
+        (r"C:\Users\ann\fraud\src\train.py", "/Users/ann/fraud/src/train.py"),
+        ("file:///C:/work/train.py", "/work/train.py"),
+        ("file:///srv/train.py", "/srv/train.py"),
+        ("train.py --depth 3", "train.py"),
+        ("", None),
+        ("https://git.example/x.git#train.py", None),
+        ("/usr/lib/python3/site-packages/ipykernel_launcher.py", None),
+        ("/usr/bin/mlflow", None),
+    ],
+)
+def test_the_recorded_name_is_read_as_a_path_of_any_machine(recorded: str, name: str | None) -> None:
+    assert source_name(run(script=recorded)) == name
+
+
+def test_all_ends_of_a_path_are_wanted_the_longest_first() -> None:
+    assert wanted_paths(run(script="/home/ann/../src/train.py")) == (
+        "home/ann/src/train.py",
+        "ann/src/train.py",
+        "src/train.py",
+        "train.py",
+    )
+    assert wanted_paths(run(script=None)) == ()
+
+
+def test_the_longest_end_that_the_tree_holds_is_the_script() -> None:
+    repository = snapshot(files=("train.py", "src/train.py", "ann/other.py"))
+    found = locate_script(run(script="/home/ann/fraud/src/train.py"), repository, settings())
+    assert (found.path, found.working_directory) == ("src/train.py", ".")
+
+
+def test_a_script_at_the_root_comes_before_its_namesakes_beneath() -> None:
+    found = locate_script(run(script="train.py"), snapshot(files=("train.py", "old/train.py")), settings())
+    assert found.path == "train.py"
+    assert [item.value for item in found.considered] == ["old/train.py"]
+
+
+def test_a_name_relative_to_another_directory_gives_the_working_directory() -> None:
+    found = locate_script(run(script="jobs/train.py"), snapshot(files=("pkg/jobs/train.py",)), settings())
+    assert (found.path, found.working_directory) == ("pkg/jobs/train.py", "pkg")
+
+
+def test_equally_good_scripts_are_refused_with_a_command_for_each() -> None:
+    record = run(script="train.py")
+    with pytest.raises(AmbiguousFact) as caught:
+        locate_script(record, snapshot(files=("a/train.py", "b/train.py")), settings())
+    assert caught.value.nearest == ("--command 'cd a && python train.py'", "--command 'cd b && python train.py'")
+    assert caught.value.remedy.endswith(caught.value.nearest[0])
+
+
+def test_a_script_that_the_commit_lacks_is_missing_and_the_first_commit_that_has_it_is_named() -> None:
+    repository = snapshot(files=("train.py",), first_commit_with={"jobs/train.py": LATER})
+    with pytest.raises(MissingFact) as caught:
+        locate_script(run(script="/home/ann/jobs/train.py"), repository, settings())
+    assert caught.value.fact == "script"
+    assert LATER[:12] in caught.value.cause
+    assert caught.value.remedy.endswith(f"--commit {LATER}")
+
+
+def test_a_script_of_no_commit_is_missing_with_candidates_to_paste() -> None:
+    with pytest.raises(MissingFact) as caught:
+        locate_script(run(script="gone.py"), snapshot(files=("src/train_rf.py", "util.py")), settings())
+    assert caught.value.fact == "script"
+    assert caught.value.nearest == ("--command 'python src/train_rf.py'",)
+
+
+@pytest.mark.parametrize("recorded", ["", "/x/ipykernel_launcher.py"])
+def test_a_run_without_script_is_missing_its_command(recorded: str) -> None:
+    with pytest.raises(MissingFact) as caught:
+        locate_script(run(script=recorded), snapshot(files=("train.py",)), settings())
+    assert caught.value.fact == "command"
+    assert "--command 'python train.py ARGUMENTS'" in caught.value.remedy
+
+
+def test_likely_scripts_are_few_and_the_nearest_first() -> None:
+    files = tuple(f"d{number}/train_{number}.py" for number in range(9))
+    assert likely_scripts(snapshot(files=(*files, "train.py", "train.txt")))[0] == "train.py"
+    assert len(likely_scripts(snapshot(files=files))) == 5
