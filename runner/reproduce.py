@@ -106,6 +106,9 @@ def _rerun(
     paper = Paper(
         bundle=found.mirror.bundle(plan.lineage.commit),
         dvc_roots=found.snapshot.dvc_roots,
+        outs=tuple(
+            sorted({out.path for out in found.snapshot.pointers} | {out.path for out in found.snapshot.history})
+        ),
         sources={path: text for path, text in found.snapshot.texts.items() if path.endswith(".py")},
         logs=evidence.logs,
         outputs=evidence.outputs,

@@ -42,7 +42,7 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
         root,
         state["manifest"],
         expected=request["expected_outputs"],
-        inputs=[file["path"] for file in inputs],
+        inputs=[file["path"] for file in inputs if file["place"] == "workspace"],
         limit_bytes=request["output_bytes"],
     )
     _send_copies(root, [output["path"] for output in outputs if output["written"]], request["copy_bytes"])
@@ -177,7 +177,7 @@ def _opened_of_commit(
     capture: dict[str, Any], manifest: dict[str, list[int]], inputs: list[dict[str, Any]]
 ) -> list[str]:
     """Return the files of the commit, no inputs, that were opened before the training wrote or logged anything."""
-    known = {file["path"] for file in inputs}
+    known = {file["path"] for file in inputs if file["place"] == "workspace"}
     paths = (_relative(path) for path in capture["files_opened_before_output"])
     return sorted({path for path in paths if path in manifest and path not in known})
 

@@ -19,7 +19,7 @@ from runner.inside.remotes import Remotes
 def handle(request: dict[str, Any]) -> dict[str, Any]:
     """Restore a rerun's workspace.
 
-    Request: rerun, bundle, commit, branch, url, dvc_roots, pointer_edits[], files[] {path, digest, role, warm_start},
+    Request: rerun, bundle, commit, branch, url, dvc_roots, outs[], pointer_edits[], files[] {path, digest, role, warm_start},
     expected_outputs[], remotes[] {name, url, path, source, options}, allow_cached,
     environment {specification, repository} (keys).
     Result: files[] {path, digest, sha256, size_bytes, place, held_by}, remotes_asked[], removed[].
@@ -40,6 +40,8 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
     store = _Store(remotes, allow_cached=request["allow_cached"])
     store.fetch(wanted)
 
+    for path in request["outs"]:
+        workspace.make_room(root, path)
     removed = []
     for path in request["expected_outputs"]:
         workspace.make_parents(root, path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import stat
@@ -99,6 +100,12 @@ def make_parents(root: str, path: str) -> None:
     for each in reversed(missing):
         os.mkdir(each)
         os.chown(each, layout.TRAINER_UID, layout.TRAINER_GID)
+
+
+def make_room(root: str, path: str) -> None:
+    """Make the folder of a path where that can be done: what else versions name may be a file or a link here."""
+    with contextlib.suppress(OSError, PhaseError):
+        make_parents(root, path)
 
 
 def remove(path: str) -> bool:

@@ -36,11 +36,13 @@ class Place:
 class Paper:
     """What a rerun reads and writes on this host: the repository's bundle, folders for logs and outputs.
 
-    `sources` maps scripts to their texts: what they import is compiled beforehand.
+    `outs` are the paths of all that DVC ever versioned there: their folders are made, since a clone lacks those that hold
+    nothing else, and scripts do not make them. `sources` maps scripts to their texts: what they import is compiled beforehand.
     """
 
     bundle: Path
     dvc_roots: tuple[str, ...]
+    outs: tuple[str, ...]
     sources: dict[str, str]
     logs: Path
     outputs: Path
@@ -119,6 +121,7 @@ def _prepare(
                     rerun=place.rerun,
                     bundle=paper.bundle,
                     dvc_roots=paper.dvc_roots,
+                    outs=paper.outs,
                     volume=place.volume,
                     environment_keys=ready_keys(plan),
                     on_environment=on_environment,

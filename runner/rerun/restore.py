@@ -38,6 +38,7 @@ def restore(
     rerun: str,
     bundle: Path,
     dvc_roots: tuple[str, ...],
+    outs: tuple[str, ...],
     volume: str,
     environment_keys: dict[str, str],
     on_environment: Callable[[dict[str, Any] | None], None],
@@ -58,6 +59,7 @@ def restore(
         "branch": plan.lineage.branch,
         "url": plan.lineage.repository,
         "dvc_roots": list(dvc_roots),
+        "outs": list(outs),
         "pointer_edits": [edit.model_dump(mode="json") for edit in plan.pointer_edits],
         "files": [
             {

@@ -85,6 +85,7 @@ class Restoring:
             rerun=self.rerun,
             bundle=self.project.bundle,
             dvc_roots=(".",),
+            outs=(),
             volume=volume or self.volume,
             environment_keys={"specification": "0" * 64, "repository": ""},
             on_environment=lambda _: None,

@@ -14,7 +14,7 @@ RUN_ID = "5f1d7a3c9b2e4f608a1b2c3d4e5f6071"
 EXPERIMENT_ID = "417"
 EXPERIMENT = "sums"
 RUN_NAME = "first"
-START_MS = 1_718_000_000_000
+START_MS = 1_780_000_000_000
 REQUIREMENTS = "mlflow-skinny==2.22.5\n"
 
 SCRIPT = '''\
@@ -102,8 +102,14 @@ class RecordedProject:
         status: int = 3,
         run_id: str = RUN_ID,
         name: str = RUN_NAME,
+        pointers: bool = True,
     ) -> str:
-        """Write the run to the file store as MLflow 2.22 does; a tag of None is left out. Returns its id."""
+        """Write the run to the file store as MLflow 2.22 does; a tag of None is left out. Returns its id.
+
+        Unless `pointers` is false, those of the run are committed after it, as PATTERN's author does.
+        """
+        if pointers:
+            self.commit_pointers()
         total = sum(self.values)
         recorded = metrics or {"loss": [total / 2**step for step in range(4)], "total": [total]}
         all_tags = {
