@@ -20,9 +20,10 @@ from pathlib import Path
 from types import CodeType
 
 _FUNCTION = 0x1  # CO_OPTIMIZED: set for functions, not for classes and modules
-_CONSTANTS = frozenset({"LOAD_CONST", "LOAD_SMALL_INT"})
+_EXTENDED_ARG, _LOAD_CONST, _IMPORT_NAME = (dis.opmap[name] for name in ("EXTENDED_ARG", "LOAD_CONST", "IMPORT_NAME"))
+_LOAD_SMALL_INT = dis.opmap.get("LOAD_SMALL_INT")  # from Python 3.14 on
 _BATCH = 24
-_SKIPPED = frozenset({"tests", "test", "testing", "conftest"})
+_SKIPPED = frozenset({"tests", "test", "conftest"})
 
 
 def compile_reachable(site: Path, roots: Iterable[str], *, seconds: float, processes: int | None = None) -> int:
@@ -155,30 +156,35 @@ def _compile(path: str, name: str, *, package: bool) -> set[str]:
 
 
 def _imports(code: CodeType, package: str) -> set[str]:
-    """Return the absolute names that a module imports when it is imported; those in functions come later, or never."""
+    """Return the absolute names that a module imports when it is imported; those in functions come later, or never.
+
+    Reads the instructions as they lie there: `dis` takes half as long as compiling does.
+    """
     found: set[str] = set()
-    level, names = 0, None
-    loaded: list[object] = []
-    for instruction in dis.get_instructions(code):
-        if instruction.opname == "IMPORT_NAME":
-            level, names = _arguments(loaded)
-            base = str(instruction.argval)
-            if level:
-                parts = package.split(".")
-                anchor = ".".join(parts[: len(parts) - level + 1])
-                base = f"{anchor}.{base}".rstrip(".")
-            found.add(base)
-            found |= {f"{base}.{name}" for name in names or ()}
-        elif instruction.opname in _CONSTANTS:
-            loaded = [*loaded[-1:], instruction.argval]
+    constants: tuple[object, object] = (0, None)  # the last two that were loaded: level, and names of `from`
+    extended = 0
+    instructions = code.co_code
+    for index in range(0, len(instructions), 2):
+        operation, argument = instructions[index], instructions[index + 1] | extended
+        extended = 0
+        if operation == _EXTENDED_ARG:
+            extended = argument << 8
+        elif operation == _LOAD_CONST:
+            constants = (constants[1], code.co_consts[argument])
+        elif operation == _LOAD_SMALL_INT:
+            constants = (constants[1], argument)
+        elif operation == _IMPORT_NAME:
+            found |= _imported(code.co_names[argument], *constants, package)
     for constant in code.co_consts:
         if isinstance(constant, CodeType) and not constant.co_flags & _FUNCTION:
             found |= _imports(constant, package)
     return found
 
 
-def _arguments(loaded: list[object]) -> tuple[int, tuple[str, ...] | None]:
-    if len(loaded) < 2 or not isinstance(loaded[0], int):
-        return 0, None
-    names = loaded[1] if isinstance(loaded[1], tuple) else None
-    return loaded[0], names
+def _imported(base: str, level: object, names: object, package: str) -> set[str]:
+    if isinstance(level, int) and level:
+        parts = package.split(".")
+        base = ".".join([*parts[: len(parts) - level + 1], base]).rstrip(".")
+    return (
+        {base, *(f"{base}.{name}" for name in names if isinstance(name, str))} if isinstance(names, tuple) else {base}
+    )

@@ -41,39 +41,65 @@ def install(
         if ready is not None:
             return ready
         environment.remove(lock.environment)
-        folder = environment.environment_path(lock.environment)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        uv.run(["venv", "--python", python, "--no-project", str(folder)])
-        interpreter = str(folder / "bin" / "python")
-        index, built = split_built(lock.text, wheels if project is None else [*wheels, project])
-        if project is not None and project not in built:
-            built.append(project)
-        if index:
-            listing = folder / "lock.txt"
-            listing.write_text(index, encoding="utf-8")
-            uv.run(install_arguments(str(listing), python=interpreter))
-        if built:
-            paths = [str(wheel.path) for wheel in built]
-            # In a cache of its own: what foreign code built never enters the shared one.
-            uv.with_cache(build_cache).run(
-                ["pip", "install", "--python", interpreter, "--no-deps", "--no-build", *paths]
+        try:
+            record = _make(
+                lock,
+                uv,
+                python=python,
+                python_version=python_version,
+                wheels=wheels if project is None else [*wheels, project],
+                project=project,
+                build_cache=build_cache,
+                sources=sources,
+                direct=direct,
             )
-        site = environment.site_packages(folder)
-        write_pth(site)
-        protocol.progress("compiling")
-        packages = environment.freeze(site)
-        roots = bytecode.imports_of_sources(sources) | bytecode.top_level_modules(site, direct)
-        bytecode.compile_reachable(site, sorted(roots), seconds=_COMPILE_S)
-        record = Environment(
-            key=lock.environment,
-            python=python_version,
-            lock=lock.text,
-            packages=packages,
-            built_from_source=tuple(f"{wheel.name}=={wheel.version}" for wheel in built),
-            notes=lock.notes,
-        )
+        except BaseException:
+            environment.remove(lock.environment)
+            raise
         environment.write_ready(record)
         return record
+
+
+def _make(
+    lock: Lock,
+    uv: Uv,
+    *,
+    python: str,
+    python_version: str,
+    wheels: Sequence[Built],
+    project: Built | None,
+    build_cache: str,
+    sources: Mapping[str, str],
+    direct: Sequence[str],
+) -> Environment:
+    folder = environment.environment_path(lock.environment)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    uv.run(["venv", "--python", python, "--no-project", str(folder)])
+    interpreter = str(folder / "bin" / "python")
+    index, built = split_built(lock.text, wheels)
+    if project is not None and project not in built:
+        built.append(project)
+    if index:
+        listing = folder / "lock.txt"
+        listing.write_text(index, encoding="utf-8")
+        uv.run(install_arguments(str(listing), python=interpreter))
+    if built:
+        paths = [str(wheel.path) for wheel in built]
+        # In a cache of its own: what foreign code built never enters the shared one.
+        uv.with_cache(build_cache).run(["pip", "install", "--python", interpreter, "--no-deps", "--no-build", *paths])
+    site = environment.site_packages(folder)
+    write_pth(site)
+    protocol.progress("compiling")
+    roots = bytecode.imports_of_sources(sources) | bytecode.top_level_modules(site, direct)
+    bytecode.compile_reachable(site, sorted(roots), seconds=_COMPILE_S)
+    return Environment(
+        key=lock.environment,
+        python=python_version,
+        lock=lock.text,
+        packages=environment.freeze(site),
+        built_from_source=tuple(f"{wheel.name}=={wheel.version}" for wheel in built),
+        notes=lock.notes,
+    )
 
 
 def write_pth(site: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,11 +18,12 @@ from runner.inside import toml
 from runner.inside.environment import normalised
 from runner.inside.protocol import MISSING, PhaseError
 from runner.inside.requirements import Requirements, hashes, logical_lines, read_requirements, requirement_name
-from runner.inside.uv import Uv, compile_arguments, install_arguments
+from runner.inside.uv import Uv, WheelsNeeded, compile_arguments, install_arguments
 
 # What `ensurepip` and pip's virtual environments put beside the packages before Python 3.12: nobody listed it, many
 # import it (`pkg_resources`; mlflow 2.2 does without declaring it).
-_SETUPTOOLS = "setuptools==65.5.1 --hash=sha256:d0b9a8433464d5800cbe05094acf5c6d52a91bfac9b52bcfc4d41382be5d5d31"
+_SETUPTOOLS = "setuptools==65.5.1"
+_SETUPTOOLS_UNTIL = (3, 12)
 _PINNED = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)(?:\[[^\]]*\])?\s*===?\s*(?P<version>[^\s;,\\]+)")
 
 
@@ -114,7 +116,9 @@ def resolve(
         text = _with_built(wanted.lock, built)
         _write(folder / "index.txt", _without(text, built))
         # Says which packages have no wheel here, before anything is fetched.
-        uv.run(install_arguments(str(folder / "index.txt"), python=python, dry_run=True))
+        uv.run(["venv", "--quiet", "--python", python, "--no-project", str(folder / "empty")])
+        empty = str(folder / "empty" / "bin" / "python")
+        uv.run(install_arguments(str(folder / "index.txt"), python=empty, dry_run=True))
         return text
     lines = list(wanted.lines)
     if wanted.lock is not None:
@@ -137,10 +141,21 @@ def resolve(
         )
     )
     text = lock_text(output)
-    if wanted.with_setuptools and not any(requirement_name(line) == "setuptools" for line in text.splitlines()):
-        text = lock_text(f"{text}{_SETUPTOOLS}\n")
-        wanted.notes.append("setuptools 65.5.1 added: virtual environments had it unasked before Python 3.12")
+    named = {requirement_name(line) for line in text.splitlines()}
+    if wanted.with_setuptools and sys.version_info < _SETUPTOOLS_UNTIL and "setuptools" not in named:
+        text = lock_text(text + _setuptools(uv, folder, python, wanted.notes))
     return text
+
+
+def _setuptools(uv: Uv, folder: Path, python: str, notes: list[str]) -> str:
+    _write(folder / "setuptools.in", f"{_SETUPTOOLS}\n")
+    try:
+        line = uv.run(compile_arguments([str(folder / "setuptools.in")], python=python, exclude_newer=None))
+    except (PhaseError, WheelsNeeded):
+        notes.append("setuptools is not there: virtual environments had it before Python 3.12, and no index has it")
+        return ""
+    notes.append(f"{_SETUPTOOLS} added: virtual environments had it unasked before Python 3.12")
+    return line
 
 
 def lock_text(output: str) -> str:

@@ -1,0 +1,166 @@
+"""A package index on this host, with packages made on the spot: dated or not, open or not, slow or not."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import io
+import json
+import tarfile
+import threading
+import zipfile
+from collections.abc import Callable, Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+UPLOADED = "2020-01-01T00:00:00.000000Z"
+
+BACKEND = """
+import os, sys, zipfile
+{prologue}
+def build_wheel(directory, config_settings=None, metadata_directory=None):
+    name = "{name}-{version}-py3-none-any.whl"
+    info = "{name}-{version}.dist-info/"
+    with zipfile.ZipFile(os.path.join(directory, name), "w") as wheel:
+        wheel.writestr("{name}.py", module())
+        wheel.writestr(info + "METADATA", "Metadata-Version: 2.1\\nName: {name}\\nVersion: {version}\\n")
+        wheel.writestr(info + "WHEEL", "Wheel-Version: 1.0\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n")
+        wheel.writestr(info + "RECORD", "")
+    return name
+"""
+
+
+def wheel_bytes(name: str, version: str, files: Mapping[str, str], *, requires: tuple[str, ...] = ()) -> bytes:
+    """A pure wheel."""
+    info = f"{name}-{version}.dist-info/"
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    metadata += "".join(f"Requires-Dist: {requirement}\n" for requirement in requires)
+    content = dict(files) | {
+        f"{info}METADATA": metadata,
+        f"{info}WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    content[f"{info}RECORD"] = "".join(f"{path},,\n" for path in content)
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for path, text in content.items():
+            archive.writestr(zipfile.ZipInfo(path, (2020, 1, 1, 0, 0, 0)), text)
+    return stream.getvalue()
+
+
+def source_bytes(name: str, version: str, *, prologue: str) -> bytes:
+    """A source archive with a build backend of its own; `prologue` is its code and defines `module() -> str`."""
+    files = {
+        "PKG-INFO": f"Metadata-Version: 1.1\nName: {name}\nVersion: {version}\n",
+        "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n',
+        "backend.py": BACKEND.format(name=name, version=version, prologue=prologue),
+    }
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
+        for path, text in files.items():
+            member = tarfile.TarInfo(f"{name}-{version}/{path}")
+            member.size = len(text.encode())
+            archive.addfile(member, io.BytesIO(text.encode()))
+    return stream.getvalue()
+
+
+class PackageIndex:
+    """The index; a context manager. `before_file` is called with a file's name before it is served."""
+
+    def __init__(self, *, dated: bool = True, userinfo: str | None = None) -> None:
+        self.dated = dated
+        self.userinfo = userinfo
+        self.files: dict[str, tuple[str, bytes]] = {}
+        self.requests: list[str] = []
+        self.before_file: Callable[[str], None] = lambda name: None
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+
+    def add_wheel(self, name: str, version: str, files: Mapping[str, str] | None = None, *requires: str) -> bytes:
+        """Publish a wheel, and return its bytes."""
+        content = wheel_bytes(name, version, files or {f"{name}.py": f"version = {version!r}\n"}, requires=requires)
+        self.files[f"{name}-{version}-py3-none-any.whl"] = (name, content)
+        return content
+
+    def add_source(self, name: str, version: str, prologue: str) -> bytes:
+        """Publish a source archive, and return its bytes."""
+        content = source_bytes(name, version, prologue=prologue)
+        self.files[f"{name}-{version}.tar.gz"] = (name, content)
+        return content
+
+    @property
+    def address(self) -> str:
+        """The index's address without credentials."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}/simple"
+
+    @property
+    def address_with_credentials(self) -> str:
+        """The index's address with credentials."""
+        return self.address.replace("http://", f"http://{self.userinfo}@")
+
+    def __enter__(self) -> PackageIndex:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        index = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                path = urlsplit(self.path).path.strip("/")
+                index.requests.append(path)
+                expected = f"Basic {base64.b64encode((index.userinfo or '').encode()).decode()}"
+                if index.userinfo is not None and self.headers.get("Authorization") != expected:
+                    self.answer(401, b"", "text/plain")
+                elif path.startswith("simple/"):
+                    listing = index.listing(path.split("/")[1])
+                    status = 200 if listing["files"] else 404
+                    self.answer(status, json.dumps(listing).encode(), "application/vnd.pypi.simple.v1+json")
+                elif path.endswith(".whl.metadata"):
+                    self.answer(200, index.metadata(path), "text/plain")
+                elif (name := path.removeprefix("files/")) in index.files:
+                    index.before_file(name)
+                    self.answer(200, index.files[name][1], "application/octet-stream")
+                else:
+                    self.answer(404, b"", "text/plain")
+
+            def answer(self, status: int, content: bytes, kind: str) -> None:
+                self.send_response(status)
+                if status == 401:
+                    self.send_header("WWW-Authenticate", "Basic")
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                with contextlib.suppress(ConnectionError):  # its reader was killed
+                    self.wfile.write(content)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        return Handler
+
+    def metadata(self, path: str) -> bytes:
+        """A wheel's metadata, as PEP 658 serves it beside the wheel."""
+        content = self.files[path.removeprefix("files/").removesuffix(".metadata")][1]
+        with zipfile.ZipFile(io.BytesIO(content)) as wheel:
+            return wheel.read(next(name for name in wheel.namelist() if name.endswith("/METADATA")))
+
+    def listing(self, package: str) -> dict[str, object]:
+        """The package's page."""
+        files = []
+        for file, (name, content) in self.files.items():
+            if name.replace("_", "-") == package:
+                entry: dict[str, object] = {
+                    "filename": file,
+                    "url": f"../../files/{file}",
+                    "hashes": {"sha256": hashlib.sha256(content).hexdigest()},
+                    "size": len(content),
+                    "core-metadata": file.endswith(".whl"),
+                }
+                if self.dated:
+                    entry["upload-time"] = UPLOADED
+                files.append(entry)
+        return {"meta": {"api-version": "1.1"}, "name": package, "versions": [], "files": files}
