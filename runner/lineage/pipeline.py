@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from runner.pointers.document import parse
 from runner.schema.snapshot import RepositorySnapshot
 
 _TEMPLATE = re.compile(r"\$\{\s*([A-Za-z0-9_.\[\]-]+)\s*\}")
@@ -81,7 +82,7 @@ def _stage(name: str, path: str, folder: str, body: dict[str, Any], values: dict
     wdir = inner.get("wdir", ".")
     working_directory = _join(folder, wdir if isinstance(wdir, str) else ".")
     commands = inner.get("cmd", "")
-    lines = [str(line) for line in commands] if isinstance(commands, list) else [str(commands)]
+    lines = [line for line in (commands if isinstance(commands, list) else [commands]) if isinstance(line, str)]
     command = interpolate(" && ".join(line.strip() for line in lines if line.strip()), values)
     outs = [
         out
@@ -107,7 +108,7 @@ def _paths(entries: Any) -> list[str]:
         if isinstance(entry, str):
             paths.append(entry)
         elif isinstance(entry, dict):
-            paths += [str(key) for key in entry]
+            paths += [key for key in entry if isinstance(key, str)]
     return paths
 
 
@@ -137,12 +138,16 @@ def interpolate(text: str, values: Mapping[str, Any]) -> str | None:
 
 
 def load_mapping(text: str) -> dict[str, Any]:
-    """Return a YAML mapping; empty for anything else, since the commit's files are not ours to correct."""
-    if len(text) > _LONGEST:
+    """Return a YAML mapping; empty for anything else, since the commit's files are not ours to correct.
+
+    Merges of anchors count as something else: they can multiply without bound, and so can nesting.
+    """
+    if len(text) > _LONGEST or "<<" in text:
         return {}
     try:
+        parse(text)  # refuses deep nesting before the loader follows it
         document = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError):
+    except (yaml.YAMLError, ValueError, TypeError):  # TypeError: a key that cannot be one
         return {}
     return {str(key): value for key, value in document.items()} if isinstance(document, dict) else {}
 

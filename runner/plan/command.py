@@ -235,7 +235,7 @@ def _project_command(record: RunRecord, snapshot: RepositorySnapshot) -> tuple[s
     values: dict[str, str] = {}
     for name, specification in (declared if isinstance(declared, dict) else {}).items():
         default = specification.get("default") if isinstance(specification, dict) else None
-        value = record.params.get(str(name), None if default is None else str(default))
+        value = record.params.get(str(name), str(default) if isinstance(default, str | int | float) else None)
         if value is None:
             return None
         values[str(name)] = shlex.quote(value)

@@ -11,7 +11,8 @@ from pydantic import BaseModel, ValidationError
 
 Model = TypeVar("Model", bound=BaseModel)
 
-_LONGEST = 1 << 20  # characters; a configuration is a page
+_LONGEST = 1 << 18  # characters; a configuration is a page
+_DEEPEST = 32
 
 
 _WORDS = {
@@ -65,10 +66,9 @@ def _load(text: str) -> tuple[Any, dict[tuple[str | int, ...], int], list[Proble
     lines: dict[tuple[str | int, ...], int] = {}
     problems: list[Problem] = []
     try:
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            if isinstance(event, yaml.AliasEvent):
-                line = event.start_mark.line + 1 if event.start_mark else 0
-                return None, {}, [Problem(line, "aliases (*name) are not taken; write it out")]
+        refused = _refused(text)
+        if refused is not None:
+            return None, {}, [refused]
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         data = {} if node is None else _plain(node, (), lines, problems)
     except yaml.MarkedYAMLError as error:
@@ -76,11 +76,25 @@ def _load(text: str) -> tuple[Any, dict[tuple[str | int, ...], int], list[Proble
         return None, {}, [Problem(line, f"is not YAML: {error.problem or error.context}")]
     except yaml.YAMLError as error:
         return None, {}, [Problem(0, f"is not YAML: {str(error).splitlines()[0]}")]
-    except RecursionError:
-        return None, {}, [Problem(0, "is nested too deeply")]
     if not isinstance(data, dict):
         problems.append(Problem(1, "must be a mapping of keys to values"))
     return data, lines, problems
+
+
+def _refused(text: str) -> Problem | None:
+    """Return why a document is not even composed: the composer follows nesting with the stack, and aliases multiply."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        line = event.start_mark.line + 1 if event.start_mark else 0
+        if isinstance(event, yaml.AliasEvent):
+            return Problem(line, "aliases (*name) are not taken; write it out")
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > _DEEPEST:
+            return Problem(line, "is nested too deeply")
+    return None
 
 
 def _plain(

@@ -61,7 +61,21 @@ def test_a_stage_of_a_loop_has_outs_only_where_they_are_certain() -> None:
     assert not stage.runs("a.py")
 
 
-@pytest.mark.parametrize("text", ["", "- a", "stages: [a]", "stages: {a: b}", "a: [", "x: !!python/name:os.system"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "- a",
+        "stages: [a]",
+        "stages: {a: b}",
+        "a: [",
+        "x: !!python/name:os.system",
+        "stages: " + "[" * 99,
+        "a: &a {b: 1}\nstages: {<<: *a}",
+        "? {a: 1}\n: b",
+        "- 1",
+    ],
+)
 def test_what_is_no_pipeline_has_no_stages(text: str) -> None:
     assert stages_of(snapshot({"dvc.yaml": text})) == ()
 
@@ -73,3 +87,9 @@ def test_a_command_with_open_quotes_runs_nothing_that_we_know() -> None:
 
 def test_an_oversized_document_is_not_read() -> None:
     assert load_mapping("a: 1\n" + " " * (1 << 20)) == {}
+
+
+def test_commands_and_paths_that_are_no_text_are_passed_over() -> None:
+    text = "stages: {a: {cmd: [python a.py, [b]], outs: [{1: x}, 2], deps: [[c]]}}\nvars: [3]"
+    (stage,) = stages_of(snapshot({"dvc.yaml": text}))
+    assert (stage.command, stage.outs, stage.deps) == ("python a.py", (), ())

@@ -1,0 +1,138 @@
+"""Recorded params as arguments of a script."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from runner.plan.arguments import Arguments, effective, map_params, quoted, same_value
+from runner.plan.options import read_interface
+from tests.support.facts import run
+
+HEAD = "import argparse, os\np = argparse.ArgumentParser()\n"
+
+
+def mapped(call: str, params: dict[str, str], inside: dict[str, str] | None = None, **fields: Any) -> Arguments:
+    calls = "".join(f"p.add_argument({line})\n" for line in call.split(" | "))
+    return map_params(run(params=params, **fields), read_interface(HEAD + calls), (inside or {}).get)
+
+
+@pytest.mark.parametrize(
+    ("call", "value", "words"),
+    [
+        ("'--x'", "3", ("--x", "3")),
+        ("'--x', type=float", "-1e-05", ("--x=-1e-05",)),
+        ("'x'", "3", ("3",)),
+        ("'--x', action='store_true'", "True", ("--x",)),
+        ("'--x', action='store_true'", "False", ()),
+        ("'--x', action='store_false'", "False", ("--x",)),
+        ("'--x', action='store_false'", "True", ()),
+        ("'--x', action=argparse.BooleanOptionalAction", "False", ("--no-x",)),
+        ("'--x', action='count'", "2", ("--x", "--x")),
+        ("'--x', nargs='+'", "[1, 2]", ("--x", "1", "2")),
+        ("'--x', nargs='+'", "a b", ("--x", "a b")),
+        ("'--x', nargs='*'", "[]", ()),
+        ("'--x', action='append'", "['a', 'b']", ("--x", "a", "--x", "b")),
+        ("'--x'", "None", ()),
+        ("'--x', choices=['a', 'b']", "a", ("--x", "a")),
+    ],
+)
+def test_a_recorded_value_becomes_the_words_that_give_it(call: str, value: str, words: tuple[str, ...]) -> None:
+    found = mapped(call, {"x": value})
+    assert (found.words, found.used, found.uncovered) == (words, ("x",), ())
+
+
+@pytest.mark.parametrize(
+    ("call", "value"),
+    [
+        ("'--x', choices=['a']", "b"),
+        ("'--x', default=3", "None"),
+        ("'--x', action='store_true'", "maybe"),
+        ("'--x', action='count'", "many"),
+        ("'--x', nargs='*', default=[1]", "[]"),
+        ("'--x'", "/home/ann/elsewhere"),
+        ("'--x'", "https://ann:secret@host/x"),
+    ],
+)
+def test_a_value_that_cannot_be_given_leaves_the_option_uncovered(call: str, value: str) -> None:
+    found = mapped(call, {"x": value})
+    assert (found.words, found.used) == ((), ())
+    assert found.uncovered[0].startswith("--x (")
+    assert "secret@" not in found.uncovered[0]
+
+
+def test_only_params_that_are_declared_are_passed_whatever_dashes_they_have() -> None:
+    found = mapped("'--max-depth' | '--lr', dest='rate'", {"max-depth": "3", "rate": "0.1", "n_samples": "99"})
+    assert found.words == ("--max-depth", "3", "--lr", "0.1")
+
+
+def test_options_come_before_positional_arguments() -> None:
+    assert mapped("'data' | '--x'", {"data": "d.csv", "x": "1"}).words == ("--x", "1", "d.csv")
+
+
+def test_the_runs_own_names_are_passed_where_the_script_takes_them() -> None:
+    found = mapped("'--run-name' | '--experiment-name'", {})
+    assert found.words == ("--run-name", "rf-depth-8", "--experiment-name", "fraud")
+    assert mapped("'--run-name'", {}, name=None).words == ()
+
+
+def test_a_recorded_param_comes_before_the_runs_own_name() -> None:
+    assert mapped("'--run-name'", {"run_name": "other"}).words == ("--run-name", "other")
+
+
+def test_a_path_of_another_machine_becomes_the_path_in_the_repository() -> None:
+    text = r"C:\Users\ann\fraud\data\a.csv"
+    assert mapped("'--x'", {"x": text}, {text: "data/a.csv"}).words == ("--x", "data/a.csv")
+
+
+def test_options_without_record_are_covered_by_known_defaults_alone() -> None:
+    found = mapped("'--x', default=3 | '--y', default=os.environ['Y']", {})
+    assert found.uncovered == ("--y (default os.environ['Y'])",)
+
+
+def test_required_options_without_record_are_lacking() -> None:
+    assert mapped("'--x', required=True | 'data'", {}).lacking == ("--x", "data")
+
+
+def test_a_value_that_the_store_cut_is_not_passed() -> None:
+    found = mapped("'--x'", {"x": "long"}, params_truncated=("x",))
+    assert found.uncovered == ("--x (its recorded value is cut)",)
+
+
+def test_secrets_are_not_passed_and_names_that_only_look_like_one_are() -> None:
+    found = mapped(
+        "'--api-key' | '--max-tokens' | '--tokenizer'", {"api_key": "k", "max_tokens": "9", "tokenizer": "t"}
+    )
+    assert found.words == ("--max-tokens", "9", "--tokenizer", "t")
+    assert found.uncovered == ("--api-key (its recorded value looks like a secret)",)
+
+
+def test_words_are_quoted_for_a_shell() -> None:
+    assert quoted(("--x", "a b", "$(id)")) == "--x 'a b' '$(id)'"
+
+
+@pytest.mark.parametrize(
+    ("call", "words", "expected"),
+    [
+        ("'--x', default=1", ["t.py", "--x", "3"], "3"),
+        ("'--x', default=1", ["t.py", "--x=3"], "3"),
+        ("'--x', default=1", ["t.py"], "1"),
+        ("'--x', default=os.environ['X']", ["t.py"], None),
+        ("'--x', action='store_true'", ["t.py", "--x"], "True"),
+        ("'--x', action='store_true'", ["t.py"], "False"),
+        ("'--x', action=argparse.BooleanOptionalAction", ["--no-x"], "False"),
+        ("'x'", ["t.py", "3"], None),
+        ("'--x', default=1", ["--x"], "1"),
+    ],
+)
+def test_the_value_that_a_command_gives_can_be_told(call: str, words: list[str], expected: str | None) -> None:
+    (option,) = read_interface(f"{HEAD}p.add_argument({call})").options
+    assert effective(option, words) == expected
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"), [("1", "1.0", True), ("a", "a", True), ("a", "b", False), ("None", "None", True)]
+)
+def test_texts_of_the_same_number_are_the_same(one: str, other: str, same: bool) -> None:
+    assert same_value(one, other) is same
