@@ -1,4 +1,13 @@
-"""The engine by Docker's API, spoken by docker-py: dockerd from 20.10 on, and podman's socket."""
+"""The engine by Docker's API, spoken by docker-py: dockerd from 20.10 on, and podman's socket.
+
+Out of memory: dockerd's `OOMKilled` was right in every try on cgroup v1, whether the main process or a child of it was
+killed, also when the command then went on (tried, 20.10). What differs with podman 4.3 (tried, as root):
+
+- `OOMKilled` stays false; a kill for memory looks like any other kill (exit status 137 of the main process);
+- a command that is not there ends with status 1, where dockerd's init gives 127;
+- files cannot be put into a volume before the start, so that `files` of a hardened request are not there;
+- it needs its package `catatonit` as init process, and sets limits of its own unless told.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +33,7 @@ from runner.engine.find import EngineAddress, find_engine, not_answering, open_c
 from runner.engine.interface import ContainerOutcome, ContainerRequest, Engine, EngineInfo, Sink, VolumeMount
 from runner.engine.stream import STDERR, Attachment, Frames
 from runner.engine.tunnel import Tunnel
-from runner.errors import DiskFull, EngineUnavailable, InfrastructureError, InternalError, RunnerError
+from runner.errors import DiskFull, EngineUnavailable, InfrastructureError, InternalError
 
 REQUEST_TIMEOUT_S = 60
 HOSTNAME = "rerun"
@@ -177,22 +186,24 @@ class DockerEngine(Engine):
         """Remove all that the session made and its tunnel. Never raises for an engine that is gone."""
         self._closed = True
         try:
-            # A client of its own: the signal may have come while the other one's connection pool was locked.
-            client = open_client(self.reached, timeout_s=REQUEST_TIMEOUT_S, version=self.client.api_version)
-        except Exception:  # noqa: BLE001  # nothing can be removed then; the next start sweeps
-            return
-        with contextlib.suppress(RunnerError):
-            for container in list(self._live.values()):
-                self._discard(client, container)
-            filters = {"label": f"{labels.LABEL}={self._session}"}
-            with engine_faults("removing what is left of the session"):
-                for left in client.containers(all=True, filters=filters):
-                    remove_container(client, left["Id"])
-                for volume in client.volumes(filters=filters).get("Volumes") or ():
-                    remove_volume(client, volume["Name"])
-        client.close()
-        if self._tunnel is not None:
-            self._tunnel.close()
+            with contextlib.suppress(InfrastructureError), engine_faults("closing the session"):
+                # A client of its own: the signal may have come while the other one's connection pool was locked.
+                client = open_client(self.reached, timeout_s=REQUEST_TIMEOUT_S, version=self.client.api_version)
+                with contextlib.closing(client):
+                    self._remove_all(client)
+        finally:
+            if self._tunnel is not None:
+                self._tunnel.close()
+
+    def _remove_all(self, client: Any) -> None:
+        for container in list(self._live.values()):
+            self._discard(client, container)
+        filters = {"label": f"{labels.LABEL}={self._session}"}
+        with engine_faults("removing what is left of the session"):
+            for left in client.containers(all=True, filters=filters):
+                remove_container(client, left["Id"])
+            for volume in client.volumes(filters=filters).get("Volumes") or ():
+                remove_volume(client, volume["Name"])
 
     def _check_open(self) -> None:
         if self._closed:

@@ -15,7 +15,7 @@ from runner.progress import Progress
 from runner.redact import redact
 
 PACKAGES = ("docker.io", "mmdebstrap", "debian-archive-keyring")
-_OPTIONAL = ("cgroupfs-mount", "iptables")  # what docker.io only recommends and a machine without systemd needs
+_OPTIONAL = ("cgroupfs-mount",)  # what docker.io only recommends and a machine without systemd needs
 LOG = Path("/var/log/reproducibility-runner-dockerd.log")
 _APT_ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
 _WAIT_S = 60.0
@@ -33,9 +33,10 @@ def install_engine(progress: Progress, environ: Mapping[str, str] = os.environ) 
         if named_engine(environ) is not None:
             raise
     check_allowed(Path("/etc/os-release"), os.geteuid())
+    systemd = Path("/run/systemd/system").is_dir()
     if shutil.which("dockerd") is None:
-        install_packages(PACKAGES, progress, optional=_OPTIONAL)
-    start_engine(progress)
+        install_packages(PACKAGES, progress, optional=() if systemd else _OPTIONAL)
+    start_engine(progress, systemd=systemd)
     return find_engine(environ)
 
 
@@ -67,14 +68,14 @@ def install_packages(packages: Sequence[str], progress: Progress, *, optional: S
             _apt("install", "--yes", "--no-install-recommends", package)
 
 
-def start_engine(progress: Progress, *, socket: str = DEFAULT_SOCKET, log: Path = LOG) -> None:
-    """Start dockerd, by systemd where it runs, else in the background, and wait until it answers.
+def start_engine(progress: Progress, *, systemd: bool, socket: str = DEFAULT_SOCKET, log: Path = LOG) -> None:
+    """Start dockerd, by systemd or in the background, and wait until it answers.
 
     Raises EngineUnavailable with the end of its log.
     """
     progress.line("starting dockerd")
     process: subprocess.Popen[bytes] | None = None
-    if Path("/run/systemd/system").is_dir():
+    if systemd:
         subprocess.run(["systemctl", "start", "docker"], capture_output=True, check=False)
     else:
         _mount_cgroups()

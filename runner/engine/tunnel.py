@@ -33,7 +33,12 @@ class Tunnel:
         self._log = (self._folder / "ssh.log").open("wb")
         try:
             self._process = subprocess.Popen(
-                [*argv, "--", destination], stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log
+                [*argv, "--", destination],
+                stdin=subprocess.DEVNULL,
+                stdout=self._log,
+                stderr=self._log,
+                # Ctrl-C must not reach it: what we started is removed through it.
+                start_new_session=True,
             )
         except OSError as error:
             self._clean()

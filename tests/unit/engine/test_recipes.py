@@ -10,9 +10,12 @@ import pytest
 from runner.engine import images
 from runner.engine.base_image import SUITES, bootstrap_command, debian_mirror
 from runner.engine.faults import api_fault, engine_faults
-from runner.engine.install import check_allowed
+from runner.engine.find import EngineAddress
+from runner.engine.install import check_allowed, start_engine
+from runner.engine.tunnel import Tunnel
 from runner.errors import DiskFull, EngineUnavailable, UsageError
 from runner.inside import layout
+from runner.progress import NoProgress
 
 
 def test_the_last_stage_stands_alone() -> None:
@@ -99,6 +102,29 @@ def test_the_engine_is_installed_by_root_on_debian_only(
         path.write_text(os_release)
     with pytest.raises(UsageError, match=cause):
         check_allowed(path, user)
+
+
+def executable(path: Path, script: str) -> None:
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+
+
+def test_an_engine_that_does_not_start_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    executable(tmp_path / "dockerd", "echo failed to start daemon: no iptables; exit 1")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    log = tmp_path / "log"
+    with pytest.raises(EngineUnavailable, match="no iptables") as caught:
+        start_engine(NoProgress(), systemd=False, socket=str(tmp_path / "none.sock"), log=log)
+    assert caught.value.remedy == f"tail {log}"
+
+
+def test_an_ssh_that_fails_says_why_and_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    executable(tmp_path / "ssh", "echo Host key verification failed. >&2; exit 255")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(EngineUnavailable, match=r"ssh://far.*Host key verification failed"):
+        Tunnel(EngineAddress(url="ssh://far", origin="DOCKER_HOST"))
+    assert [path.name for path in tmp_path.iterdir()] == ["ssh"]
 
 
 def test_root_on_debian_may_install(tmp_path: Path) -> None:
