@@ -1,0 +1,171 @@
+"""Requests to an MLflow server, with credentials and certificates as MLflow's own client takes them. Never writes.
+
+Of MLflow only the function that sends a request is used: its client would follow artifact URIs to other hosts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any, Literal, NoReturn
+from urllib.parse import urlsplit
+
+from runner.errors import NotAStore, TrackerUnavailable
+from runner.redact import redact
+
+_TIMEOUT_S = (5, 60)  # to connect, to wait for more
+_RETRIES = 2
+_BACKOFF = 0.3
+_TIMEOUT_VARIABLE = "MLFLOW_HTTP_REQUEST_TIMEOUT"
+_TELEMETRY_VARIABLE = "MLFLOW_DISABLE_TELEMETRY"
+_LONGEST_ANSWER = 1 << 28  # bytes
+_IMPORTING = threading.Lock()
+
+
+class Refused(Exception):
+    """The server understood and said no: `code` is MLflow's, such as RESOURCE_DOES_NOT_EXIST; `status` is HTTP's."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+class Server:
+    """An MLflow server at an address. Raises TrackerUnavailable where it does not answer, or not as it should."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address.rstrip("/")
+        self.uri = redact(self._address)
+
+    def get(self, endpoint: str, **params: str | int) -> dict[str, Any]:
+        """Return the answer to a GET of MLflow's REST API. Raises Refused."""
+        with self._send("GET", f"/api/2.0/mlflow/{endpoint}", params=params) as response:
+            return self._json(response)
+
+    def search(self, endpoint: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Return the answer to a search, which MLflow takes by POST. Raises Refused."""
+        with self._send("POST", f"/api/2.0/mlflow/{endpoint}", json=body) as response:
+            return self._json(response)
+
+    def download(self, endpoint: str, limit_bytes: int, **params: str) -> bytes | None:
+        """Return a file, or None where there is none, it may not be had, or it is longer than the limit."""
+        with self._send("GET", endpoint, params=params) as response:
+            if response.status_code != 200:
+                return None
+            return _body(response, limit_bytes)
+
+    @contextmanager
+    def _send(self, method: Literal["GET", "POST"], endpoint: str, **options: Any) -> Iterator[Any]:
+        http_request, host_credentials = _mlflow()
+        try:
+            response = http_request(
+                host_credentials(self._address),
+                endpoint,
+                method,
+                max_retries=_RETRIES,
+                backoff_factor=_BACKOFF,
+                timeout=None if os.environ.get(_TIMEOUT_VARIABLE) else _TIMEOUT_S,
+                raise_on_status=False,
+                respect_retry_after_header=False,
+                allow_redirects=False,  # another host is none that the user named
+                stream=True,
+                **options,
+            )
+        except Exception as error:  # noqa: BLE001  # MLflow wraps every failure in its own, of several classes
+            self._unreachable(error)
+        with closing(response):
+            if 300 <= response.status_code < 400:
+                self._redirected(response.headers.get("Location", ""))
+            try:
+                yield response
+            except OSError as error:  # requests' errors are; the connection broke in the middle of an answer
+                self._unreachable(error)
+
+    def _json(self, response: Any) -> dict[str, Any]:
+        status = int(response.status_code)
+        if status in (401, 403):
+            raise TrackerUnavailable(
+                f"the tracker {self.uri} refused us ({status})",
+                "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN",
+            )
+        body = _body(response, _LONGEST_ANSWER)
+        try:
+            document = json.loads(body or b"")
+        except ValueError:
+            document = None
+        if isinstance(document, dict):
+            if status == 200:
+                return document
+            code = str(document.get("error_code", ""))
+            if code and status < 500 and status != 429:
+                raise Refused(status, code, str(document.get("message", "")))
+        if status >= 500 or status == 429:
+            raise TrackerUnavailable(
+                f"the tracker {self.uri} answered {status}", "try again; the server's own log says why"
+            )
+        raise NotAStore(
+            f"what answers at {self.uri} is no MLflow server (status {status})",
+            "give --tracker the address that MLFLOW_TRACKING_URI had when the run was logged",
+        )
+
+    def _redirected(self, location: str) -> NoReturn:
+        """Say where a redirect leads; with a token in hand we follow none."""
+        target = urlsplit(location)
+        same_host = target.hostname == urlsplit(self._address).hostname
+        remedy = "give --tracker the address that MLFLOW_TRACKING_URI had when the run was logged"
+        if same_host and target.scheme == "https" and self._address.startswith("http://"):
+            remedy = f"--tracker {redact('https://' + self._address.removeprefix('http://'))}"
+        where = f"{target.scheme}://{target.hostname}" if target.hostname else "another page"
+        raise TrackerUnavailable(f"the tracker {self.uri} sends us on to {where}, and is not followed", remedy)
+
+    def _unreachable(self, error: BaseException) -> NoReturn:
+        texts: list[str] = []
+        cause: BaseException | None = error
+        while cause is not None and len(texts) < 10:
+            texts.append(f"{type(cause).__name__}: {cause}")
+            cause = cause.__cause__ or cause.__context__
+        text = " ".join(texts)
+        remedy = f"curl -sSf {self.uri}/version"
+        if "NameResolution" in text or "Name or service not known" in text or "getaddrinfo" in text:
+            why = f"no host has the name {urlsplit(self._address).hostname}"
+        elif "refused" in text:
+            why = "the connection was refused"
+        elif "CERTIFICATE" in text or "SSLError" in text:
+            why = "its certificate is not trusted"
+            remedy = "set MLFLOW_TRACKING_SERVER_CERT_PATH or REQUESTS_CA_BUNDLE to your authority's certificate"
+        elif "imeout" in text or "timed out" in text:
+            why = "it did not answer in time"
+        else:
+            why = f"the connection failed ({type(error.__context__ or error).__name__})"
+        raise TrackerUnavailable(f"the tracker {self.uri} cannot be reached: {why}", remedy) from error
+
+
+def _body(response: Any, limit_bytes: int) -> bytes | None:
+    parts = []
+    size = 0
+    for part in response.iter_content(1 << 16):
+        size += len(part)
+        if size > limit_bytes:
+            return None
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _mlflow() -> tuple[Any, Any]:
+    """Import MLflow, late; it asks its makers' server for a telemetry configuration unless told not to."""
+    with _IMPORTING:
+        before = os.environ.get(_TELEMETRY_VARIABLE)
+        os.environ[_TELEMETRY_VARIABLE] = "true"
+        try:
+            from mlflow.utils.credentials import get_default_host_creds
+            from mlflow.utils.rest_utils import http_request
+        finally:
+            if before is None:
+                del os.environ[_TELEMETRY_VARIABLE]
+            else:
+                os.environ[_TELEMETRY_VARIABLE] = before
+    return http_request, get_default_host_creds

@@ -1,0 +1,331 @@
+"""An MLflow server, read by its REST API: `runs/get`, `metrics/get-history`, searches, and its artifact listing.
+
+Artifacts are listed and read by way of the server only: a recorded artifact URI may name any host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from runner.errors import NotAStore, TrackerUnavailable
+from runner.schema.run_record import (
+    Artifact,
+    DatasetInput,
+    MetricHistory,
+    MetricPoint,
+    RunRecord,
+    StoreKind,
+    TextFile,
+)
+from runner.trackers.http_requests import Refused, Server
+from runner.trackers.interface import RunSummary, Tracker
+from runner.trackers.recorded import (
+    ARTIFACT_COUNT,
+    CONTEXT_TAG,
+    ENVIRONMENT_FILE_BYTES,
+    ENVIRONMENT_FILE_COUNT,
+    ENVIRONMENT_FILES,
+    MODELS,
+    PARENT_TAG,
+    RUN_NAME_TAG,
+    cut_params,
+    is_environment_file,
+    status_name,
+    utc_time,
+    with_latest,
+)
+
+_HISTORY_PAGE = 25_000  # points; the most that servers take
+_SEARCH_PAGE = 1_000
+_EXPERIMENTS_AT_ONCE = 100
+_SUGGESTED = 500  # runs looked at for suggestions
+_FOLDERS = 1_000  # of artifacts that are listed
+_ABSENT = "RESOURCE_DOES_NOT_EXIST"
+
+
+class HttpTracker(Tracker):
+    """An MLflow server. Making one sends nothing."""
+
+    kind = StoreKind.MLFLOW_HTTP
+
+    def __init__(self, address: str) -> None:
+        super().__init__(address.rstrip("/"))
+        self._server = Server(address)
+
+    def check(self) -> None:
+        next(self._all_experiments(page=1), None)
+
+    def read_run(self, run_id: str) -> RunRecord:
+        run = self._get(run_id)
+        if run is None:
+            raise self._no_run(run_id)
+        info, data = run.get("info", {}), run.get("data", {})
+        params = _mapping(data.get("params"))
+        tags = _mapping(data.get("tags"))
+        experiment_id = str(info.get("experiment_id", ""))
+        experiment = self._server.get("experiments/get", experiment_id=experiment_id).get("experiment", {})
+        latest = {str(metric["key"]): _point(metric) for metric in data.get("metrics", [])}
+        histories, notes = self._histories(run_id, latest)
+        metrics, more_notes = with_latest(histories, latest)
+        artifacts, artifact_notes = self._artifacts(run_id)
+        deleted = "deleted" in (info.get("lifecycle_stage"), experiment.get("lifecycle_stage"))
+        return RunRecord(
+            run_id=run_id,
+            uri=self.uri,
+            store=self.kind,
+            experiment_id=experiment_id,
+            experiment_name=str(experiment.get("name", "")),
+            name=_name(info, tags),
+            status=status_name(info.get("status")),
+            lifecycle_stage="deleted" if deleted else "active",
+            start_time=utc_time(info.get("start_time")),
+            end_time=utc_time(info.get("end_time")),
+            params=params,
+            tags=tags,
+            metrics=metrics,
+            artifact_root=info.get("artifact_uri") or None,
+            artifacts=artifacts,
+            dataset_inputs=_dataset_inputs(run),
+            environment_files=self._environment_files(run_id, artifacts, _models(run)),
+            params_truncated=cut_params(params),
+            siblings=self._siblings(experiment_id, tags.get(PARENT_TAG)),
+            notes=(*notes, *more_notes, *artifact_notes),
+        )
+
+    def read_artifact(self, run_id: str, path: str, limit_bytes: int) -> bytes | None:
+        if self._get(run_id) is None:
+            raise self._no_run(run_id)
+        return self._download(run_id, path, limit_bytes)
+
+    def _has_run(self, run_id: str) -> bool:
+        return self._get(run_id) is not None
+
+    def _with_prefix(self, prefix: str) -> list[RunSummary]:
+        experiments = {str(found["experiment_id"]): found for found in self._all_experiments()}
+        try:
+            runs = list(self._search(list(experiments), f"attributes.run_id LIKE '{prefix}%'"))
+        except Refused:  # servers before 2.0 cannot filter by it
+            runs = list(self._search(list(experiments), ""))
+        found = [_summary(run, experiments) for run in runs]
+        return [run for run in found if run.run_id.startswith(prefix)]
+
+    def _named(self, experiment: str, name: str) -> list[RunSummary]:
+        experiments = {
+            str(found["experiment_id"]): found for found in self._all_experiments() if found.get("name") == experiment
+        }
+        runs: dict[str, RunSummary] = {}
+        # The tag has the name in all versions, the attribute only since 2.0; a quoted name cannot be filtered by.
+        filters = [f"tags.`{RUN_NAME_TAG}` = '{name}'", f"attributes.run_name = '{name}'"] if "'" not in name else [""]
+        for text in filters:
+            try:
+                found = [_summary(run, experiments) for run in self._search(list(experiments), text)]
+            except Refused:
+                continue
+            runs.update({run.run_id: run for run in found if run.name == name})
+        return list(runs.values())
+
+    def _experiments(self) -> list[str]:
+        return [str(experiment.get("name", "")) for experiment in self._all_experiments()]
+
+    def _runs(self, experiment: str | None) -> list[RunSummary]:
+        experiments = {
+            str(found["experiment_id"]): found
+            for found in self._all_experiments()
+            if experiment is None or found.get("name") == experiment
+        }
+        runs = zip(self._search(list(experiments), ""), range(_SUGGESTED), strict=False)
+        return [_summary(run, experiments) for run, _ in runs]
+
+    # What the server is asked
+
+    def _get(self, run_id: str) -> dict[str, Any] | None:
+        try:
+            # Servers before 1.0 know the id by its other name.
+            found = self._server.get("runs/get", run_id=run_id, run_uuid=run_id)
+        except Refused as error:
+            if error.code == _ABSENT or error.status == 404:
+                return None
+            if error.code == "INVALID_PARAMETER_VALUE":  # an id that no run can have
+                return None
+            raise self._refusal(error) from error
+        run = found.get("run")
+        return run if isinstance(run, dict) and run.get("info", {}).get("run_id", run_id) == run_id else None
+
+    def _all_experiments(self, page: int = _SEARCH_PAGE) -> Iterator[dict[str, Any]]:
+        body = {"max_results": page, "view_type": "ALL"}
+        try:
+            yield from self._paged("experiments/search", body, "experiments")
+        except (Refused, NotAStore) as error:  # servers before 1.28 have no such search
+            if isinstance(error, Refused) and error.status not in (404, 405):
+                raise self._refusal(error) from error
+            yield from self._server.get("experiments/list", view_type="ALL").get("experiments", [])
+
+    def _search(self, experiment_ids: list[str], text: str) -> Iterator[dict[str, Any]]:
+        """Yield runs, deleted ones too. Raises Refused, which is how servers say that they cannot filter so."""
+        for first in range(0, len(experiment_ids), _EXPERIMENTS_AT_ONCE):
+            body = {
+                "experiment_ids": experiment_ids[first : first + _EXPERIMENTS_AT_ONCE],
+                "filter": text,
+                "run_view_type": "ALL",
+                "max_results": _SEARCH_PAGE,
+            }
+            yield from self._paged("runs/search", body, "runs")
+
+    def _paged(self, endpoint: str, body: dict[str, Any], key: str) -> Iterator[dict[str, Any]]:
+        token = ""
+        while True:
+            found = self._server.search(endpoint, {**body, "page_token": token} if token else body)
+            yield from found.get(key, [])
+            following = str(found.get("next_page_token") or "")
+            if not following or following == token:
+                return
+            token = following
+
+    def _histories(self, run_id: str, names: Any) -> tuple[list[MetricHistory], list[str]]:
+        histories = []
+        notes = []
+        for name in names:
+            points: list[MetricPoint] = []
+            params: dict[str, str | int] = {
+                "run_id": run_id,
+                "run_uuid": run_id,
+                "metric_key": name,
+                "max_results": _HISTORY_PAGE,
+            }
+            complete = True
+            while True:
+                try:
+                    page = self._server.get("metrics/get-history", **params)
+                except Refused as error:
+                    raise self._refusal(error) from error
+                points += [_point(metric) for metric in page.get("metrics", [])]
+                token = str(page.get("next_page_token") or "")
+                if not token:
+                    break
+                if token == params.get("page_token"):
+                    complete = False
+                    notes.append(f"the server repeats a page of the history of metric {name!r}")
+                    break
+                params["page_token"] = token
+            histories.append(MetricHistory(name=name, points=tuple(points), complete=complete))
+        return histories, notes
+
+    def _artifacts(self, run_id: str) -> tuple[tuple[Artifact, ...], list[str]]:
+        """Return what the server lists; a server whose artifacts are out of reach still has the run."""
+        found: list[Artifact] = []
+        folders = [""]
+        asked = 0
+        try:
+            while folders and asked < _FOLDERS and len(found) < ARTIFACT_COUNT:
+                folder = folders.pop()
+                asked += 1
+                entries = list(self._listed(run_id, folder))
+                folders += [
+                    path for path, size in entries if size is None and path.startswith(folder) and path != folder
+                ]
+                found += [Artifact(path=path, size_bytes=size) for path, size in entries if size is not None]
+        except (Refused, TrackerUnavailable) as error:
+            return tuple(found), [f"the server could not list the run's artifacts: {error}"]
+        return tuple(sorted(found, key=lambda artifact: artifact.path)), []
+
+    def _listed(self, run_id: str, folder: str) -> Iterator[tuple[str, int | None]]:
+        """Yield (path, bytes, or None for a folder)."""
+        params: dict[str, str | int] = {"run_id": run_id, "run_uuid": run_id}
+        if folder:
+            params["path"] = folder
+        while True:
+            page = self._server.get("artifacts/list", **params)
+            for entry in page.get("files", []):
+                size = None if entry.get("is_dir") else int(entry.get("file_size") or 0)
+                yield str(entry.get("path", "")), size
+            token = str(page.get("next_page_token") or "")
+            if not token or token == params.get("page_token"):
+                return
+            params["page_token"] = token
+
+    def _environment_files(
+        self, run_id: str, artifacts: tuple[Artifact, ...], models: list[str]
+    ) -> tuple[TextFile, ...]:
+        found: list[tuple[str, bytes | None]] = []
+        wanted = [artifact.path for artifact in artifacts if is_environment_file(artifact.path)]
+        for path in wanted[:ENVIRONMENT_FILE_COUNT]:
+            found.append((path, self._download(run_id, path, ENVIRONMENT_FILE_BYTES)))
+        for model in models:
+            for name in sorted(ENVIRONMENT_FILES):
+                endpoint = f"/ajax-api/2.0/mlflow/logged-models/{model}/artifacts/files"
+                data = self._server.download(endpoint, ENVIRONMENT_FILE_BYTES, artifact_file_path=name)
+                found.append((f"{MODELS}/{model}/{name}", data))
+        texts = [TextFile(path=path, text=data.decode("utf-8", "replace")) for path, data in found if data is not None]
+        return tuple(texts[:ENVIRONMENT_FILE_COUNT])
+
+    def _download(self, run_id: str, path: str, limit_bytes: int) -> bytes | None:
+        return self._server.download("/get-artifact", limit_bytes, run_id=run_id, run_uuid=run_id, path=path)
+
+    def _siblings(self, experiment_id: str, parent: str | None) -> tuple[str, ...]:
+        if not parent or "'" in parent:
+            return ()
+        try:
+            runs = list(self._search([experiment_id], f"tags.`{PARENT_TAG}` = '{parent}'"))
+        except Refused as error:
+            raise self._refusal(error) from error
+        infos = [run.get("info", {}) for run in runs]
+        ordered = sorted((int(info.get("start_time") or 0), str(info.get("run_id", ""))) for info in infos)
+        return tuple(run_id for _, run_id in ordered)
+
+    def _refusal(self, error: Refused) -> TrackerUnavailable:
+        return TrackerUnavailable(
+            f"the tracker {self.uri} answered {error.status} {error.code}", "try again; the server's own log says why"
+        )
+
+
+def _point(metric: dict[str, Any]) -> MetricPoint:
+    # Numbers that JSON has not come as text: NaN, Infinity. Whole numbers of 64 bits come as text from some servers.
+    return MetricPoint(
+        step=int(metric.get("step") or 0),
+        timestamp_ms=int(metric.get("timestamp") or 0),
+        value=float(metric.get("value") or 0.0),
+    )
+
+
+def _mapping(pairs: Any) -> dict[str, str]:
+    return {str(pair["key"]): str(pair.get("value", "")) for pair in pairs or []}
+
+
+def _name(info: dict[str, Any], tags: dict[str, str]) -> str | None:
+    return info.get("run_name") or tags.get(RUN_NAME_TAG) or info.get("name") or None
+
+
+def _summary(run: dict[str, Any], experiments: dict[str, dict[str, Any]]) -> RunSummary:
+    info = run.get("info", {})
+    experiment = experiments.get(str(info.get("experiment_id")), {})
+    start = info.get("start_time")
+    return RunSummary(
+        run_id=str(info.get("run_id") or info.get("run_uuid") or ""),
+        experiment=str(experiment.get("name", "")),
+        name=_name(info, _mapping(run.get("data", {}).get("tags"))),
+        start_ms=int(start) if start else None,
+        deleted="deleted" in (info.get("lifecycle_stage"), experiment.get("lifecycle_stage")),
+    )
+
+
+def _dataset_inputs(run: dict[str, Any]) -> tuple[DatasetInput, ...]:
+    inputs = []
+    for entry in run.get("inputs", {}).get("dataset_inputs", []):
+        dataset = entry.get("dataset", {})
+        inputs.append(
+            DatasetInput(
+                name=str(dataset.get("name", "")),
+                digest=str(dataset.get("digest", "")),
+                context=_mapping(entry.get("tags")).get(CONTEXT_TAG),
+                source=dataset.get("source") or None,
+            )
+        )
+    return tuple(sorted(inputs, key=lambda found: (found.name, found.digest)))
+
+
+def _models(run: dict[str, Any]) -> list[str]:
+    """Return the ids of the models that the run logged (MLflow 3)."""
+    outputs = run.get("outputs", {}).get("model_outputs", [])
+    ids = {str(output.get("model_id", "")) for output in outputs}
+    return sorted(model for model in ids if model and model.replace("-", "").replace("_", "").isalnum())

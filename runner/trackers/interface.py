@@ -1,0 +1,164 @@
+"""What the rest of the runner knows of a tracker: run reference in, run id and record out. Reads only.
+
+A store answers a few small questions (`_has_run`, `_with_prefix`, `_named` ...); which run a reference means, and
+what is said where it means none or several, is decided here once for all stores.
+"""
+
+from __future__ import annotations
+
+import difflib
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import ClassVar
+
+from runner.errors import AmbiguousRun, RunNotFound
+from runner.redact import redact
+from runner.schema.run_record import RunRecord, StoreKind
+from runner.trackers.reference import FORMS, RunId, RunIdPrefix, RunName, RunReference
+
+_LISTED = 10  # runs named in a message
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSummary:
+    """What tells runs apart in a list. `start_ms` is in milliseconds since 1970, None where the store has none."""
+
+    run_id: str
+    experiment: str
+    name: str | None
+    start_ms: int | None
+    deleted: bool = False
+
+    def __str__(self) -> str:
+        when = "no date"
+        if self.start_ms is not None:
+            when = datetime.fromtimestamp(self.start_ms / 1000, timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
+        name = f"{self.experiment}/{self.name}" if self.name else self.experiment
+        return f"{self.run_id} {redact(name)!r} ({when}{', deleted' if self.deleted else ''})"
+
+
+class Tracker(ABC):
+    """A store of runs that is only ever read.
+
+    `uri` is its address without credentials. All methods raise TrackerUnavailable where the store refuses or times
+    out.
+    """
+
+    kind: ClassVar[StoreKind]
+
+    def __init__(self, uri: str) -> None:
+        self.uri = redact(uri)
+
+    def find_run(self, reference: RunReference) -> str:
+        """Return the id of the run that is meant.
+
+        Deleted runs are found too; by name only if no other has it. Raises RunNotFound with what came close, and
+        AmbiguousRun with ids, names and dates.
+        """
+        if isinstance(reference, RunName):
+            return self._find_named(reference)
+        for run_id in dict.fromkeys((reference.text, reference.text.lower())):
+            if self._has_run(run_id):
+                return run_id
+        if isinstance(reference, RunIdPrefix):
+            found = self._with_prefix(reference.text.lower())
+            if len(found) == 1:
+                return found[0].run_id
+            if found:
+                raise _ambiguous(f"{len(found)} runs have ids that begin with {reference.text}", found)
+        raise self._not_found(reference)
+
+    @abstractmethod
+    def check(self) -> None:
+        """Reach the store once. Raises TrackerUnavailable, or NotAStore where something else answers."""
+
+    @abstractmethod
+    def read_run(self, run_id: str) -> RunRecord:
+        """Return all that the store knows of a run. Raises RunNotFound."""
+
+    @abstractmethod
+    def read_artifact(self, run_id: str, path: str, limit_bytes: int) -> bytes | None:
+        """Return the bytes of the artifact at `path` below the run's artifact root.
+
+        None where there is none, where it is no regular file, longer than `limit_bytes`, or outside the store. Raises
+        RunNotFound.
+        """
+
+    @abstractmethod
+    def _has_run(self, run_id: str) -> bool:
+        """Tell whether a run has exactly this id."""
+
+    @abstractmethod
+    def _with_prefix(self, prefix: str) -> list[RunSummary]:
+        """Return the runs whose id begins with `prefix`."""
+
+    @abstractmethod
+    def _named(self, experiment: str, name: str) -> list[RunSummary]:
+        """Return the runs of this name in the experiment of this name."""
+
+    @abstractmethod
+    def _experiments(self) -> list[str]:
+        """Return the names of experiments; for suggestions."""
+
+    @abstractmethod
+    def _runs(self, experiment: str | None) -> list[RunSummary]:
+        """Return runs of an experiment, or of all; for suggestions, so a few hundred do."""
+
+    def _find_named(self, reference: RunName) -> str:
+        found = self._named(reference.experiment, reference.name)
+        found = [run for run in found if not run.deleted] or found
+        if len(found) == 1:
+            return found[0].run_id
+        if found:
+            raise _ambiguous(
+                f"{len(found)} runs of experiment {reference.experiment!r} have the name {reference.name!r}", found
+            )
+        raise self._not_found(reference)
+
+    def _not_found(self, reference: RunReference) -> RunNotFound:
+        if isinstance(reference, RunName):
+            experiments = self._experiments()
+            if reference.experiment not in experiments:
+                near = [f"{name}/{reference.name}" for name in _close(reference.experiment, experiments)]
+                what = f"there is no experiment {reference.experiment!r}"
+            else:
+                runs = self._runs(reference.experiment)
+                names = _close(reference.name, (run.name for run in runs if run.name))
+                near = [f"{reference.experiment}/{name}" for name in names]
+                what = f"experiment {reference.experiment!r} has no run {reference.name!r}"
+        else:
+            runs = self._runs(None)
+            near = [f"{run.experiment}/{run.name}" for run in runs if run.name == reference.text]
+            near = list(dict.fromkeys(near))[:3] or _near_ids(reference, runs)
+            what = f"no run has an id that begins with {reference.text}"
+            if isinstance(reference, RunId):
+                what = f"no run has the id {reference.text!r}"
+        nearest = f"; nearest: {', '.join(map(redact, near))}" if near else ""
+        remedy = f"name the run by {FORMS}; `--tracker URI` names another store"
+        return RunNotFound(redact(f"{what} in {self.uri}") + nearest, remedy)
+
+    def _no_run(self, run_id: str) -> RunNotFound:
+        return RunNotFound(f"no run has the id {run_id!r} in {self.uri}", f"name the run by {FORMS}")
+
+
+def _close(wanted: str, names: Iterable[str]) -> list[str]:
+    """Return up to three names that resemble the wanted one, letter case apart."""
+    by_folded = {name.casefold(): name for name in names}
+    return [by_folded[near] for near in difflib.get_close_matches(wanted.casefold(), by_folded, n=3, cutoff=0.6)]
+
+
+def _near_ids(reference: RunId | RunIdPrefix, runs: list[RunSummary]) -> list[str]:
+    text = reference.text.lower()
+    heads = {run.run_id[: len(text)]: run.run_id for run in runs}
+    return [heads[near] for near in difflib.get_close_matches(text, heads, n=3, cutoff=0.7)]
+
+
+def _ambiguous(what: str, found: list[RunSummary]) -> AmbiguousRun:
+    ordered = sorted(found, key=lambda run: (run.start_ms or 0, run.run_id))
+    listed = "; ".join(map(str, ordered[:_LISTED]))
+    more = f"; and {len(ordered) - _LISTED} more" if len(ordered) > _LISTED else ""
+    return AmbiguousRun(
+        f"{redact(what)}: {listed}{more}", f"give the whole id of the one you mean, such as {ordered[-1].run_id}"
+    )

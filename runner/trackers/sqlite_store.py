@@ -1,0 +1,272 @@
+"""MLflow's sqlite store, read by SQL: MLflow's own client would migrate the tables of an older version.
+
+The tables of MLflow 1.x to 3.x differ in columns that were added: what a database has is asked of it first.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from runner.errors import NotAStore
+from runner.schema.run_record import DatasetInput, MetricHistory, MetricPoint, RunRecord, StoreKind
+from runner.trackers.artifacts import artifact_folder, list_artifacts, read_environment_files, read_from
+from runner.trackers.folder import Folder
+from runner.trackers.interface import RunSummary, Tracker
+from runner.trackers.recorded import (
+    CONTEXT_TAG,
+    MODELS,
+    PARENT_TAG,
+    RUN_NAME_TAG,
+    cut_params,
+    status_name,
+    utc_time,
+    with_latest,
+)
+from runner.trackers.sqlite_file import read_only
+
+_NEEDED = {"experiments", "runs", "metrics", "params", "tags"}
+_ARTIFACT_ROOTS = ("mlruns/", "mlartifacts/", "")  # beside the database: of a client, of a server, of `.` itself
+_SUGGESTED = 500  # runs looked at for suggestions
+
+Columns = dict[str, set[str]]
+
+
+class SqliteTracker(Tracker):
+    """A `sqlite:` store in a file of this machine."""
+
+    kind = StoreKind.MLFLOW_SQLITE
+
+    def __init__(self, path: Path) -> None:
+        """Open the store. Raises NotAStore where the file is no database of MLflow's; nothing is created."""
+        super().__init__(f"sqlite:///{path.absolute()}")
+        self._path = path.absolute()
+        self._beside = Folder(self._path.parent)
+        self.check()
+
+    def check(self) -> None:
+        with self._database():
+            pass
+
+    def read_run(self, run_id: str) -> RunRecord:
+        with self._database() as database:
+            return self._record(database, run_id)
+
+    def read_artifact(self, run_id: str, path: str, limit_bytes: int) -> bytes | None:
+        with self._database() as database:
+            run = database.run(run_id)
+        if run is None:
+            raise self._no_run(run_id)
+        return read_from(self._beside, self._artifacts_of(run), path, limit_bytes)
+
+    def _has_run(self, run_id: str) -> bool:
+        with self._database() as database:
+            return database.run(run_id) is not None
+
+    def _with_prefix(self, prefix: str) -> list[RunSummary]:
+        with self._database() as database:
+            return database.summaries("substr(r.run_uuid, 1, ?) = ?", (len(prefix), prefix))
+
+    def _named(self, experiment: str, name: str) -> list[RunSummary]:
+        with self._database() as database:
+            return database.summaries("e.name = ? AND run_name = ?", (experiment, name))
+
+    def _experiments(self) -> list[str]:
+        with self._database() as database:
+            return [str(row["name"]) for row in database.rows("SELECT name FROM experiments ORDER BY name")]
+
+    def _runs(self, experiment: str | None) -> list[RunSummary]:
+        condition, values = ("e.name = ?", (experiment,)) if experiment is not None else ("1", ())
+        with self._database() as database:
+            return database.summaries(condition, values)[:_SUGGESTED]
+
+    @contextmanager
+    def _database(self) -> Iterator[_Database]:
+        with read_only(self._path) as connection:
+            database = _Database(connection)
+            if not set(database.columns) >= _NEEDED:
+                raise NotAStore(
+                    f"{self._path} is a sqlite database, and no MLflow store: it has no table "
+                    f"{sorted(_NEEDED - set(database.columns))[0]}",
+                    "--tracker sqlite:///PATH, the file that MLflow was given",
+                )
+            yield database
+
+    def _record(self, database: _Database, run_id: str) -> RunRecord:
+        run = database.run(run_id)
+        if run is None:
+            raise self._no_run(run_id)
+        params = database.texts("params", run_id)
+        tags = database.texts("tags", run_id)
+        metrics, notes = with_latest(database.histories(run_id), database.latest(run_id))
+        artifacts = self._artifacts_of(run)
+        deleted = run["lifecycle_stage"] == "deleted" or run["experiment_stage"] == "deleted"
+        return RunRecord(
+            run_id=run_id,
+            uri=self.uri,
+            store=self.kind,
+            experiment_id=str(run["experiment_id"]),
+            experiment_name=str(run["experiment"]),
+            name=_optional(run["run_name"]),
+            status=status_name(run["status"]),
+            lifecycle_stage="deleted" if deleted else "active",
+            start_time=utc_time(run["start_time"]),
+            end_time=utc_time(run["end_time"]),
+            params=params,
+            tags=tags,
+            metrics=metrics,
+            artifact_root=_optional(run["artifact_uri"]),
+            artifacts=list_artifacts(self._beside, artifacts),
+            dataset_inputs=database.dataset_inputs(run_id),
+            environment_files=read_environment_files(self._beside, artifacts, self._model_folders(database, run)),
+            params_truncated=cut_params(params),
+            siblings=database.children_of(tags.get(PARENT_TAG)),
+            notes=tuple(notes),
+        )
+
+    def _artifacts_of(self, run: dict[str, Any]) -> str | None:
+        below = f"{run['experiment_id']}/{run['run_uuid']}/artifacts"
+        usual = [root + below for root in _ARTIFACT_ROOTS]
+        return artifact_folder(self._beside, _optional(run["artifact_uri"]), str(run["run_uuid"]), usual)
+
+    def _model_folders(self, database: _Database, run: dict[str, Any]) -> dict[str, str | None]:
+        """Return the artifact folders of the models that this run logged (MLflow 3), by model id."""
+        folders = {}
+        for model, recorded in database.logged_models(str(run["run_uuid"])).items():
+            below = f"{run['experiment_id']}/{MODELS}/{model}/artifacts"
+            usual = [root + below for root in _ARTIFACT_ROOTS]
+            folders[model] = artifact_folder(self._beside, recorded, model, usual)
+        return folders
+
+
+class _Database:
+    """MLflow's tables of whatever version, as plain values."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        tables = [str(row["name"]) for row in self.rows("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        self.columns: Columns = {
+            table: {str(row["name"]) for row in self.rows("SELECT name FROM pragma_table_info(?)", (table,))}
+            for table in tables
+        }
+
+    def rows(self, sql: str, values: tuple[Any, ...] = ()) -> list[sqlite3.Row]:
+        return self._connection.execute(sql, values).fetchall()
+
+    def run(self, run_id: str) -> dict[str, Any] | None:
+        found = self._runs("r.run_uuid = ?", (run_id,))
+        return found[0] if found else None
+
+    def summaries(self, condition: str, values: tuple[Any, ...]) -> list[RunSummary]:
+        return [
+            RunSummary(
+                run_id=str(row["run_uuid"]),
+                experiment=str(row["experiment"]),
+                name=_optional(row["run_name"]),
+                start_ms=row["start_time"] if isinstance(row["start_time"], int) else None,
+                deleted=row["lifecycle_stage"] == "deleted" or row["experiment_stage"] == "deleted",
+            )
+            for row in self._runs(condition, values)
+        ]
+
+    def _runs(self, condition: str, values: tuple[Any, ...]) -> list[dict[str, Any]]:
+        """Return runs with their experiment. `condition` is ours; what users typed is in `values`."""
+        known = ("run_uuid", "status", "start_time", "end_time", "lifecycle_stage", "artifact_uri", "experiment_id")
+        columns = ", ".join(self._column("runs", "r", name) for name in known)
+        own_name = "r.name" if "name" in self.columns["runs"] else "NULL"
+        # Before MLflow 2.0 only the tag holds the name.
+        rows = self.rows(
+            f"SELECT {columns}, coalesce(nullif({own_name}, ''), t.value) AS run_name, e.name AS experiment, "  # noqa: S608
+            f"{self._column('experiments', 'e', 'lifecycle_stage', 'experiment_stage')} "
+            "FROM runs r JOIN experiments e ON e.experiment_id = r.experiment_id "
+            f"LEFT JOIN tags t ON t.run_uuid = r.run_uuid AND t.key = '{RUN_NAME_TAG}' "
+            f"WHERE {condition} ORDER BY r.start_time, r.run_uuid",
+            values,
+        )
+        return [dict(row) for row in rows]
+
+    def _column(self, table: str, alias: str, name: str, as_name: str | None = None) -> str:
+        """Return SQL for a column, NULL where this version has none."""
+        value = f"{alias}.{name}" if name in self.columns[table] else "NULL"
+        return f"{value} AS {as_name or name}"
+
+    def texts(self, table: str, run_id: str) -> dict[str, str]:
+        rows = self.rows(f"SELECT key, value FROM {table} WHERE run_uuid = ? ORDER BY key", (run_id,))  # noqa: S608
+        return {str(row["key"]): "" if row["value"] is None else str(row["value"]) for row in rows}
+
+    def histories(self, run_id: str) -> list[MetricHistory]:
+        """Return all points, ordered by time, step and value as MLflow's own store does."""
+        points: dict[str, list[MetricPoint]] = {}
+        for name, point in self._points("metrics", run_id):
+            points.setdefault(name, []).append(point)
+        return [MetricHistory(name=name, points=tuple(found)) for name, found in points.items()]
+
+    def latest(self, run_id: str) -> dict[str, MetricPoint]:
+        """Return the last points that the store keeps apart since MLflow 1.5."""
+        return dict(self._points("latest_metrics", run_id)) if "latest_metrics" in self.columns else {}
+
+    def _points(self, table: str, run_id: str) -> Iterator[tuple[str, MetricPoint]]:
+        columns = ", ".join(self._column(table, "m", name) for name in ("step", "is_nan"))
+        rows = self.rows(
+            f"SELECT m.key, m.value, m.timestamp, {columns} FROM {table} m WHERE m.run_uuid = ? "  # noqa: S608
+            "ORDER BY m.key, m.timestamp, step, m.value",
+            (run_id,),
+        )
+        for row in rows:
+            value = float("nan") if row["is_nan"] or row["value"] is None else float(row["value"])
+            yield (
+                str(row["key"]),
+                MetricPoint(step=int(row["step"] or 0), timestamp_ms=int(row["timestamp"] or 0), value=value),
+            )
+
+    def dataset_inputs(self, run_id: str) -> tuple[DatasetInput, ...]:
+        if not {"datasets", "inputs", "input_tags"} <= set(self.columns):
+            return ()
+        rows = self.rows(
+            "SELECT d.name, d.digest, d.dataset_source, t.value AS context FROM inputs i "
+            "JOIN datasets d ON d.dataset_uuid = i.source_id "
+            "LEFT JOIN input_tags t ON t.input_uuid = i.input_uuid AND t.name = ? "
+            "WHERE i.source_type = 'DATASET' AND i.destination_type = 'RUN' AND i.destination_id = ? "
+            "ORDER BY d.name, d.digest",
+            (CONTEXT_TAG, run_id),
+        )
+        return tuple(
+            DatasetInput(
+                name=str(row["name"]),
+                digest=str(row["digest"]),
+                context=_optional(row["context"]),
+                source=_optional(row["dataset_source"]),
+            )
+            for row in rows
+        )
+
+    def logged_models(self, run_id: str) -> dict[str, str | None]:
+        """Return the recorded artifact locations of the models that a run logged, by model id."""
+        if not {"logged_models", "inputs"} <= set(self.columns):
+            return {}
+        rows = self.rows(
+            "SELECT m.model_id, m.artifact_location FROM inputs i "
+            "JOIN logged_models m ON m.model_id = i.destination_id "
+            "WHERE i.source_type = 'RUN_OUTPUT' AND i.source_id = ? AND i.destination_type = 'MODEL_OUTPUT' "
+            "ORDER BY m.model_id",
+            (run_id,),
+        )
+        return {str(row["model_id"]): _optional(row["artifact_location"]) for row in rows}
+
+    def children_of(self, parent: str | None) -> tuple[str, ...]:
+        """Return the ids of all runs nested in `parent`, in order of start."""
+        if not parent:
+            return ()
+        rows = self.rows(
+            "SELECT r.run_uuid FROM tags t JOIN runs r ON r.run_uuid = t.run_uuid "
+            "WHERE t.key = ? AND t.value = ? ORDER BY r.start_time, r.run_uuid",
+            (PARENT_TAG, parent),
+        )
+        return tuple(str(row["run_uuid"]) for row in rows)
+
+
+def _optional(value: Any) -> str | None:
+    return None if value is None or value == "" else str(value)
