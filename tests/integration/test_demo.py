@@ -17,7 +17,9 @@ from runner.engine.docker import DockerEngine
 from runner.network import read_network_settings
 from runner.prepare import Prepared
 from runner.progress import NoProgress
+from tests.support.readme import blocks
 
+ROOT = Path(__file__).parents[2]
 RUNNER = [sys.executable, "-c", "from runner.cli.app import main; main()"]
 EXPECTED = [
     ("experiment_v1", "identical"),
@@ -128,11 +130,11 @@ def test_commands_to_type_next_do_what_is_said(demo: Done) -> None:
     lines = [line.strip() for line in describe_end((), str(demo.project.folder)).splitlines()]
     (change,) = [line for line in lines if line.startswith("cd ")]
     commands = [re.split(r"  +", line)[0] for line in lines if line.startswith("runner ")]
-    codes = {}
-    for command in commands:
-        process = type_in(*command.split()[1:], "--quiet", folder=Path(change[3:]))
-        codes[command] = process.returncode, process.stderr
-    assert [code for code, _ in codes.values()] == [0, 0, 1, 3], codes
+    typed = [type_in(*command.split()[1:], "--quiet", folder=Path(change[3:])) for command in commands]
+    assert [process.returncode for process in typed] == [0, 0, 1, 3], [process.stderr for process in typed]
+    # The screen that the README shows is the one that comes out, its ids and figures aside.
+    shown = blocks((ROOT / "README.md").read_text(), "screen")["diverged"]
+    assert without_figures(shown) == without_figures(typed[2].stdout)[: len(shown.splitlines())]
 
 
 def test_made_again_elsewhere_the_project_has_the_same_commits_data_models_and_numbers(
@@ -151,6 +153,13 @@ def test_made_again_elsewhere_the_project_has_the_same_commits_data_models_and_n
     assert again.recorded == demo.project.recorded
     for name in demo.project.runs:
         assert curves(again, name) == curves(demo.project, name)
+
+
+def without_figures(screen: str) -> list[str]:
+    """The lines of a screen with one mark for each id, number and gap."""
+    return [
+        re.sub(r" +", " ", re.sub(r"\b[0-9a-f]*[0-9][0-9a-f.]*", "#", line)).strip() for line in screen.splitlines()
+    ]
 
 
 def curves(project: DemoProject, run: str) -> dict[str, list[list[str]]]:
