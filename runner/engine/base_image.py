@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, Any
+from urllib.parse import urlsplit
 
 from runner.engine import labels
 from runner.engine.docker import DockerEngine, import_image
@@ -257,7 +258,8 @@ def debian_mirror(environ: Mapping[str, str] = os.environ) -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     mirrors = {uri.rstrip("/") for uri in listed if uri.startswith(("http://", "https://"))}
-    usual = {uri for uri in mirrors if uri.partition("://")[2].startswith("deb.debian.org/")}
+    # Debian's own hosts are mmdebstrap's default, which also knows where the security updates are.
+    usual = {uri for uri in mirrors if (urlsplit(uri).hostname or "").endswith(".debian.org")}
     return None if usual or not mirrors else sorted(mirrors)[0]
 
 
