@@ -79,9 +79,7 @@ class Bench:
         # By name alone: index addresses may hold passwords, which are no part of a command line.
         argv += [part for variable in self.variables for part in ("--env", variable)]
         argv += [self.image, "bash", "-euo", "pipefail", "-c", settings + script]
-        done = subprocess.run(
-            argv, env={**os.environ, **self.variables}, capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(argv, env={**os.environ, **self.variables}, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             sys.exit(f"a container of the benchmark ended with {done.returncode}:\n{done.stderr[-2000:]}")
         return done.stdout
@@ -142,7 +140,8 @@ class Bench:
         return Measured(tuple(seconds), tuple(phases))
 
     def _reproduce(self, name: str) -> tuple[dict[str, Any], float]:
-        argv = [str(Path(sys.executable).with_name("runner")), "reproduce", self.run_id, "--json", "--quiet"]
+        argv = [sys.executable, "-c", "from runner.cli.app import main; main()"]
+        argv += ["reproduce", self.run_id, "--json", "--quiet"]
         argv += ["--tracker", str(self.project.tracker), "--repo", str(self.project.repository)]
         argv += ["--out", str(self.folder / "evidence" / name)]
         own = {"REPRO_CACHE_VOLUME": VOLUME, "REPRO_CACHE_DIR": str(self.folder / "mirrors")}

@@ -41,13 +41,27 @@ def type_in(folder: Path, command: str, **variables: str) -> subprocess.Complete
     )
 
 
-def test_main_command_of_the_readme_works_from_a_fresh_clone(clone: Path) -> None:
-    done = type_in(clone, COMMANDS["demo"])
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "4 of 4 as expected" in done.stdout
+@pytest.fixture(scope="module")
+def demo(clone: Path) -> subprocess.CompletedProcess[str]:
+    """The first command, typed once."""
+    return type_in(clone, COMMANDS["demo"])
+
+
+def test_main_command_of_the_readme_works_from_a_fresh_clone(
+    clone: Path, demo: subprocess.CompletedProcess[str]
+) -> None:
+    assert demo.returncode == 0, demo.stdout + demo.stderr
+    assert "4 of 4 as expected" in demo.stdout
     # Neither --keep nor a folder: nothing stays.
-    assert "The folder is removed" in done.stdout
+    assert "The folder is removed" in demo.stdout
     assert not (clone / "runner-demo").exists()
+
+
+def test_reproduce_command_of_the_readme_is_a_command(clone: Path, demo: subprocess.CompletedProcess[str]) -> None:
+    # With RUN and URI as they stand, so that the command must refuse them, and say why.
+    done = type_in(clone, f"{COMMANDS['reproduce']} --quiet")
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "URI" in done.stderr
 
 
 def test_test_command_of_the_readme_installs_all_that_the_tests_need(clone: Path) -> None:
@@ -55,10 +69,3 @@ def test_test_command_of_the_readme_installs_all_that_the_tests_need(clone: Path
     done = type_in(clone, COMMANDS["tests"], PYTEST_ADDOPTS="--collect-only --quiet -p no:cacheprovider")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "tests/integration/test_readme.py" in done.stdout
-
-
-def test_reproduce_command_of_the_readme_is_a_command(clone: Path) -> None:
-    # With RUN and URI as they stand, so that the command must refuse them, and say why.
-    done = type_in(clone, f"{COMMANDS['reproduce']} --quiet")
-    assert done.returncode == 2, done.stdout + done.stderr
-    assert "URI" in done.stderr
