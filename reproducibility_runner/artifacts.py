@@ -53,15 +53,14 @@ class ArtifactCapture(Base):  # type: ignore[misc]  # the base is MLflow's, of w
         return result
 
     def download_artifacts(self, artifact_path: Any, *arguments: Any, **options: Any) -> Any:
-        """Return artifacts; those that this rerun did not log are not there."""
+        """Return artifacts; those of a run that this rerun did not make are not there."""
         with scratch.outermost() as outer:
             try:
                 return super().download_artifacts(artifact_path, *arguments, **options)
             except Exception:
                 owner = _owner(self.artifact_dir)
-                if outer and owner is not None:
-                    detail = "{} of run {}".format(artifact_path or "all artifacts", owner[0] or owner[1])
-                    scratch.record_read("download_artifacts", detail)
+                if outer and owner is not None and scratch.is_adopted(os.path.dirname(self.artifact_dir)):
+                    scratch.record_read("download_artifacts", f"{artifact_path or 'all artifacts'} of run {owner[0]}")
                 raise
 
     def _record(self, files: Any) -> None:

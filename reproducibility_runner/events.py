@@ -122,8 +122,8 @@ class Writer:
         if self._files is not None and tuple(_identity(file) for file in self._files) == self._identities:
             return self._files
         flags = os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        log = os.open(os.path.join(self.directory, EVENTS), flags | os.O_WRONLY | os.O_APPEND, 0o600)
-        counter = os.open(os.path.join(self.directory, COUNTER), flags | os.O_RDWR, 0o600)
+        log = os.open(os.path.join(self.directory, EVENTS), flags | os.O_WRONLY | os.O_APPEND, 0o644)
+        counter = os.open(os.path.join(self.directory, COUNTER), flags | os.O_RDWR, 0o644)
         self._files = (log, counter)
         self._identities = (_identity(log), _identity(counter))
         return self._files

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import os
+import sys
 from contextlib import contextmanager
 
 from reproducibility_runner import start
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _FILE_STORE_SWITCH = "MLFLOW_ALLOW_FILE_STORE"
+_ADOPTED = ".adopted"
 
 _nesting = _thread._local()
 _locks: list[Lock] = []
@@ -43,6 +45,17 @@ def record(event: str, fields: Mapping[str, Any], numbers: int = 1) -> None:
 def record_read(what: str, detail: str) -> None:
     """Record that the training read something of its tracker that this rerun did not make itself."""
     record("read", {"what": what, "detail": detail[:1000]})
+
+
+def mark_adopted(folder: str) -> None:
+    """Mark the folder of a run as one that the training knew of and this rerun did not make."""
+    with open(os.path.join(folder, _ADOPTED), "w"):
+        pass
+
+
+def is_adopted(folder: str) -> bool:
+    """Tell whether a run's folder is marked so."""
+    return os.path.exists(os.path.join(folder, _ADOPTED))
 
 
 @contextmanager
@@ -77,6 +90,16 @@ def adopt_signatures(kind: type, mixin: type, base: type) -> None:
         if callable(method) and callable(original) and not name.startswith("__"):
             method.__wrapped__ = original
     kind.__module__ = mixin.__module__
+
+
+def find_caller(*functions: tuple[str, str]) -> Any:
+    """Return the frame of the nearest caller that is one of MLflow's (module, function), or None."""
+    frame: Any = sys._getframe(1)
+    for _ in range(16):
+        if frame is None or (frame.f_globals.get("__name__"), frame.f_code.co_name) in functions:
+            return frame
+        frame = frame.f_back
+    return None
 
 
 def to_text(value: Any) -> Any:

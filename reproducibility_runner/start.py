@@ -30,7 +30,10 @@ def begin(how: str) -> None:
     if writer is not None or not directory or not os.path.isdir(directory):
         return
     directory = os.path.abspath(directory)
-    workspace = os.environ.setdefault(WORKSPACE_VARIABLE, os.getcwd())
+    try:
+        workspace = os.environ.setdefault(WORKSPACE_VARIABLE, os.getcwd())
+    except OSError:  # the working directory is gone
+        workspace = os.environ.setdefault(WORKSPACE_VARIABLE, directory)
     writer = events.Writer(directory)
     # MLflow 3 reports usage to a host of its own, which would stand among those that the training tried.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -116,7 +119,10 @@ def _act_after(loader: Any, action: Callable[[Any], None]) -> None:
         except Exception as error:  # noqa: BLE001  # the training goes on; the report says what is missing
             problem(f"the capture could not attach itself to {module.__name__}: {error!r}")
 
-    loader.exec_module = exec_module
+    try:
+        loader.exec_module = exec_module
+    except AttributeError:
+        problem(f"the capture could not watch how {type(loader).__name__} loads a module of MLflow")
 
 
 def problem(text: str) -> None:
@@ -143,9 +149,6 @@ def _claim_tracking(module: Any) -> None:
     from reproducibility_runner import tracking
 
     tracking.claim(module)
-    version = sys.modules.get("mlflow.version")
-    if writer is not None:
-        writer.append("mlflow", {"version": events.short(getattr(version, "VERSION", ""))})
 
 
 def _claim_registry(module: Any) -> None:

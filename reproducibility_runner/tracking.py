@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 SCHEMES = ("", "file", "http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks")
 _CHUNK = 1000  # points per event, so that no line grows long
 _TEXTS = 50  # params or tags per event
-_ADOPTED = ".adopted"  # marks a run that the training knew of and this rerun did not make
 _ENDED = ("FINISHED", "FAILED", "KILLED")
 _OWN_RUN = re.compile(r"(?:parentRunId|rootRunId|run_id)[`\"]?\s*=\s*['\"]([0-9a-fA-F]{32})['\"]")
 
 Base: Any = object
 
 _stores: list[Any] = []
+_claimed: list[Any] = []
 
 
 def build_store(store_uri: Any = None, artifact_uri: Any = None) -> Any:  # noqa: ARG001  # all URIs are one place
@@ -46,6 +46,10 @@ def claim(module: Any) -> None:
     registry = module._tracking_store_registry
     for scheme in set(registry._registry) | set(SCHEMES):
         registry.register(scheme, build_store)
+    if not _claimed:
+        _claimed.append(module)
+        version = sys.modules.get("mlflow.version")
+        scratch.record("mlflow", {"version": str(getattr(version, "VERSION", ""))})
 
 
 class TrackingCapture(Base):  # type: ignore[misc]  # the base is MLflow's, of whatever version
@@ -164,8 +168,7 @@ class TrackingCapture(Base):  # type: ignore[misc]  # the base is MLflow's, of w
                 made = super().create_run(experiment.experiment_id, "", 0, [], "")
                 folder = self._folders.pop(made.info.run_id, None) or super()._find_run_root(made.info.run_id)
                 folder = folder[1]
-                with open(os.path.join(folder, _ADOPTED), "w"):
-                    pass
+                scratch.mark_adopted(folder)
                 meta = os.path.join(folder, "meta.yaml")
                 with open(meta, encoding="utf-8") as file:
                     text = file.read()
@@ -195,7 +198,7 @@ class TrackingCapture(Base):  # type: ignore[misc]  # the base is MLflow's, of w
 
     def _is_foreign(self, run_id: Any) -> bool:
         folder = self._find_run_root(run_id)[1]
-        return folder is None or os.path.exists(os.path.join(folder, _ADOPTED))
+        return folder is None or scratch.is_adopted(folder)
 
     def update_run_info(self, run_id: Any, run_status: Any, end_time: Any, *arguments: Any, **options: Any) -> Any:
         """Update a run's status, end time and name."""
@@ -327,8 +330,10 @@ class TrackingCapture(Base):  # type: ignore[misc]  # the base is MLflow's, of w
             self._ensure_experiment(identity)
         with scratch.outermost() as outer:
             found = super().search_logged_models(experiment_ids, filter_string, *rest, **options)
-        own = _OWN_RUN.findall(str(filter_string or "").replace("source_run_id", "run_id"))
-        if outer and not any(not self._is_foreign(run_id) for run_id in own):
+        if outer and not self._is_own(filter_string):
+            run_id = _run_of_caller()
+            if run_id is not None and not self._is_foreign(run_id):
+                return found
             scratch.record_read("search_logged_models", f"filter {filter_string!r} found {len(found)} models")
         return found
 
@@ -339,14 +344,20 @@ def _is_placeholder(experiment: Any) -> bool:
 
 def _is_resumed_by_caller(run_id: str) -> bool:
     """Tell whether MLflow's `start_run` asks for a run because it is to be continued."""
-    frame: Any = sys._getframe(2)
-    for _ in range(8):
-        if frame is None:
-            return False
-        if frame.f_code.co_name == "start_run" and frame.f_globals.get("__name__") == "mlflow.tracking.fluent":
-            return bool(frame.f_locals.get("existing_run_id") == run_id)
-        frame = frame.f_back
-    return False
+    frame = scratch.find_caller(("mlflow.tracking.fluent", "start_run"))
+    return frame is not None and frame.f_locals.get("existing_run_id") == run_id
+
+
+def _run_of_caller() -> Any:
+    """Return the run among whose models MLflow itself looks: it searches all of the experiment and then sorts out."""
+    frame = scratch.find_caller(
+        ("mlflow.store.artifact.runs_artifact_repo", "_get_logged_model_artifact_repo"),
+        ("mlflow.tracking._model_registry.fluent", "_get_logged_models_from_run"),
+    )
+    if frame is None:
+        return None
+    run = frame.f_locals.get("source_run")
+    return frame.f_locals.get("run_id") if run is None else run.info.run_id
 
 
 def _argument(index: int, name: str, arguments: Any, options: dict[str, Any]) -> Any:
