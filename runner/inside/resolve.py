@@ -122,7 +122,8 @@ def resolve(
         return text
     lines = list(wanted.lines)
     if wanted.lock is not None:
-        lines = [line.split(" --hash", 1)[0] for line in wanted.lock.splitlines()]
+        kept = (line for line in wanted.lock.splitlines() if requirement_name(line) not in _replaced(specification))
+        lines = [line.split(" --hash", 1)[0] for line in kept]
     if project is not None and specification.kind != "uv.lock":
         lines.append(f"{project.name}{wanted.project or ''} @ file://{project.path}")
     overrides = [_override(text) for text in specification.overrides]
@@ -201,6 +202,10 @@ def _without(lock: str, built: Sequence[Built]) -> str:
     return split_built(lock, built)[0]
 
 
+def _replaced(specification: Specification) -> frozenset[str]:
+    return frozenset(requirement_name(text) or "" for text in specification.overrides)
+
+
 def _override(text: str) -> str:
     if requirement_name(text) is None or "@" in text or "/" in text:
         raise PhaseError(MISSING, f"{text} is no requirement", "--with NAME==VERSION", fact="environment")
@@ -213,16 +218,19 @@ def _read_uv_lock(specification: Specification, uv: Uv, folder: Path, python: st
     document = _toml(lock, "uv.lock")
     indexes: list[str] = []
     members = []
+    replaced = _replaced(specification)
     for package in document.get("package", ()):
         source = package.get("source", {})
+        if normalised(str(package.get("name"))) in replaced:
+            continue
         if "registry" in source and str(source["registry"]).startswith("https://"):
             indexes.append(str(source["registry"]))
         elif kind := next((kind for kind in ("git", "url", "path", "directory") if kind in source), None):
-            raise _no_index(str(package.get("name")), f"{kind} {source[kind]}", specification.overrides)
+            raise _no_index(str(package.get("name")), f"{kind} {source[kind]}")
         elif "editable" in source and source["editable"] != ".":
             members.append(str(package.get("name")))
     if members:
-        raise _no_index(members[0], "another folder of the repository", specification.overrides)
+        raise _no_index(members[0], "another folder of the repository")
     project = folder / "project"
     for path, text in specification.files.items():
         inner = posixpath.relpath(path, root)
@@ -237,8 +245,7 @@ def _read_uv_lock(specification: Specification, uv: Uv, folder: Path, python: st
 
 
 def _read_requirements(specification: Specification, _uv: Uv, _folder: Path, _python: str) -> Wanted:
-    replaced = frozenset(requirement_name(text) or "" for text in specification.overrides)
-    found = read_requirements(specification.files, specification.main or "", replaced=replaced)
+    found = read_requirements(specification.files, specification.main or "", replaced=_replaced(specification))
     wanted = _wanted(found)
     if found.project is not None:
         wanted.project, wanted.editable = found.project, found.editable
@@ -251,12 +258,12 @@ def _read_pyproject(specification: Specification, _uv: Uv, _folder: Path, _pytho
     main = specification.main or posixpath.join(specification.root, "pyproject.toml")
     document = _toml(_file(specification, main), main)
     tool = document.get("tool", {}).get("uv", {})
-    names = {requirement_name(text) for text in specification.overrides}
+    names = _replaced(specification)
     for name, source in tool.get("sources", {}).items():
         for entry in source if isinstance(source, list) else [source]:
             foreign = next((kind for kind in ("git", "url", "path", "workspace") if kind in entry), None)
             if foreign is not None and normalised(name) not in names:
-                raise _no_index(name, f"{foreign} {entry[foreign]}", specification.overrides)
+                raise _no_index(name, f"{foreign} {entry[foreign]}")
     indexes = [str(index["url"]) for index in tool.get("index", ()) if str(index.get("url", "")).startswith("https:")]
     if specification.install_project:
         # The project's own wheel names its requirements, dynamic ones too.
@@ -271,7 +278,7 @@ def _read_pyproject(specification: Specification, _uv: Uv, _folder: Path, _pytho
             looked_in=(main,),
         )
     text = "\n".join(map(str, project["dependencies"]))
-    found = read_requirements({main: text}, main, replaced=frozenset(name for name in names if name))
+    found = read_requirements({main: text}, main, replaced=names)
     wanted = _wanted(found)
     wanted.indexes += indexes
     return wanted
@@ -301,8 +308,7 @@ def _wanted(found: Requirements) -> Wanted:
     )
 
 
-def _no_index(name: str, where: str, overrides: Sequence[str]) -> PhaseError:
-    del overrides
+def _no_index(name: str, where: str) -> PhaseError:
     return PhaseError(
         MISSING,
         f"{name} comes from {where} and from no package index",

@@ -134,8 +134,12 @@ def as_resolved(record: Mapping[str, Any], *, cached: bool) -> ResolvedEnvironme
     )
 
 
-def explain_build_failure(what: str, log: str) -> MissingFact:
-    """Return the error for a build that failed, from the end of its log: what was missing, where that can be told."""
+def explain_build_failure(name: str | None, version: str | None, log: str) -> MissingFact:
+    """Return the error for a build that failed, from the end of its log: what was missing, where that can be told.
+
+    `name` of None is the repository's own package.
+    """
+    what = _what(name, version)
     lines = [line.rstrip() for line in _CONTROL.sub("", redact(log)).splitlines() if line.strip()]
     reason, network = "", False
     for pattern, sentence in _CAUSES:
@@ -143,7 +147,7 @@ def explain_build_failure(what: str, log: str) -> MissingFact:
             reason = sentence.format(**match.groupdict())
             network = "network" in sentence
             break
-    remedy = f"name a version of {what} that has a wheel: --with NAME==VERSION, or another Python: --python X.Y"
+    remedy = f"a version that has a wheel: --with {name or 'NAME'}==VERSION, or another Python: --python X.Y"
     if network:
         remedy = "runner reproduce RUN --allow build-network"
     elif "compiler" in reason or "header" in reason or "missing" in reason:
@@ -222,8 +226,7 @@ def _resolve_request(
 def _build(engine: Engine, plan: Plan, job: Mapping[str, Any], *, volume: str, progress: Progress) -> None:
     from runner.inside.build import NEEDS_MORE
 
-    what = "the repository's own package" if job["name"] is None else f"{job['name']} {job['version']}"
-    progress.update(f"building {what} from source")
+    progress.update(f"building {_what(job['name'], job['version'])} from source")
     log = _Tail()
     outcome = engine.run(build_request(plan, job, volume=volume), stdout=log.feed, stderr=log.feed)
     if outcome.exit_code in (0, NEEDS_MORE) and not outcome.out_of_memory:
@@ -233,7 +236,11 @@ def _build(engine: Engine, plan: Plan, job: Mapping[str, Any], *, volume: str, p
         text += f"\nstopped after {_BUILD_TIMEOUT_S:.0f} seconds"
     elif outcome.out_of_memory:
         text += "\nkilled for memory"
-    raise explain_build_failure(what, text)
+    raise explain_build_failure(job["name"], job["version"], text)
+
+
+def _what(name: str | None, version: str | None) -> str:
+    return "the repository's own package" if name is None else f"{name} {version}"
 
 
 def build_request(plan: Plan, job: Mapping[str, Any], *, volume: str) -> ContainerRequest:

@@ -1,4 +1,4 @@
-"""What provisioning must hold, on a real engine: with the real index for small packages, and with hostile ones of ours."""
+"""What provisioning must hold, on a real engine: small packages of the real index, and hostile ones of our own."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from runner.inside import layout
 from runner.network import NetworkSettings, read_network_settings
 from runner.progress import NoProgress
 from runner.rerun.provision import provision, ready_keys
-from runner.schema.plan import EnvironmentSpec, Images, Plan, Policy
+from runner.schema.plan import Allowance, EnvironmentSpec, Images, Plan, Policy
 from runner.schema.rerun import ResolvedEnvironment
 from tests.support.engines import run
 from tests.support.package_index import PackageIndex
@@ -70,7 +70,9 @@ class Case:
     def __init__(self, engine: DockerEngine, images: Images, volume: str) -> None:
         self.engine, self.images, self.volume = engine, images, volume
 
-    def plan(self, text: str = "", *, commit: str | None = None, allow: tuple[str, ...] = (), **fields: Any) -> Plan:
+    def plan(
+        self, text: str = "", *, commit: str | None = None, allow: tuple[Allowance, ...] = (), **fields: Any
+    ) -> Plan:
         """A plan with requirements; `commit` gives it a repository and commit of its own."""
         values: dict[str, Any] = {
             "kind": "requirements",
@@ -313,7 +315,12 @@ def test_a_build_that_fails_is_a_missing_fact_with_what_was_missing_and_the_end_
 
 def test_a_build_that_gives_another_package_is_refused(case: Case, index: PackageIndex) -> None:
     content = "import shutil\nreal = 1\ndef module(): return ''\n"
-    trick = "\n_open = zipfile.ZipFile\nclass Other(_open):\n    def __init__(self, path, mode):\n        _open.__init__(self, path.replace('sly-1.0', 'numpy-9.9'), mode)\nzipfile.ZipFile = Other\n"
+    trick = """
+class Other(zipfile.ZipFile):
+    def __init__(self, path, mode):
+        super().__init__(path.replace("sly-1.0", "numpy-9.9"), mode)
+zipfile.ZipFile = Other
+"""
     index.add_source("sly", "1.0", content + trick)
     error = refused(case, case.plan("sly\n", commit=own_commit()), index)
     assert isinstance(error, MissingFact)
@@ -366,6 +373,7 @@ def test_hashed_requirements_are_installed_as_they_are(case: Case, index: Packag
 def uv_lock(index: PackageIndex, wheel: bytes, source: bytes) -> dict[str, str]:
     """A project with a lock, whose packages lie on our index: one wheel, one source archive."""
     registry = "https://pypi.org/simple"  # where its author had them from
+    one, two = hashlib.sha256(wheel).hexdigest(), hashlib.sha256(source).hexdigest()
     return {
         "app/pyproject.toml": '[project]\nname = "app"\nversion = "1"\nrequires-python = ">=3.9"\n'
         'dependencies = ["one", "two"]\n[tool.uv]\npackage = false\n',
@@ -385,13 +393,13 @@ requires-dist = [{{ name = "one" }}, {{ name = "two" }}]
 name = "one"
 version = "1.0"
 source = {{ registry = "{registry}" }}
-wheels = [{{ url = "https://files.example/one-1.0-py3-none-any.whl", hash = "sha256:{hashlib.sha256(wheel).hexdigest()}", size = {len(wheel)} }}]
+wheels = [{{ url = "https://files.example/one-1.0-py3-none-any.whl", hash = "sha256:{one}", size = 1 }}]
 
 [[package]]
 name = "two"
 version = "1.0"
 source = {{ registry = "{registry}" }}
-sdist = {{ url = "https://files.example/two-1.0.tar.gz", hash = "sha256:{hashlib.sha256(source).hexdigest()}", size = {len(source)} }}
+sdist = {{ url = "https://files.example/two-1.0.tar.gz", hash = "sha256:{two}", size = 1 }}
 ''',
     }
 
@@ -400,7 +408,12 @@ def test_a_uv_lock_is_taken_as_it_is_and_what_it_has_only_as_source_is_built(cas
     wheel = index.add_wheel("one", "1.0")
     index.add_wheel("one", "2.0")
     source = index.add_source("two", "1.0", "def module(): return 'two = 2'\n")
-    fields = {"kind": "uv.lock", "root": "app", "main": "app/uv.lock", "files": uv_lock(index, wheel, source)}
+    fields: dict[str, Any] = {
+        "kind": "uv.lock",
+        "root": "app",
+        "main": "app/uv.lock",
+        "files": uv_lock(index, wheel, source),
+    }
     made = case.provision(case.plan(commit=own_commit(), **fields), index)
     assert made.packages == {"one": "1.0", "two": "1.0"}
     assert made.built_from_source == ("two==1.0",)
@@ -410,7 +423,12 @@ def test_a_uv_lock_is_taken_as_it_is_and_what_it_has_only_as_source_is_built(cas
 def test_a_source_archive_with_other_bytes_than_the_lock_records_is_not_built(case: Case, index: PackageIndex) -> None:
     wheel = index.add_wheel("one", "1.0")
     index.add_source("two", "1.0", "def module(): return 'changed since'\n")
-    fields = {"kind": "uv.lock", "root": "app", "main": "app/uv.lock", "files": uv_lock(index, wheel, b"what it was")}
+    fields: dict[str, Any] = {
+        "kind": "uv.lock",
+        "root": "app",
+        "main": "app/uv.lock",
+        "files": uv_lock(index, wheel, b"what it was"),
+    }
     error = refused(case, case.plan(commit=own_commit(), **fields), index)
     assert isinstance(error, MissingFact)
     assert "than the lock at the commit records" in error.cause
@@ -420,7 +438,12 @@ def test_with_replaces_one_version_of_a_lock(case: Case, index: PackageIndex) ->
     wheel = index.add_wheel("one", "1.0")
     index.add_wheel("one", "1.5")
     source = index.add_source("two", "1.0", "def module(): return ''\n")
-    fields = {"kind": "uv.lock", "root": "app", "main": "app/uv.lock", "files": uv_lock(index, wheel, source)}
+    fields: dict[str, Any] = {
+        "kind": "uv.lock",
+        "root": "app",
+        "main": "app/uv.lock",
+        "files": uv_lock(index, wheel, source),
+    }
     made = case.provision(case.plan(commit=own_commit(), overrides=("one==1.5",), **fields), index)
     assert made.packages == {"one": "1.5", "two": "1.0"}
 

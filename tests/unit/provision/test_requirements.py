@@ -1,0 +1,110 @@
+"""Requirement files are taken apart: what cannot be had again is refused, what is the repository's wish is said."""
+
+from __future__ import annotations
+
+import pytest
+
+from runner.inside.protocol import PhaseError
+from runner.inside.requirements import hashes, logical_lines, plain_build_requirement, read_requirements
+
+
+def read(text: str, **others: str) -> object:
+    return read_requirements({"requirements.txt": text, **others}, "requirements.txt")
+
+
+def test_comments_continuations_and_a_byte_order_mark_are_no_requirements() -> None:
+    text = "\ufeff# all\nsix==1.16.0 \\\n    --hash=sha256:ab \\\r\n    --hash=sha256:cd # why\n\nurl-like#1\n"
+    assert logical_lines(text) == ["six==1.16.0      --hash=sha256:ab      --hash=sha256:cd", "url-like#1"]
+
+
+def test_includes_are_followed_relative_to_the_file_that_names_them() -> None:
+    files = {"a/requirements.txt": "-r more/b.txt\n-c limits.txt\nsix\n", "a/more/b.txt": "-r ../c.txt\nidna\n"}
+    files |= {"a/c.txt": "click\n", "a/limits.txt": "click<8\n"}
+    found = read_requirements(files, "a/requirements.txt")
+    assert found.lines == ["click", "idna", "six"]
+    assert found.constraints == ["click<8"]
+
+
+def test_files_that_include_each_other_end() -> None:
+    files = {"a.txt": "-r b.txt\nsix\n", "b.txt": "-r a.txt\nidna\n"}
+    assert read_requirements(files, "a.txt").lines == ["idna", "six"]
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("-r /etc/passwd", "outside the repository"),
+        ("-r ../../other.txt", "outside the repository"),
+        ("-r https://example.org/r.txt", "outside the repository"),
+        ("-r missing.txt", "does not hold"),
+        ("numpy @ file:///croot/numpy_1687/work", "only its author's machine had"),
+        ("six @ http://example.org/six.whl", "only its author's machine had"),
+        ("git+https://github.com/acme/lib.git", "from a repository"),
+        ("lib @ git+ssh://git@example.org/lib", "from a repository"),
+        ("-e git+https://github.com/acme/lib.git#egg=lib", "no package of an index"),
+        ("-e ../lib", "no package of an index"),
+        ("./wheels/lib-1.0-py3-none-any.whl", "a path"),
+        ("wheels/lib-1.0-py3-none-any.whl", "a path"),
+        ("-i https://u:${TOKEN}@example.org/simple", "from the environment"),
+        ("six==${SIX_VERSION}", "from the environment"),
+    ],
+)
+def test_what_no_index_can_give_is_refused_with_the_line(line: str, why: str) -> None:
+    with pytest.raises(PhaseError) as caught:
+        read(f"six\n{line}\n")
+    assert why in caught.value.event["cause"]
+    assert caught.value.event["fact"] == "environment"
+    assert "--with" in caught.value.event["remedy"]
+
+
+def test_a_line_whose_package_is_replaced_is_not_refused() -> None:
+    text = "numpy @ file:///croot/numpy\ngit+https://github.com/acme/my_lib#egg=my_lib\nsix\n"
+    found = read_requirements({"r.txt": text}, "r.txt", replaced=frozenset({"numpy", "my-lib"}))
+    assert found.lines == ["six"]
+
+
+@pytest.mark.parametrize(("line", "editable"), [("-e .", True), ("-e .[dev]", True), (".", False), (".[dev]", False)])
+def test_a_line_that_asks_for_the_repository_itself_installs_it(line: str, editable: bool) -> None:
+    found = read_requirements({"r.txt": f"{line}\nsix\n"}, "r.txt")
+    assert (found.project, found.editable) == ("[dev]" if "dev" in line else "", editable)
+    assert found.lines == ["six"]
+
+
+def test_indexes_are_followed_by_https_only_and_other_options_are_said() -> None:
+    text = (
+        "--extra-index-url https://download.example/whl/cpu\n-i http://plain.example/simple\n--no-binary :all:\n--pre\n"
+    )
+    found = read_requirements({"r.txt": f"{text}-f https://files.example/\nsix\n"}, "r.txt")
+    assert found.indexes == ["https://download.example/whl/cpu"]
+    assert found.links == ["https://files.example/"]
+    assert found.prereleases
+    assert ["--index-url" in note or "--no-binary" in note for note in found.notes] == [True, True]
+
+
+def test_only_a_file_with_a_hash_on_every_line_is_a_lock() -> None:
+    one, two = f"six==1 --hash=sha256:{'a' * 64}", "idna==2"
+    assert read_requirements({"r.txt": one}, "r.txt").hashed
+    assert not read_requirements({"r.txt": f"{one}\n{two}"}, "r.txt").hashed
+    assert not read_requirements({"r.txt": ""}, "r.txt").hashed
+    assert hashes(one) == {f"sha256:{'a' * 64}"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "setuptools>=40.8.0",
+        "wheel",
+        "numpy==1.26.*; python_version < '3.12'",
+        "setuptools_scm[toml] >=6.2,<8",
+        "a (>=1)",
+    ],
+)
+def test_names_with_versions_and_markers_are_build_requirements(text: str) -> None:
+    assert plain_build_requirement(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["a @ https://example.org/a.whl", "--index-url https://x", "./a", "a==1 --hash=b", "a\n-r b", "-e .", "a/b"]
+)
+def test_addresses_paths_and_options_are_no_build_requirements(text: str) -> None:
+    assert not plain_build_requirement(text)

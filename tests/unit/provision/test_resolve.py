@@ -1,0 +1,153 @@
+"""Locks: their form, what stands in them for what we built, and which files cannot be resolved at all."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.inside.protocol import PhaseError
+from runner.inside.resolve import Built, Specification, lock_text, pins, read, resolve, split_built
+from runner.inside.uv import IndexSettings, Uv
+
+HASH = f"--hash=sha256:{'a' * 64}"
+
+
+def specification(**fields: Any) -> Specification:
+    values: dict[str, Any] = {
+        "kind": "requirements",
+        "root": ".",
+        "main": "requirements.txt",
+        "files": {"requirements.txt": "six\n"},
+        "as_of": None,
+        "overrides": (),
+        "install_project": False,
+    }
+    return Specification(**(values | fields))
+
+
+class Recorded(Uv):
+    """uv that answers from a list, and keeps what it was asked."""
+
+    def __init__(self, *answers: str) -> None:
+        super().__init__(IndexSettings(), secrets="/nonexistent")
+        self.answers = list(answers)
+        self.asked: list[list[str]] = []
+
+    def run(self, arguments: Any, **_: Any) -> str:
+        self.asked.append(list(arguments))
+        return self.answers.pop(0)
+
+
+def built(tmp_path: Path, name: str = "docopt", version: str = "0.6.2") -> Built:
+    path = tmp_path / f"{name}-{version}-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(f"{name}.py", "")
+    return Built(name, version, path)
+
+
+def refusal(tmp_path: Path, **fields: Any) -> str:
+    with pytest.raises(PhaseError) as caught:
+        read(specification(**fields), Recorded(""), folder=tmp_path, python="p")
+    assert caught.value.event["fact"] == "environment"
+    return str(caught.value.event["cause"])
+
+
+def test_a_lock_is_a_sorted_line_a_package() -> None:
+    output = (
+        f"six==1.16.0 \\\n    {HASH} \\\n    {HASH}\n    # via x\n--index-url https://u:p@a\nidna==2 ; a \\\n  {HASH}\n"
+    )
+    assert lock_text(output) == f"idna==2 ; a {HASH}\nsix==1.16.0 {HASH} {HASH}\n"
+    assert pins(lock_text(output)) == {"idna": "2", "six": "1.16.0"}
+
+
+def test_a_hashed_file_is_the_lock_and_what_was_built_stands_in_it(tmp_path: Path) -> None:
+    files = {"requirements.txt": f"docopt==0.6.2 {HASH}\nsix==1.16.0 {HASH}\n"}
+    given = specification(files=files)
+    uv = Recorded("", "")
+    wheel = built(tmp_path)
+    wanted = read(given, uv, folder=tmp_path, python="p")
+    text = resolve(given, wanted, uv, folder=tmp_path / "lock", python="p", built=[wheel])
+    assert text == f"docopt==0.6.2 --hash=sha256:{wheel.sha256}\nsix==1.16.0 {HASH}\n"
+    index, ours = split_built(text, [wheel])
+    assert (index, ours) == (f"six==1.16.0 {HASH}\n", [wheel])
+    assert "--dry-run" in uv.asked[-1]
+
+
+def test_another_version_of_what_was_built_does_not_stand_in_a_lock(tmp_path: Path) -> None:
+    given = specification(files={"requirements.txt": f"docopt==0.6.1 {HASH}\n"})
+    uv = Recorded("", "")
+    wanted = read(given, uv, folder=tmp_path, python="p")
+    text = resolve(given, wanted, uv, folder=tmp_path / "lock", python="p", built=[built(tmp_path)])
+    assert text == f"docopt==0.6.1 {HASH}\n"
+
+
+def test_overrides_replace_a_line_of_a_lock_and_are_requirements_of_their_own(tmp_path: Path) -> None:
+    given = specification(files={"requirements.txt": f"six==1.16.0 {HASH}\n"}, overrides=("six==1.15.0", "new==1"))
+    uv = Recorded(f"six==1.15.0 {HASH}\nsetuptools==1 {HASH}\n")
+    wanted = read(given, uv, folder=tmp_path, python="p")
+    resolve(given, wanted, uv, folder=tmp_path / "lock", python="p")
+    assert (tmp_path / "lock" / "requirements.in").read_text() == "six==1.15.0\nnew==1\n"
+    assert (tmp_path / "lock" / "overrides.txt").read_text() == "six==1.15.0\nnew==1\n"
+
+
+@pytest.mark.parametrize("text", ["six @ https://example.org/six.whl", "../x", "-r a"])
+def test_an_override_is_a_plain_requirement(tmp_path: Path, text: str) -> None:
+    uv = Recorded("")
+    given = specification(overrides=(text,))
+    wanted = read(given, uv, folder=tmp_path, python="p")
+    with pytest.raises(PhaseError, match="no requirement"):
+        resolve(given, wanted, uv, folder=tmp_path / "lock", python="p")
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ('{ git = "https://github.com/acme/x?rev=1" }', "git"),
+        ('{ path = "../x.whl" }', "path"),
+        ('{ url = "https://example.org/x.tar.gz" }', "url"),
+        ('{ editable = "libs/x" }', "another folder"),
+    ],
+)
+def test_a_locked_package_that_comes_from_no_index_is_refused_by_name(tmp_path: Path, source: str, words: str) -> None:
+    lock = f'version = 1\n[[package]]\nname = "x"\nversion = "1"\nsource = {source}\n'
+    fields = {"kind": "uv.lock", "main": "uv.lock", "files": {"uv.lock": lock, "pyproject.toml": ""}}
+    cause = refusal(tmp_path, **fields)
+    assert cause.startswith("x comes from")
+    assert words in cause
+    replaced = specification(**fields, overrides=("x==2",))
+    assert read(replaced, Recorded(""), folder=tmp_path, python="p").lock == ""
+
+
+def test_indexes_of_a_lock_are_named_by_it(tmp_path: Path) -> None:
+    lock = 'version = 1\n[[package]]\nname = "t"\nsource = { registry = "https://download.example/whl/cpu" }\n'
+    given = specification(kind="uv.lock", main="uv.lock", files={"uv.lock": lock, "pyproject.toml": ""})
+    assert read(given, Recorded(""), folder=tmp_path, python="p").indexes == ["https://download.example/whl/cpu"]
+
+
+def test_a_project_lists_its_dependencies_statically(tmp_path: Path) -> None:
+    text = '[project]\nname = "a"\ndependencies = ["six", "idna>=2"]\n'
+    given = specification(kind="pyproject", main="pyproject.toml", files={"pyproject.toml": text})
+    assert read(given, Recorded(), folder=tmp_path, python="p").lines == ["six", "idna>=2"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[project]\nname = "a"\ndynamic = ["dependencies"]\n', "lists no dependencies"),
+        ("[tool.poetry]\n", "lists no dependencies"),
+        ("no toml", "no TOML"),
+        ('[project]\ndependencies = ["x"]\n[tool.uv.sources]\nx = { git = "https://a" }\n', "x comes from git"),
+    ],
+)
+def test_a_project_that_cannot_be_read_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    assert words in refusal(tmp_path, kind="pyproject", main="pyproject.toml", files={"pyproject.toml": text})
+
+
+def test_no_packages_at_all_is_an_environment_too(tmp_path: Path) -> None:
+    given = specification(kind="none", main=None, files={})
+    uv = Recorded("", "")
+    wanted = read(given, uv, folder=tmp_path, python="p")
+    assert resolve(given, wanted, uv, folder=tmp_path / "lock", python="p") == ""

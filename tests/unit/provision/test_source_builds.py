@@ -1,0 +1,161 @@
+"""Builds from source: what is read before, what may come out, and who gets the index's credentials."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tarfile
+import zipfile
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.inside import build, layout
+from runner.inside.protocol import PhaseError
+from runner.inside.source_builds import BuildFolder, build_system, collect, fetch
+from runner.inside.uv import IndexSettings, Uv
+from tests.support.package_index import PackageIndex, source_bytes
+
+QUIET = Uv(IndexSettings(), secrets="/nonexistent")
+
+
+def archive(path: Path, files: dict[str, str]) -> Path:
+    with tarfile.open(path, "w:gz") as tar:
+        for name, text in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(text.encode())
+            tar.addfile(member, BytesIO(text.encode()))
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BuildFolder:
+    monkeypatch.setattr(layout, "BUILT", str(tmp_path / "built"))
+    monkeypatch.setattr(os, "chown", lambda *_: None)
+    return BuildFolder("repo", "attempt")
+
+
+def job(folder: BuildFolder, name: str | None = "one", **files: str) -> dict[str, Any]:
+    path = folder.job("one")
+    (path / "output" / "dist").mkdir(parents=True)
+    for file in files.values():
+        (path / "output" / "dist" / file).write_text("bytes")
+    return {"path": str(path), "subpath": "x", "name": name, "version": "1.0", "again": False}
+
+
+def test_the_build_system_is_read_and_not_run(tmp_path: Path) -> None:
+    text = '[build-system]\nrequires = ["flit_core >=3.2"]\nbuild-backend = "flit_core.buildapi"\n'
+    found = build_system(archive(tmp_path / "a.tar.gz", {"a-1/pyproject.toml": text, "a-1/x/pyproject.toml": "no"}))
+    assert found == {"requires": ("flit_core >=3.2",), "backend": "flit_core.buildapi", "backend_path": []}
+
+
+def test_without_one_it_is_setuptools(tmp_path: Path) -> None:
+    found = build_system(archive(tmp_path / "a.tar.gz", {"a-1/setup.py": ""}))
+    assert found["backend"] == "setuptools.build_meta:__legacy__"
+    with zipfile.ZipFile(tmp_path / "b.zip", "w") as pack:
+        pack.writestr("b-1/pyproject.toml", '[build-system]\nrequires = ["wheel"]\n')
+    assert build_system(tmp_path / "b.zip")["requires"] == ("wheel",)
+
+
+def test_a_build_requirement_that_no_index_gives_is_refused(tmp_path: Path) -> None:
+    text = '[build-system]\nrequires = ["x @ https://example.org/x.whl"]\n'
+    with pytest.raises(PhaseError, match="no package index can give"):
+        build_system(archive(tmp_path / "a.tar.gz", {"a-1/pyproject.toml": text}))
+
+
+def test_a_broken_archive_is_a_missing_environment(tmp_path: Path) -> None:
+    (tmp_path / "a.tar.gz").write_bytes(b"not gzip")
+    with pytest.raises(PhaseError, match="cannot be read"):
+        build_system(tmp_path / "a.tar.gz")
+
+
+def test_the_wheel_of_the_package_is_kept_and_the_job_removed(folder: BuildFolder) -> None:
+    made = job(folder, a="one-1.0-py3-none-any.whl", b="numpy-9.9-py3-none-any.whl")
+    assert collect(folder, made, QUIET, build_as_of=None) is None
+    assert [(wheel.name, wheel.version) for wheel in folder.wheels()] == [("one", "1.0")]
+    assert not Path(made["path"]).exists()
+
+
+@pytest.mark.parametrize("name", ["numpy-9.9-py3-none-any.whl", "one-2.0-py3-none-any.whl", "one.whl", "notes.txt"])
+def test_the_wheel_of_another_package_is_not_taken(folder: BuildFolder, name: str) -> None:
+    with pytest.raises(PhaseError, match="gave no wheel"):
+        collect(folder, job(folder, a=name), QUIET, build_as_of=None)
+
+
+def test_a_link_in_the_place_of_a_wheel_is_not_followed(folder: BuildFolder, tmp_path: Path) -> None:
+    made = job(folder)
+    (tmp_path / "secret").write_text("of others")
+    (Path(made["path"]) / "output" / "dist" / "one-1.0-py3-none-any.whl").symlink_to(tmp_path / "secret")
+    with pytest.raises(PhaseError, match="gave no wheel"):
+        collect(folder, made, QUIET, build_as_of=None)
+
+
+@pytest.mark.parametrize("listed", ['["x @ https://evil.example/x.whl"]', '["--index-url https://evil.example"]'])
+def test_what_a_build_asks_for_is_checked_before_it_is_fetched(folder: BuildFolder, listed: str) -> None:
+    made = job(folder)
+    (Path(made["path"]) / "output" / "need.json").write_text(listed)
+    with pytest.raises(PhaseError, match="no package index can give"):
+        collect(folder, made, QUIET, build_as_of=None)
+
+
+def test_credentials_go_to_the_host_that_they_are_for_and_the_bytes_are_checked(tmp_path: Path) -> None:
+    with PackageIndex(userinfo="me:secret") as index:
+        content = index.add_wheel("a", "1")
+        address = index.address.replace("/simple", "/files/a-1-py3-none-any.whl")
+        digest = hashlib.sha256(content).hexdigest()
+        fetch(address, tmp_path / "a", sha256=digest, settings=IndexSettings(default=index.address_with_credentials))
+        assert (tmp_path / "a").read_bytes() == content
+        elsewhere = index.address_with_credentials.replace("127.0.0.1", "localhost")
+        with pytest.raises(PhaseError, match="HTTP 401"):
+            fetch(address, tmp_path / "b", sha256=digest, settings=IndexSettings(default=elsewhere))
+        with pytest.raises(PhaseError, match="other bytes"):
+            fetch(
+                address, tmp_path / "c", sha256="0" * 64, settings=IndexSettings(own=(index.address_with_credentials,))
+            )
+
+
+def test_offline_fetches_nothing(tmp_path: Path) -> None:
+    with pytest.raises(PhaseError, match="--offline"):
+        fetch("https://example.org/a", tmp_path / "a", sha256="", settings=IndexSettings(offline=True))
+
+
+def run_build(tmp_path: Path, prologue: str, name: str = "one") -> tuple[int, Path]:
+    for part in ("input", "output"):
+        (tmp_path / part).mkdir()
+    (tmp_path / "input" / "a.tar.gz").write_bytes(source_bytes(name, "1.0", prologue=prologue))
+    document = {
+        "archive": str(tmp_path / "input" / "a.tar.gz"),
+        "source": str(tmp_path / "output" / "source"),
+        "root": ".",
+        "output": str(tmp_path / "output"),
+        "python": sys.executable,
+        "backend": "backend",
+        "backend_path": ["."],
+        "editable": False,
+    }
+    (tmp_path / "input" / "job.json").write_text(json.dumps(document))
+    done = subprocess.run([sys.executable, "-I", build.__file__, str(tmp_path)], capture_output=True, check=False)
+    return done.returncode, tmp_path / "output"
+
+
+def test_a_wheel_is_built_by_the_backend_in_the_archive(tmp_path: Path) -> None:
+    status, output = run_build(tmp_path, "def module(): return ''\n")
+    assert status == 0
+    assert [path.name for path in (output / "dist").iterdir()] == ["one-1.0-py3-none-any.whl"]
+
+
+def test_what_a_backend_asks_for_besides_is_handed_out_and_not_fetched(tmp_path: Path) -> None:
+    status, output = run_build(
+        tmp_path, "def get_requires_for_build_wheel(_): return ['not-there-zz>=1', 'pytest']\ndef module(): return ''\n"
+    )
+    assert status == build.NEEDS_MORE
+    assert json.loads((output / "need.json").read_text()) == ["not-there-zz>=1"]
+
+
+def test_a_backend_that_fails_fails_the_build(tmp_path: Path) -> None:
+    assert run_build(tmp_path, "def module(): raise ValueError\n")[0] not in (0, build.NEEDS_MORE)
