@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from runner.settings import Settings
     from runner.trackers.interface import Tracker
 
+_LOOKS = 3  # a text that names others that name others, such as requirements that include requirements
+
 ImagesFor = Callable[[str], "Images"]
 """Returns the images for a Python minor version."""
 
@@ -82,10 +84,8 @@ def make_plan(record: RunRecord, settings: Settings, images_for: ImagesFor, foun
     """
     from runner.lineage.commit import check_clean, recorded_commit
     from runner.lineage.resolve import resolve_lineage
-    from runner.lineage.script import wanted_paths
     from runner.plan.build import build_plan
     from runner.plan.images import NOT_MADE
-    from runner.repository.history import read_snapshot
     from runner.trackers.baseline import baseline_digest
 
     clean = check_clean(record, settings)
@@ -94,8 +94,7 @@ def make_plan(record: RunRecord, settings: Settings, images_for: ImagesFor, foun
         repository, mirror = _open_repository(record, settings, commit.value, progress)
         found.mirror = mirror
         resolved = mirror.resolve_commit(commit.value)
-        wanted = wanted_paths(record)
-        found.snapshot = read_snapshot(mirror, resolved, wanted_paths=wanted, wanted_texts=wanted)
+        found.snapshot = _read_snapshot(record, settings, mirror, resolved)
     commit = commit.model_copy(update={"value": resolved})
     agreed = _check_commits(record, settings, mirror)
     notes = tuple(note for note in (clean, agreed) if note is not None)
@@ -104,6 +103,23 @@ def make_plan(record: RunRecord, settings: Settings, images_for: ImagesFor, foun
     found.plan = plan
     found.plan = plan.model_copy(update={"images": images_for(plan.environment.python)}).sealed()
     return found.plan
+
+
+def _read_snapshot(record: RunRecord, settings: Settings, mirror: Mirror, commit: str) -> RepositorySnapshot:
+    """Read the repository at the commit, and the texts that only what was read first names."""
+    from runner.lineage.script import wanted_paths
+    from runner.plan.wanted import unread_texts
+    from runner.repository.history import read_snapshot
+
+    paths = texts = wanted_paths(record)
+    snapshot = read_snapshot(mirror, commit, wanted_paths=paths, wanted_texts=texts)
+    for _ in range(_LOOKS):
+        more = unread_texts(record, snapshot, settings)
+        if not more:
+            break
+        texts = (*texts, *more)
+        snapshot = read_snapshot(mirror, commit, wanted_paths=paths, wanted_texts=texts)
+    return snapshot
 
 
 def _check_commits(record: RunRecord, settings: Settings, mirror: Mirror) -> str | None:

@@ -21,6 +21,7 @@ from runner.compare.build import compare
 from runner.engine.labels import cache_volume
 from runner.errors import MissingFact
 from runner.evidence.folder import EvidenceFolder, evidence_folder
+from runner.lineage.remedy import command_again
 from runner.network import read_network_settings
 from runner.planning import Found, ImagesFor, find_run, make_plan
 from runner.prepare import images_of, open_engine, prepare
@@ -69,7 +70,7 @@ def reproduce(run: str, settings: Settings, *, progress: Progress, engine: Docke
                 kept = session.session_id if settings.keep else None
             reproduction = _judged(record, plan, rerun, found)
         except MissingFact as missing:
-            reproduction = _unverifiable(record, found, missing)
+            reproduction = _unverifiable(record, settings, found, missing)
         seconds = time.monotonic() - started
         reproduction = reproduction.model_copy(update={"timings": {**reproduction.timings, "total": seconds}})
         folder = evidence.finish(
@@ -146,7 +147,7 @@ def _judged(record: RunRecord, plan: Plan, rerun: Rerun, found: Found) -> Reprod
     )
 
 
-def _unverifiable(record: RunRecord, found: Found, missing: MissingFact) -> Reproduction:
+def _unverifiable(record: RunRecord, settings: Settings, found: Found, missing: MissingFact) -> Reproduction:
     """Return the reproduction of a run for which a fact is missing, with all that was found otherwise."""
     phase: Phase = "lineage"
     if found.lineage is not None:
@@ -167,7 +168,8 @@ def _unverifiable(record: RunRecord, found: Found, missing: MissingFact) -> Repr
         missing=Missing(
             fact=missing.fact,
             cause=missing.cause,
-            remedy=missing.remedy,
+            # Phases do not know how the run was named; what is pasted must.
+            remedy=missing.remedy.replace("runner reproduce RUN", command_again(record, settings)),
             looked_in=missing.looked_in,
             nearest=missing.nearest,
             found_otherwise=found.facts(except_for=missing.fact),

@@ -120,9 +120,12 @@ def remove(path: str) -> bool:
 
 
 def edit_pointers(root: str, edits: Iterable[dict[str, Any]]) -> None:
-    """Write the pointers as the plan has them, and keep git from calling the tree dirty for it."""
+    """Write the pointers as the plan has them, and keep git from calling the tree dirty for a rewritten one.
+
+    A created one stays an untracked file: hidden from git it would be ignored by git, and DVC refuses to write a
+    pointer that is, as a training that runs `dvc add` asks it to.
+    """
     rewritten: list[str] = []
-    created: list[str] = []
     for edit in edits:
         path = inside(root, edit["path"])
         make_parents(root, edit["path"])
@@ -130,9 +133,9 @@ def edit_pointers(root: str, edits: Iterable[dict[str, Any]]) -> None:
         with open(path, "w", encoding="utf-8", newline="") as file:
             file.write(edit["text"])
         os.chown(path, layout.TRAINER_UID, layout.TRAINER_GID)
-        (created if edit["created"] else rewritten).append(edit["path"])
+        if not edit["created"]:
+            rewritten.append(edit["path"])
     mark_unchanged(root, rewritten)
-    exclude(root, created)
 
 
 def mark_unchanged(root: str, paths: Iterable[str]) -> None:

@@ -24,8 +24,8 @@ def render_plan(plan: Plan, *, width: int = 100) -> str:
     for file in plan.lineage.files:
         _file(page, file)
     page.row("command", plain(plan.command))
-    kind = "inferred" if plan.command_inferred else "recorded or given"
-    page.row("", f"{kind}: {plain(plan.command_source)}; in {plain(plan.working_directory)}")
+    kind = "inferred: " if plan.command_inferred and not plan.command_source.startswith("inferred") else ""
+    page.row("", f"{kind}{plain(plan.command_source)}; in {plain(plan.working_directory)}")
     if plan.options_uncovered:
         page.row("", f"nothing pins {plain(', '.join(plan.options_uncovered))}")
     _environment(page, plan)

@@ -155,13 +155,13 @@ def _observed(
     timings: dict[str, float],
 ) -> Rerun:
     after = {file.path: file for file in collected.inputs}
-    problems = (*collected.capture.problems, *collected.cut)
+    unobserved = (*collected.capture.unobserved, *collected.cut)
     inputs: tuple[RestoredFile, ...] = tuple(after.get(file.path, file) for file in restored.files)
     return Rerun(
         ending=trained.ending,
         exit_code=trained.exit_code,
         timings=timings,
-        capture=collected.capture.model_copy(update={"problems": problems}),
+        capture=collected.capture.model_copy(update={"unobserved": unobserved}),
         inputs=inputs,
         outputs=collected.outputs,
         pre_existing=results_among(collected.opened_before_output, allowed=plan.policy.allow_existing),

@@ -87,6 +87,9 @@ def train_request(plan: Plan, *, rerun: str, environment_key: str, volume: str) 
             "HOME": layout.HOME_TARGET,
             "USER": "trainer",
             "TMPDIR": layout.TEMPORARY_TARGET,
+            # DVC's default place is in the read-only part of the container.
+            "DVC_SITE_CACHE_DIR": f"{layout.HOME_TARGET}/.cache/dvc",
+            "DVC_NO_ANALYTICS": "1",
             "REPRO_CAPTURE_DIR": layout.CAPTURE_TARGET,
             "REPRO_WORKSPACE": layout.WORKSPACE_TARGET,
         },

@@ -52,6 +52,12 @@ def judge(
     assert everything_of_ours(shared_engine) == before
 
 
+def why(reproduction: Reproduction) -> str:
+    """The reason and the end of the log, for a test that did not get its verdict."""
+    tail = reproduction.rerun.log_tail if reproduction.rerun is not None else ()
+    return "\n".join((reproduction.reason, *tail))
+
+
 def everything_of_ours(engine: DockerEngine) -> set[str]:
     """All containers and volumes that this process made, but for those of the tests' own session."""
     filters = {"label": f"{labels.OWNER}={labels.owner()}"}
@@ -285,7 +291,7 @@ def test_the_training_reaches_no_network_and_holds_no_credentials(
     project.commit_training(script(before=walls))
     project.record()
     reproduction = judge()
-    assert reproduction.verdict is Verdict.IDENTICAL, (reproduction.reason, reproduction.rerun)
+    assert reproduction.verdict is Verdict.IDENTICAL, why(reproduction)
     assert "do-not-tell" not in reproduction.to_json()
 
 
@@ -319,3 +325,26 @@ def test_no_engine_is_infrastructure(project: RecordedProject, tmp_path: Path, m
         reproduce(RUN_ID, settings, progress=NoProgress())
     assert caught.value.exit_code == 5
     assert not (tmp_path / "reproductions").exists()
+
+
+def test_dvc_repro_trains_although_nothing_changed(project: RecordedProject, judge: Judge) -> None:
+    """Rule 19: without force DVC would skip the stage, since its lock is as it left it, and nothing would be logged."""
+    stage = "stages:\n  train:\n    cmd: python train.py\n    deps:\n    - data/train.csv\n    outs:\n    - runs/model.bin\n"
+    project.commit_training(files={"dvc.yaml": stage})
+    project.record()
+    reproduction = judge(command="dvc repro train")
+    assert reproduction.verdict is Verdict.IDENTICAL, why(reproduction)
+    assert reproduction.plan is not None
+    assert "--force --no-run-cache" in reproduction.plan.command
+
+
+def test_a_training_that_versions_its_model_by_dvc_itself_can_do_so(project: RecordedProject, judge: Judge) -> None:
+    """DVC and git are on its PATH, with a private cache that it may write."""
+    versions = (
+        "import subprocess; subprocess.run(['dvc', 'add', 'runs/model.bin'], check=True); "
+        "subprocess.run(['git', 'status'], check=True)"
+    )
+    project.commit_training(script(after=versions))
+    project.record()
+    reproduction = judge()
+    assert reproduction.verdict is Verdict.IDENTICAL, why(reproduction)

@@ -1,0 +1,21 @@
+"""The training command, where it was given."""
+
+from __future__ import annotations
+
+import pytest
+
+from runner.plan.command import forced_repro
+
+
+@pytest.mark.parametrize(
+    ("line", "forced"),
+    [
+        ("dvc repro train", "dvc repro --single-item --force --no-run-cache train"),
+        ("dvc repro -f train && ls", "dvc repro --single-item --no-run-cache -f train && ls"),
+        ("uv run dvc repro", "uv run dvc repro --force --no-run-cache"),
+        ("python train.py --note 'dvc reproduction'", "python train.py --note 'dvc reproduction'"),
+    ],
+)
+def test_dvc_repro_can_not_skip_the_training(line: str, forced: str) -> None:
+    """Rule 19."""
+    assert forced_repro(line) == forced
