@@ -15,7 +15,7 @@ from runner.inside.environment import Environment, Lock
 from runner.inside.resolve import Built, split_built
 from runner.inside.uv import Uv, install_arguments
 
-_COMPILE_S = 6.0  # at most; a rerun without compiled modules is slower and not wrong
+_COMPILE_S = 20.0  # at most; a rerun without compiled modules is slower and not wrong
 
 
 def install(

@@ -63,7 +63,7 @@ def test_no_time_compiles_nothing_and_ends(site: Path) -> None:
 
 def test_scripts_name_modules_by_import_and_by_attribute() -> None:
     sources = {
-        "train.py": "import mlflow, numpy as np\nfrom sklearn import svm\nmlflow.sklearn.log_model(1)\nnp.linalg.norm\n",
+        "train.py": "import mlflow, numpy as np\nfrom sklearn import svm\nmlflow.sklearn.log(1)\nnp.linalg.norm\n",
         "old.py": "print 'python 2'",
     }
     found = imports_of_sources(sources)
