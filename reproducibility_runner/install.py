@@ -71,7 +71,8 @@ def pth_line(directory: str = DIRECTORY) -> str:
     """Return the one line of the `.pth` file."""
     # At the front while ours is loaded, so that no other version of this package is; at the end from then on.
     return (
-        f"import os, sys; _d = {directory!r}; os.environ.get('REPRO_CAPTURE_DIR') and os.path.isdir(_d + '/reproducibility_runner')"
+        f"import os, sys; _d = {directory!r};"
+        " os.environ.get('REPRO_CAPTURE_DIR') and os.path.isdir(_d + '/reproducibility_runner')"
         " and (sys.path.insert(0, _d), __import__('reproducibility_runner.start').start.begin('.pth'),"
         " sys.path.remove(_d), sys.path.append(_d)); del _d\n"
     )
