@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,6 +103,7 @@ def restore(
 def _mounted(remotes: tuple[Remote, ...], engine: Engine) -> tuple[tuple[HostDirectory, ...], list[dict[str, Any]]]:
     """Return the folders to mount and the remotes as the container sees them; a folder that is gone holds nothing."""
     directories, described = [], []
+    names = _names(remotes)
     for number, remote in enumerate(remotes):
         path = None
         if is_local(remote.url):
@@ -115,7 +117,7 @@ def _mounted(remotes: tuple[Remote, ...], engine: Engine) -> tuple[tuple[HostDir
                 directories.append(HostDirectory(path=str(_folder(remote).resolve()), target=path))
         described.append(
             {
-                "name": f"remote{number}",
+                "name": names[number],
                 "url": remote.url,
                 "path": path,
                 "source": remote.source,
@@ -123,6 +125,15 @@ def _mounted(remotes: tuple[Remote, ...], engine: Engine) -> tuple[tuple[HostDir
             }
         )
     return tuple(directories), described
+
+
+def _names(remotes: tuple[Remote, ...]) -> list[str]:
+    """Return a name for each that is its own, and safe in DVC's configuration."""
+    names: list[str] = []
+    for remote in remotes:
+        name = re.sub(r"[^A-Za-z0-9_.-]", "-", remote.name) or "remote"
+        names.append(name if name not in names else f"{name}-{len(names)}")
+    return names
 
 
 def _folder(remote: Remote) -> Path:

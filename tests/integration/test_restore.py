@@ -141,8 +141,8 @@ def test_the_recorded_bytes_are_linked_read_only_and_the_tree_stays_clean(
     )
     restored = restoring.restore(plan)
     assert [(found.path, str(found.digest), found.place, found.held_by) for found in restored.files] == [
-        ("data/train.csv", str(project.new.digest), "workspace", "remote0"),
-        ("data/images", str(project.folder_data.digest), "workspace", "remote0"),
+        ("data/train.csv", str(project.new.digest), "workspace", "storage"),
+        ("data/images", str(project.folder_data.digest), "workspace", "storage"),
     ]
     seen = restoring.look(
         "cat data/train.csv data/images/deep/b.csv; git status --porcelain; git log --format=%H;"
