@@ -98,6 +98,7 @@ class _Reading:
     def __init__(self, limits: CaptureLimits) -> None:
         self._limits = limits
         self._problems: dict[str, int] = {}
+        self._unobserved: dict[str, None] = {}
         self._runs: dict[str, _Run] = {}
         self._models: dict[str, tuple[str, str]] = {}
         self._reads: list[dict[str, Any]] = []
@@ -136,6 +137,11 @@ class _Reading:
     def _problem(self, sentence: str) -> None:
         if sentence in self._problems or len(self._problems) < self._limits.problems:
             self._problems[sentence] = self._problems.get(sentence, 0) + 1
+
+    def _unseen(self, sentence: str) -> None:
+        """Note what is missing of files and hosts alone, which leaves the logged values whole."""
+        if len(self._unobserved) < self._limits.problems:
+            self._unobserved.setdefault(sentence)
 
     # From the file to events
 
@@ -244,7 +250,7 @@ class _Reading:
         time_ns = _integer(event, "time_ns")
         self._began_ns = time_ns if self._began_ns is None else min(time_ns, self._began_ns)
         if event.get("observed") is not True:
-            self._problem("which files were opened was not observed: Python is older than 3.8")
+            self._unseen("which files were opened was not observed: Python is older than 3.8")
 
     def _on_mlflow(self, _: int, event: dict[str, Any]) -> None:
         self._mlflow_processes.add(_integer(event, "pid"))
@@ -361,7 +367,7 @@ class _Reading:
     def _has_path(self, known: dict[str, Any], path: str) -> bool:
         if path in known or len(known) < self._limits.paths:
             return True
-        self._problem(f"more than {self._limits.paths} files were opened; the rest were left out")
+        self._unseen(f"more than {self._limits.paths} files were opened; the rest were left out")
         return False
 
     def _on_host(self, _: int, event: dict[str, Any]) -> None:
@@ -373,7 +379,7 @@ class _Reading:
         self._problem(self._text(event.get("text"))[:1000])
 
     def _on_cut(self, _: int, event: dict[str, Any]) -> None:
-        self._problem(f"the capture left some out, for there were too many: {self._text(event.get('what'))[:200]}")
+        self._unseen(f"the capture left some out, for there were too many: {self._text(event.get('what'))[:200]}")
 
     def _on_nothing(self, _: int, event: dict[str, Any]) -> None:
         """Kept in the file for those who look closer."""
@@ -421,6 +427,7 @@ class _Reading:
                 if self._is_before_output(path, sequence, made)
             ),
             "hosts_tried": sorted(self._hosts),
+            "unobserved": list(self._unobserved),
             "problems": [
                 sentence if count == 1 else f"{sentence} ({count} times)" for sentence, count in self._problems.items()
             ],

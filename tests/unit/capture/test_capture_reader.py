@@ -215,7 +215,6 @@ class TestHostileInput:
         [
             (CaptureLimits(runs=1), [RUN, {**RUN, "run": "b2"}]),
             (CaptureLimits(values=2), [RUN, {"event": "params", "run": "a1", "params": {"a": "1", "b": "2"}}]),
-            (CaptureLimits(paths=1), [opened("a"), opened("b")]),
             (CaptureLimits(text=3), [{"event": "read", "what": "get_run", "detail": "long"}]),
         ],
     )
@@ -224,6 +223,21 @@ class TestHostileInput:
     ) -> None:
         write_events(tmp_path, START, *events)
         assert len(read(tmp_path, limits).problems) == 1
+
+    @pytest.mark.parametrize(
+        ("limits", "events"),
+        [
+            (CaptureLimits(paths=1), [opened("a"), opened("b")]),
+            (CaptureLimits(), [{"event": "cut", "what": "files opened"}]),
+            (CaptureLimits(), [{**START, "observed": False}]),
+        ],
+    )
+    def test_files_that_went_unseen_leave_the_logged_values_whole(
+        self, tmp_path: Path, limits: CaptureLimits, events: list[dict[str, Any]]
+    ) -> None:
+        write_events(tmp_path, START, *events)
+        report = read(tmp_path, limits)
+        assert (len(report.unobserved), report.problems) == (1, ())
 
     def test_problems_themselves_are_limited(self, tmp_path: Path) -> None:
         write_events(tmp_path, START, *({"event": "problem", "text": f"problem {i}"} for i in range(500)))
