@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,9 +42,10 @@ class Folder:
             descriptor = os.open(real, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError):
             return None
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            return None
         with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                return None
             data = file.read(limit_bytes + 1)
         return data if len(data) <= limit_bytes else None
 
@@ -59,14 +61,14 @@ class Folder:
         yield from self._files(path, "", 0)
 
     def _files(self, base: str, below: str, depth: int) -> Iterator[tuple[str, int]]:
-        here = f"{base}/{below}" if below else base
+        here = posixpath.join(base, below)
         for name, folder in sorted(self._entries(here)):
-            relative = f"{below}/{name}" if below else name
+            relative = posixpath.join(below, name)
             if folder:
                 if depth < _DEEPEST and not (self.root / here / name).is_symlink():
                     yield from self._files(base, relative, depth + 1)
                 continue
-            real = self.inside(f"{here}/{name}")
+            real = self.inside(posixpath.join(here, name))
             if real is not None and real.is_file():
                 yield relative, real.stat().st_size
 

@@ -19,8 +19,10 @@ from runner.redact import redact
 _TIMEOUT_S = (5, 60)  # to connect, to wait for more
 _RETRIES = 2
 _BACKOFF = 0.3
+_JITTER = 0.1
 _TIMEOUT_VARIABLE = "MLFLOW_HTTP_REQUEST_TIMEOUT"
 _TELEMETRY_VARIABLE = "MLFLOW_DISABLE_TELEMETRY"
+_TRANSIENT = (408, 429, 502, 503, 504)  # said by what stands before a server, or by one that is busy
 _LONGEST_ANSWER = 1 << 28  # bytes
 _IMPORTING = threading.Lock()
 
@@ -54,7 +56,9 @@ class Server:
     def download(self, endpoint: str, limit_bytes: int, **params: str) -> bytes | None:
         """Return a file, or None where there is none, it may not be had, or it is longer than the limit."""
         with self._send("GET", endpoint, params=params) as response:
-            if response.status_code != 200:
+            if response.status_code in _TRANSIENT:
+                raise self._answered(response.status_code)
+            if response.status_code != 200:  # a file that is not there is an internal error to some servers
                 return None
             return _body(response, limit_bytes)
 
@@ -68,6 +72,7 @@ class Server:
                 method,
                 max_retries=_RETRIES,
                 backoff_factor=_BACKOFF,
+                backoff_jitter=_JITTER,
                 timeout=None if os.environ.get(_TIMEOUT_VARIABLE) else _TIMEOUT_S,
                 raise_on_status=False,
                 respect_retry_after_header=False,
@@ -101,15 +106,18 @@ class Server:
             if status == 200:
                 return document
             code = str(document.get("error_code", ""))
-            if code and status < 500 and status != 429:
+            if code and status not in _TRANSIENT:
                 raise Refused(status, code, str(document.get("message", "")))
-        if status >= 500 or status == 429:
-            raise TrackerUnavailable(
-                f"the tracker {self.uri} answered {status}", "try again; the server's own log says why"
-            )
+        if status >= 500 or status in _TRANSIENT:
+            raise self._answered(status)
         raise NotAStore(
             f"what answers at {self.uri} is no MLflow server (status {status})",
             "give --tracker the address that MLFLOW_TRACKING_URI had when the run was logged",
+        )
+
+    def _answered(self, status: int) -> TrackerUnavailable:
+        return TrackerUnavailable(
+            f"the tracker {self.uri} answered {status}", "try again; the server's own log says why"
         )
 
     def _redirected(self, location: str) -> NoReturn:
@@ -134,9 +142,11 @@ class Server:
             why = f"no host has the name {urlsplit(self._address).hostname}"
         elif "refused" in text:
             why = "the connection was refused"
-        elif "CERTIFICATE" in text or "SSLError" in text:
+        elif "CERTIFICATE_VERIFY" in text:
             why = "its certificate is not trusted"
             remedy = "set MLFLOW_TRACKING_SERVER_CERT_PATH or REQUESTS_CA_BUNDLE to your authority's certificate"
+        elif "SSLError" in text:
+            why = "it does not speak TLS as we do"
         elif "imeout" in text or "timed out" in text:
             why = "it did not answer in time"
         else:

@@ -41,7 +41,6 @@ _SEARCH_PAGE = 1_000
 _EXPERIMENTS_AT_ONCE = 100
 _SUGGESTED = 500  # runs looked at for suggestions
 _FOLDERS = 1_000  # of artifacts that are listed
-_ABSENT = "RESOURCE_DOES_NOT_EXIST"
 
 
 class HttpTracker(Tracker):
@@ -64,7 +63,7 @@ class HttpTracker(Tracker):
         params = _mapping(data.get("params"))
         tags = _mapping(data.get("tags"))
         experiment_id = str(info.get("experiment_id", ""))
-        experiment = self._server.get("experiments/get", experiment_id=experiment_id).get("experiment", {})
+        experiment = self._ask("experiments/get", experiment_id=experiment_id).get("experiment", {})
         latest = {str(metric["key"]): _point(metric) for metric in data.get("metrics", [])}
         histories, notes = self._histories(run_id, latest)
         metrics, more_notes = with_latest(histories, latest)
@@ -103,10 +102,7 @@ class HttpTracker(Tracker):
 
     def _with_prefix(self, prefix: str) -> list[RunSummary]:
         experiments = {str(found["experiment_id"]): found for found in self._all_experiments()}
-        try:
-            runs = list(self._search(list(experiments), f"attributes.run_id LIKE '{prefix}%'"))
-        except Refused:  # servers before 2.0 cannot filter by it
-            runs = list(self._search(list(experiments), ""))
+        runs = self._filtered(list(experiments), [f"attributes.run_id LIKE '{prefix}%'"])
         found = [_summary(run, experiments) for run in runs]
         return [run for run in found if run.run_id.startswith(prefix)]
 
@@ -114,16 +110,10 @@ class HttpTracker(Tracker):
         experiments = {
             str(found["experiment_id"]): found for found in self._all_experiments() if found.get("name") == experiment
         }
-        runs: dict[str, RunSummary] = {}
         # The tag has the name in all versions, the attribute only since 2.0; a quoted name cannot be filtered by.
-        filters = [f"tags.`{RUN_NAME_TAG}` = '{name}'", f"attributes.run_name = '{name}'"] if "'" not in name else [""]
-        for text in filters:
-            try:
-                found = [_summary(run, experiments) for run in self._search(list(experiments), text)]
-            except Refused:
-                continue
-            runs.update({run.run_id: run for run in found if run.name == name})
-        return list(runs.values())
+        filters = [f"tags.`{RUN_NAME_TAG}` = '{name}'", f"attributes.run_name = '{name}'"] if "'" not in name else []
+        found = [_summary(run, experiments) for run in self._filtered(list(experiments), filters)]
+        return list({run.run_id: run for run in found if run.name == name}.values())
 
     def _experiments(self) -> list[str]:
         return [str(experiment.get("name", "")) for experiment in self._all_experiments()]
@@ -134,19 +124,25 @@ class HttpTracker(Tracker):
             for found in self._all_experiments()
             if experiment is None or found.get("name") == experiment
         }
-        runs = zip(self._search(list(experiments), ""), range(_SUGGESTED), strict=False)
+        runs = zip(self._search(list(experiments)), range(_SUGGESTED), strict=False)
         return [_summary(run, experiments) for run, _ in runs]
 
     # What the server is asked
+
+    def _ask(self, endpoint: str, **params: str | int) -> dict[str, Any]:
+        """Return an answer that no server has a reason to refuse."""
+        try:
+            return self._server.get(endpoint, **params)
+        except Refused as error:
+            raise self._refusal(error) from error
 
     def _get(self, run_id: str) -> dict[str, Any] | None:
         try:
             # Servers before 1.0 know the id by its other name.
             found = self._server.get("runs/get", run_id=run_id, run_uuid=run_id)
         except Refused as error:
-            if error.code == _ABSENT or error.status == 404:
-                return None
-            if error.code == "INVALID_PARAMETER_VALUE":  # an id that no run can have
+            # An invalid value is an id that no run can have.
+            if error.code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE") or error.status == 404:
                 return None
             raise self._refusal(error) from error
         run = found.get("run")
@@ -159,10 +155,23 @@ class HttpTracker(Tracker):
         except (Refused, NotAStore) as error:  # servers before 1.28 have no such search
             if isinstance(error, Refused) and error.status not in (404, 405):
                 raise self._refusal(error) from error
-            yield from self._server.get("experiments/list", view_type="ALL").get("experiments", [])
+            yield from self._ask("experiments/list", view_type="ALL").get("experiments", [])
 
-    def _search(self, experiment_ids: list[str], text: str) -> Iterator[dict[str, Any]]:
-        """Yield runs, deleted ones too. Raises Refused, which is how servers say that they cannot filter so."""
+    def _filtered(self, experiment_ids: list[str], filters: list[str]) -> list[dict[str, Any]]:
+        """Return the runs that any of the filters lets through; all runs where the server knows none of them."""
+        runs: list[dict[str, Any]] = []
+        understood = 0
+        for text in filters:
+            try:
+                runs += self._search(experiment_ids, text)
+                understood += 1
+            except Refused as error:
+                if error.status >= 500:
+                    raise self._refusal(error) from error
+        return runs if understood else list(self._search(experiment_ids))
+
+    def _search(self, experiment_ids: list[str], text: str = "") -> Iterator[dict[str, Any]]:
+        """Yield runs, deleted ones too. Raises Refused where the server cannot filter so."""
         for first in range(0, len(experiment_ids), _EXPERIMENTS_AT_ONCE):
             body = {
                 "experiment_ids": experiment_ids[first : first + _EXPERIMENTS_AT_ONCE],
@@ -170,7 +179,12 @@ class HttpTracker(Tracker):
                 "run_view_type": "ALL",
                 "max_results": _SEARCH_PAGE,
             }
-            yield from self._paged("runs/search", body, "runs")
+            try:
+                yield from self._paged("runs/search", body, "runs")
+            except Refused as error:
+                if not text:
+                    raise self._refusal(error) from error
+                raise
 
     def _paged(self, endpoint: str, body: dict[str, Any], key: str) -> Iterator[dict[str, Any]]:
         token = ""
@@ -195,10 +209,7 @@ class HttpTracker(Tracker):
             }
             complete = True
             while True:
-                try:
-                    page = self._server.get("metrics/get-history", **params)
-                except Refused as error:
-                    raise self._refusal(error) from error
+                page = self._ask("metrics/get-history", **params)
                 points += [_point(metric) for metric in page.get("metrics", [])]
                 token = str(page.get("next_page_token") or "")
                 if not token:
@@ -225,8 +236,8 @@ class HttpTracker(Tracker):
                     path for path, size in entries if size is None and path.startswith(folder) and path != folder
                 ]
                 found += [Artifact(path=path, size_bytes=size) for path, size in entries if size is not None]
-        except (Refused, TrackerUnavailable) as error:
-            return tuple(found), [f"the server could not list the run's artifacts: {error}"]
+        except Refused as error:  # its text may hold addresses of the artifacts' store
+            return tuple(found), [f"the server could not list the run's artifacts: {error.status} {error.code}"]
         return tuple(sorted(found, key=lambda artifact: artifact.path)), []
 
     def _listed(self, run_id: str, folder: str) -> Iterator[tuple[str, int | None]]:
@@ -265,10 +276,8 @@ class HttpTracker(Tracker):
     def _siblings(self, experiment_id: str, parent: str | None) -> tuple[str, ...]:
         if not parent or "'" in parent:
             return ()
-        try:
-            runs = list(self._search([experiment_id], f"tags.`{PARENT_TAG}` = '{parent}'"))
-        except Refused as error:
-            raise self._refusal(error) from error
+        runs = self._filtered([experiment_id], [f"tags.`{PARENT_TAG}` = '{parent}'"])
+        runs = [run for run in runs if _mapping(run.get("data", {}).get("tags")).get(PARENT_TAG) == parent]
         infos = [run.get("info", {}) for run in runs]
         ordered = sorted((int(info.get("start_time") or 0), str(info.get("run_id", ""))) for info in infos)
         return tuple(run_id for _, run_id in ordered)

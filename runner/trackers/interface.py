@@ -7,6 +7,7 @@ what is said where it means none or several, is decided here once for all stores
 from __future__ import annotations
 
 import difflib
+import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from datetime import datetime, timezone
 from typing import ClassVar
 
 from runner.errors import AmbiguousRun, RunNotFound
-from runner.redact import redact
+from runner.redact import HIDDEN, redact
 from runner.schema.run_record import RunRecord, StoreKind
 from runner.trackers.reference import FORMS, RunId, RunIdPrefix, RunName, RunReference
 
@@ -137,6 +138,8 @@ class Tracker(ABC):
                 what = f"no run has the id {reference.text!r}"
         nearest = f"; nearest: {', '.join(map(redact, near))}" if near else ""
         remedy = f"name the run by {FORMS}; `--tracker URI` names another store"
+        if near and HIDDEN not in self.uri:
+            remedy = f"runner plan {shlex.quote(near[0])} --tracker {shlex.quote(self.uri)}"
         return RunNotFound(redact(f"{what} in {self.uri}") + nearest, remedy)
 
     def _no_run(self, run_id: str) -> RunNotFound:

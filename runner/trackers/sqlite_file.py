@@ -56,7 +56,7 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
         header = file.read(100)
     if not header.startswith(_MAGIC):
         raise NotAStore(f"{path} is no sqlite database", "--tracker sqlite:///PATH, the file that MLflow was given")
-    if _size(path, "-wal") or (_size(path, "-journal") and not _readable_in_place(path)):
+    if _size(path, "-wal") or _size(path, "-journal"):  # a writer at work, or what a crash left
         with _copied(path) as copy, closing(_connect(copy, "mode=rw")) as connection:
             yield connection
         return
@@ -79,17 +79,6 @@ def _connect(path: Path, how: str) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
-
-
-def _readable_in_place(path: Path) -> bool:
-    """Tell whether a journal is that of a writer at work; one that a crash left needs a copy to be played back in."""
-    try:
-        _connect(path, "mode=ro").close()
-    except sqlite3.OperationalError as error:
-        if "locked" in str(error):
-            raise
-        return False
-    return True
 
 
 @contextmanager

@@ -1,0 +1,203 @@
+"""Stores that real versions of MLflow wrote, on a read-only mount, and a real server of today's."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.errors import AmbiguousRun, RunNotFound
+from runner.schema.run_record import RunRecord
+from runner.trackers.baseline import baseline_digest
+from runner.trackers.interface import Tracker
+from runner.trackers.open import open_tracker
+from runner.trackers.reference import parse_reference
+from tests.support.mlflow_stores import (
+    MLFLOW_2,
+    MLFLOW_3,
+    RealStore,
+    listing,
+    mlflow_python,
+    mlflow_server,
+    read_only_mount,
+    write_real_store,
+)
+
+ALPHA = "équipe/τεστ/alpha"
+MANY = 60_000  # points; servers give 25,000 a page
+
+STORES = {
+    "file store of 2.22": (MLFLOW_2, "mlruns"),
+    "sqlite store of 2.22": (MLFLOW_2, "mlflow.db"),
+    "file store of 3.17": (MLFLOW_3, "mlruns"),
+    "sqlite store of 3.17": (MLFLOW_3, "mlflow.db"),
+}
+
+
+@pytest.fixture(scope="module")
+def cache(request: pytest.FixtureRequest) -> Path:
+    return request.config.cache.mkdir("mlflow-versions")
+
+
+@pytest.fixture(scope="module")
+def stores(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, RealStore]:
+    place = tmp_path_factory.mktemp("stores")
+    return {
+        name: write_real_store(mlflow_python(cache, packages), place / name.replace(" ", "-"), address)
+        for name, (packages, address) in STORES.items()
+    }
+
+
+@pytest.fixture(params=list(STORES))
+def store(request: pytest.FixtureRequest, stores: dict[str, RealStore]) -> RealStore:
+    return stores[request.param]
+
+
+@pytest.fixture
+def tracker(store: RealStore) -> Iterator[Tracker]:
+    """The store on a read-only mount at another path than it was written at; whatever a test reads, nothing changes."""
+    before = listing(store.folder)
+    with read_only_mount(store.folder) as mounted:
+        yield open_tracker(str(mounted / store.address))
+    assert listing(store.folder) == before
+
+
+def find(tracker: Tracker, text: str) -> str:
+    return tracker.find_run(parse_reference(text))
+
+
+def histories(record: RunRecord) -> dict[str, list[tuple[int, str, int]]]:
+    return {
+        metric.name: [(point.timestamp_ms, repr(point.value), point.step) for point in metric.points]
+        for metric in record.metrics
+    }
+
+
+def told_by_mlflow(base: dict[str, Any]) -> dict[str, list[tuple[int, str, int]]]:
+    return {name: [tuple(point) for point in points] for name, points in base["history"].items()}
+
+
+def test_a_record_is_what_the_version_that_wrote_it_says(tracker: Tracker, store: RealStore) -> None:
+    record = tracker.read_run(find(tracker, f"{ALPHA}/base"))
+    assert record.run_id == store.ids["base"]
+    assert record.params == store.base["params"]
+    assert record.tags == store.base["tags"]
+    assert record.start_time is not None
+    assert round(record.start_time.timestamp() * 1000) == store.base["start"]
+    expected = told_by_mlflow(store.base)
+    if store.address == "mlflow.db":  # 2.22 returns points in no order; today's in that of ours
+        expected = {name: sorted(points, key=_by_time_step_value) for name, points in expected.items()}
+    assert histories(record) == expected
+    assert all(metric.complete for metric in record.metrics)
+    assert (record.status, record.name, record.experiment_name) == ("FINISHED", "base", ALPHA)
+    assert record.params_truncated == ("long",)
+    assert record.notes == ()
+
+
+def _by_time_step_value(point: tuple[int, str, int]) -> tuple[int, int, float]:
+    when, value, step = point
+    return when, step, 0.0 if math.isnan(float(value)) else float(value)
+
+
+def test_artifacts_inputs_and_environment_are_found_where_the_store_lies_now(
+    tracker: Tracker, store: RealStore
+) -> None:
+    record = tracker.read_run(store.ids["base"])
+    assert [artifact.path for artifact in record.artifacts] == ["model/requirements.txt", "notes/deep/a.txt"]
+    assert tracker.read_artifact(record.run_id, "notes/deep/a.txt", 100) == b"hello\n"
+    (dataset,) = record.dataset_inputs
+    assert (dataset.name, dataset.digest, dataset.context) == ("sst", "d1", "training")
+    expected = {"model/requirements.txt": "numpy==1.26.0\n"}
+    if "model" in store.ids:
+        expected[f"models/{store.ids['model']}/python_env.yaml"] = "python: 3.11.7\n"
+    assert {file.path: file.text for file in record.environment_files} == expected
+
+
+def test_runs_of_every_state_are_found(tracker: Tracker, store: RealStore) -> None:
+    assert tracker.read_run(find(tracker, f"{ALPHA}/gone")).lifecycle_stage == "deleted"
+    assert tracker.read_run(find(tracker, "binned/in the bin")).lifecycle_stage == "deleted"
+    assert tracker.read_run(find(tracker, f"{ALPHA}/failing")).status == "FAILED"
+    assert find(tracker, store.ids["base"][:16]) == store.ids["base"]
+    children = tuple(store.ids[f"child-{number}"] for number in range(3))
+    assert sorted(tracker.read_run(children[1]).siblings) == sorted(children)
+    with pytest.raises(AmbiguousRun) as refused:
+        find(tracker, f"{ALPHA}/child")
+    assert all(child in refused.value.cause for child in children)
+    with pytest.raises(RunNotFound):
+        find(tracker, "0" * 32)
+
+
+def test_reading_a_writable_store_changes_nothing_either(store: RealStore) -> None:
+    before = listing(store.folder)
+    tracker = open_tracker(str(store.folder / store.address))
+    tracker.check()
+    tracker.read_run(find(tracker, f"{ALPHA}/base"))
+    tracker.read_run(find(tracker, store.ids["base"][:16]))
+    assert listing(store.folder) == before
+
+
+@pytest.fixture(scope="module")
+def served(stores: dict[str, RealStore], tmp_path_factory: pytest.TempPathFactory) -> RealStore:
+    """A copy of today's store with a history longer than two pages, for a server to open."""
+    original = stores["sqlite store of 3.17"]
+    folder = tmp_path_factory.mktemp("served") / "store"
+    shutil.copytree(original.folder, folder)
+    database_file = folder / original.address
+    rows = [("long", 1 / (n + 1), n, original.ids["base"], n, False) for n in range(MANY)]
+    with contextlib.closing(sqlite3.connect(database_file)) as database, database:
+        for table in ("runs", "experiments", "logged_models"):
+            column = {"runs": "artifact_uri"}.get(table, "artifact_location")
+            database.execute(
+                f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (str(original.folder), str(folder))
+            )
+        columns = "(key, value, timestamp, run_uuid, step, is_nan)"
+        database.executemany(f"INSERT INTO metrics {columns} VALUES (?, ?, ?, ?, ?, ?)", rows)
+        database.execute(f"INSERT INTO latest_metrics {columns} VALUES (?, ?, ?, ?, ?, ?)", rows[-1])
+    return RealStore(folder, original.address, original.ids, original.base)
+
+
+@pytest.fixture(scope="module")
+def address(cache: Path, served: RealStore) -> Iterator[str]:
+    backend = f"sqlite:///{served.folder / served.address}"
+    log = served.folder.with_name("server.log")
+    with mlflow_server(mlflow_python(cache, MLFLOW_3), backend, log) as started:
+        yield started
+
+
+def test_a_server_gives_the_record_that_its_store_holds_to_the_last_page(address: str, served: RealStore) -> None:
+    before = listing(served.folder)
+    tracker = open_tracker(address)
+    tracker.check()
+    record = tracker.read_run(find(tracker, f"{ALPHA}/base"))
+    direct = open_tracker(str(served.folder / served.address)).read_run(served.ids["base"])
+    assert len(next(metric for metric in record.metrics if metric.name == "long").points) == MANY
+    assert all(metric.complete for metric in record.metrics)
+    assert baseline_digest(record) == baseline_digest(direct)
+    for shared in ("dataset_inputs", "environment_files", "artifacts", "params_truncated", "notes", "experiment_name"):
+        assert getattr(record, shared) == getattr(direct, shared)
+    assert tracker.read_artifact(record.run_id, "notes/deep/a.txt", 100) == b"hello\n"
+    assert tracker.read_artifact(record.run_id, "notes/deep/a.txt", 5) is None
+    assert tracker.read_artifact(record.run_id, "absent", 5) is None
+    assert listing(served.folder) == before
+
+
+def test_a_server_is_searched_by_prefix_and_name_and_in_its_bin(address: str, served: RealStore) -> None:
+    tracker = open_tracker(address)
+    assert find(tracker, served.ids["base"][:16]) == served.ids["base"]
+    assert find(tracker, f"runs:/{served.ids['gone']}") == served.ids["gone"]
+    assert tracker.read_run(find(tracker, f"{ALPHA}/gone")).lifecycle_stage == "deleted"
+    assert tracker.read_run(find(tracker, "binned/in the bin")).lifecycle_stage == "deleted"
+    child = tracker.read_run(served.ids["child-2"])
+    assert sorted(child.siblings) == sorted(served.ids[f"child-{number}"] for number in range(3))
+    with pytest.raises(AmbiguousRun, match=served.ids["child-0"]):
+        find(tracker, f"{ALPHA}/child")
+    for text, near in ((f"{ALPHA}/bas", f"{ALPHA}/base"), ("0" * 32, ""), ("base", f"{ALPHA}/base")):
+        with pytest.raises(RunNotFound) as refused:
+            find(tracker, text)
+        assert near in refused.value.cause
