@@ -24,6 +24,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,10 @@ class Measured:
 
     seconds: tuple[float, ...]
     phases: tuple[dict[str, float], ...] = ()
+
+    def __add__(self, other: Measured) -> Measured:
+        """Return both together."""
+        return Measured(self.seconds + other.seconds, self.phases + other.phases)
 
     @property
     def median(self) -> float:
@@ -94,26 +99,20 @@ class Bench:
             f"dvc pull --quiet data/diabetes.csv.dvc; {TRAIN}; rm -r runs/mlruns"
         )
 
-    def bare(self, number: int) -> Measured:
+    def bare(self) -> Measured:
         """Train in a container that already runs."""
-        script = (
-            f"cd {MOUNT}/ready; for i in $(seq {number}); do rm -rf tree; cp -r project tree; cd tree; "
-            f"start=$EPOCHREALTIME; {TRAIN} >&2; echo $start $EPOCHREALTIME; cd ..; done"
-        )
-        return Measured(_spans(self.in_container(script)))
+        script = f"cd {MOUNT}/ready; rm -rf tree; cp -r project tree; cd tree; {_timed(TRAIN)}"
+        return _span(self.in_container(script))
 
-    def container(self, number: int) -> Measured:
-        """Train in a container of its own each time."""
-        seconds = []
-        for _ in range(number):
-            shutil.rmtree(self.folder / "ready" / "tree", ignore_errors=True)
-            shutil.copytree(self.folder / "ready" / "project", self.folder / "ready" / "tree", symlinks=True)
-            started = time.monotonic()
-            self.in_container(f"cd {MOUNT}/ready/tree; {TRAIN} >&2")
-            seconds.append(time.monotonic() - started)
-        return Measured(tuple(seconds))
+    def container(self) -> Measured:
+        """Train in a container of its own."""
+        shutil.rmtree(self.folder / "ready" / "tree", ignore_errors=True)
+        shutil.copytree(self.folder / "ready" / "project", self.folder / "ready" / "tree", symlinks=True)
+        started = time.monotonic()
+        self.in_container(f"cd {MOUNT}/ready/tree; {TRAIN}")
+        return Measured((time.monotonic() - started,))
 
-    def pattern(self, number: int, *, cold: bool) -> Measured:
+    def pattern(self, *, cold: bool) -> Measured:
         """Do by hand what the pattern says."""
         shutil.copy2(Path(__file__).with_name("pattern.sh"), self.folder)
         tags = self.tags
@@ -122,28 +121,20 @@ class Bench:
             f"{MOUNT}/by-hand -- {TRAIN}"
         )
         before = f"rm -rf {MOUNT}/by-hand" + (f" {MOUNT}/uv-cache" if cold else "")
-        script = (
-            f"for i in $(seq {number}); do {before}; start=$EPOCHREALTIME; "
-            f"bash {MOUNT}/pattern.sh {arguments} >&2; echo $start $EPOCHREALTIME; done"
-        )
-        return Measured(_spans(self.in_container(script)))
+        return _span(self.in_container(f"{before}; {_timed(f'bash {MOUNT}/pattern.sh {arguments}')}"))
 
-    def runner(self, number: int, *, cold: bool) -> Measured:
+    def runner(self, *, cold: bool) -> Measured:
         """Run the command as a person does."""
-        seconds, phases = [], []
-        for count in range(number):
-            if cold:
-                self.remove_caches()
-            document, took = self._reproduce(f"{'cold' if cold else 'warm'}-{count}")
-            seconds.append(took)
-            phases.append({**document["rerun"]["timings"], "all": took})
-        return Measured(tuple(seconds), tuple(phases))
+        if cold:
+            self.remove_caches()
+        document, took = self._reproduce()
+        return Measured((took,), ({**document["rerun"]["timings"], "all": took},))
 
-    def _reproduce(self, name: str) -> tuple[dict[str, Any], float]:
+    def _reproduce(self) -> tuple[dict[str, Any], float]:
         argv = [sys.executable, "-c", "from runner.cli.app import main; main()"]
         argv += ["reproduce", self.run_id, "--json", "--quiet"]
         argv += ["--tracker", str(self.project.tracker), "--repo", str(self.project.repository)]
-        argv += ["--out", str(self.folder / "evidence" / name)]
+        argv += ["--out", str(self.folder / "evidence" / str(time.monotonic_ns()))]
         own = {"REPRO_CACHE_VOLUME": VOLUME, "REPRO_CACHE_DIR": str(self.folder / "mirrors")}
         started = time.monotonic()
         done = subprocess.run(
@@ -163,8 +154,13 @@ class Bench:
         shutil.rmtree(self.folder / "mirrors", ignore_errors=True)
 
 
-def _spans(text: str) -> tuple[float, ...]:
-    return tuple(float(end) - float(start) for start, end in (line.split() for line in text.splitlines()))
+def _timed(command: str) -> str:
+    return f"start=$EPOCHREALTIME; {command} >&2; echo $start $EPOCHREALTIME"
+
+
+def _span(text: str) -> Measured:
+    start, end = text.split()
+    return Measured((float(end) - float(start),))
 
 
 def report(rows: dict[str, Measured]) -> str:
@@ -179,12 +175,13 @@ def report(rows: dict[str, Measured]) -> str:
         )
     for name, measured in rows.items():
         if measured.phases:
-            known = {phase: statistics.median(one.get(phase, 0.0) for one in measured.phases) for phase in PHASES}
-            rest = statistics.median(
-                one["all"] - sum(one.get(phase, 0.0) for phase in PHASES) for one in measured.phases
-            )
-            parts = [f"{phase} {seconds:.2f} s" for phase, seconds in {**known, "rest": rest}.items()]
-            lines.append(f"{name}: {' | '.join(parts)}")
+            parts = {phase: [one.get(phase, 0.0) for one in measured.phases] for phase in PHASES}
+            # Restore and provision run side by side.
+            parts["rest"] = [
+                one["all"] - max(restore, provision) - train - collect
+                for one, restore, provision, train, collect in zip(measured.phases, *parts.values(), strict=True)
+            ]
+            lines.append(f"{name}: {' | '.join(f'{part} {statistics.median(s):.2f} s' for part, s in parts.items())}")
     return "\n".join(lines)
 
 
@@ -217,18 +214,34 @@ def main() -> None:
 
 
 def measure(bench: Bench, number: int, *, cold: bool) -> str:
-    """Measure everything once warmed up, and return the table."""
+    """Measure everything once warmed up, in turns so that a busy machine disturbs all alike; return the table."""
+    ways: dict[str, Callable[[], Measured]] = {
+        "bare": bench.bare,
+        "container": bench.container,
+        "pattern.sh, warm": lambda: bench.pattern(cold=False),
+        "runner, warm": lambda: bench.runner(cold=False),
+    }
     bench.make_ready()
-    rows = {"bare": bench.bare(number), "container": bench.container(number)}
-    bench.pattern(1, cold=False)
-    rows["pattern.sh, warm"] = bench.pattern(number, cold=False)
+    for way in ways.values():
+        way()
+    rows = _in_turns(ways, number)
     if cold:
-        rows["pattern.sh, cold"] = bench.pattern(number, cold=True)
-    bench.runner(1, cold=False)
-    rows["runner, warm"] = bench.runner(number, cold=False)
-    if cold:
-        rows["runner, cold"] = bench.runner(number, cold=True)
+        rows |= _in_turns(
+            {
+                "pattern.sh, cold": lambda: bench.pattern(cold=True),
+                "runner, cold": lambda: bench.runner(cold=True),
+            },
+            number,
+        )
     return report(rows)
+
+
+def _in_turns(ways: dict[str, Callable[[], Measured]], number: int) -> dict[str, Measured]:
+    rows = dict.fromkeys(ways, Measured(()))
+    for _ in range(number):
+        for name, way in ways.items():
+            rows[name] += way()
+    return rows
 
 
 if __name__ == "__main__":
