@@ -173,7 +173,6 @@ def test_a_folder_near_the_store_is_refused_with_the_store(root: Path, below: st
     assert refused.value.remedy == f"--tracker {root.parent / meant}"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can take another user's place")
 def test_a_store_that_may_not_be_read_is_unavailable(root: Path) -> None:
     tracker = FileTracker(root)
     child = os.fork()
@@ -181,7 +180,8 @@ def test_a_store_that_may_not_be_read_is_unavailable(root: Path) -> None:
         code = 1
         try:
             (root / "1").chmod(0)
-            os.setuid(65534)
+            if os.geteuid() == 0:  # to whom nothing is forbidden
+                os.setuid(65534)
             tracker.read_run(RUN.run_id)
         except TrackerUnavailable:
             code = 0
