@@ -25,6 +25,9 @@ app = typer.Typer(
 )
 
 
+_CLOSED_PIPE = 141
+
+
 def _version(value: bool) -> None:
     if value:
         from runner import __version__
@@ -49,20 +52,31 @@ def main() -> NoReturn:
 
 def run(arguments: list[str]) -> int:
     """Run the command line; return the exit code. Never raises, whatever happens."""
-    from runner.errors import RunnerError
-
+    if sys.stdout is None:  # closed by the caller (`>&-`), so that nobody would learn of a verdict
+        return _CLOSED_PIPE
+    if sys.stderr is None:  # then `print` would take standard output instead
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # as long as the process
     _handle_signals()
     try:
-        return _run(arguments)
+        return _run_and_report(arguments)
     except BrokenPipeError:
         # Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        return _CLOSED_PIPE
+
+
+def _run_and_report(arguments: list[str]) -> int:
+    from runner.errors import InternalError, RunnerError
+
+    try:
+        return _run(arguments)
+    except BrokenPipeError:
+        raise
     except RunnerError as error:
         return _report(error, arguments)
-    except Exception as error:  # noqa: BLE001  # the last resort: our bug, never exit 1, which would read as diverged
-        from runner.errors import InternalError
-
+    except (Exception, SystemExit) as error:  # the last resort: our bug, never exit 1, which would read as diverged
+        if isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError):
+            raise BrokenPipeError from error  # Typer and rich leave so where the pipe was closed
         cause = f"a bug of ours: {type(error).__name__}: {error}"
         return _report(InternalError(cause, "run again with --debug and report it"), arguments, error)
 
@@ -83,8 +97,8 @@ def _run(arguments: list[str]) -> int:
 
 
 def _command(arguments: list[str]) -> str:
-    names = [argument for argument in arguments[:1] if not argument.startswith("-")]
-    return f"{names[0]} " if names else ""
+    known = {command.name for command in app.registered_commands}
+    return f"{arguments[0]} " if arguments and arguments[0] in known else ""
 
 
 def _report(error: Exception, arguments: list[str], raised: BaseException | None = None) -> int:
@@ -92,9 +106,10 @@ def _report(error: Exception, arguments: list[str], raised: BaseException | None
     from runner.errors import RunnerError
 
     assert isinstance(error, RunnerError)  # noqa: S101  # for the type checker
-    if Common.debug or "--debug" in arguments:
+    own = arguments[: arguments.index("--") if "--" in arguments else None]  # what follows is another program's
+    if Common.debug or "--debug" in own:
         traceback.print_exception(raised or error, file=sys.stderr)
-    if "--json" in arguments[: arguments.index("--") if "--" in arguments else None]:
+    if "--json" in own:
         document = {
             "code": error.exit_code,
             "kind": error.kind,

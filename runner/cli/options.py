@@ -120,9 +120,11 @@ def after_dashes(words: list[str] | None) -> tuple[str, ...]:
 
     from runner.errors import UsageError
 
-    if words and "--" not in sys.argv:
+    given = len(sys.argv) - sys.argv.index("--") - 1 if "--" in sys.argv else 0
+    before = (words or [])[: max(len(words or ()) - given, 0)]
+    if before:
         raise UsageError(
-            f"{' '.join(words)!r} is not understood",
-            f"runner reproduce RUN -- {' '.join(words)}    to give the command",
+            f"{' '.join(before)!r} is not understood",
+            f"runner reproduce RUN -- {' '.join(words or ())}    to give the command",
         )
     return tuple(words or ())

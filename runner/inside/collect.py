@@ -42,7 +42,7 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
         root,
         state["manifest"],
         expected=request["expected_outputs"],
-        inputs=[file["path"] for file in inputs if file["place"] == "workspace"],
+        inputs=[file["path"] for file in inputs if file["place"] == "workspace" and file["unchanged"]],
         limit_bytes=request["output_bytes"],
     )
     _send_copies(root, [output["path"] for output in outputs if output["written"]], request["copy_bytes"])
@@ -74,23 +74,26 @@ def _check_input(file: dict[str, Any], root: str, opened: set[str], access: dict
         full = workspace.inside(root, path)
     except Exception:  # noqa: BLE001  # the training made one of its parents a link
         return {**file, "unchanged": False, "opened": None}
+    # Asked before we read it ourselves.
+    was_opened = path in opened or _was_read(full, access.get(path))
     if object_id.directory:
-        unchanged = all(_is_object(os.path.join(full, name), entry) for name, entry in listing(object_id))
-        was_opened: bool | None = any(name.startswith(path + "/") for name in opened)
+        was_opened = any(name.startswith(path + "/") for name in opened)
+        unchanged = all(_has_bytes(os.path.join(full, name), entry) for name, entry in listing(object_id))
     else:
-        unchanged = _is_object(full, object_id)
-        was_opened = path in opened or _was_read(full, access.get(path))
+        unchanged = _has_bytes(full, object_id)
     return {**file, "unchanged": unchanged, "opened": was_opened}
 
 
-def _is_object(path: str, object_id: ObjectId) -> bool:
-    """Tell whether a path still is the cache's own object: same inode, and the object as it was verified."""
+def _has_bytes(path: str, object_id: ObjectId) -> bool:
+    """Tell whether a path still has an object's bytes: it is the cache's own file as it was verified, or hashes so."""
     known = verified(object_id)
     try:
         status = os.lstat(path)
+        if known is not None and stat.S_ISREG(status.st_mode) and status.st_ino == known.inode:
+            return True
+        return stat.S_ISREG(status.st_mode) and hash_file(path).matches(object_id.algorithm, object_id.hexdigest)
     except OSError:
         return False
-    return known is not None and stat.S_ISREG(status.st_mode) and status.st_ino == known.inode
 
 
 def _was_read(path: str, before: int | None) -> bool:

@@ -15,13 +15,15 @@ from runner.inside.objects import ObjectId, Verified, discard, listing, verified
 from runner.inside.protocol import MISSING, PhaseError, note, progress
 from runner.inside.remotes import Remotes
 
+_COPIED_BYTES = 256 << 20  # larger files of unknown role are linked, read-only, like data
+
 
 def handle(request: dict[str, Any]) -> dict[str, Any]:
     """Restore a rerun's workspace.
 
-    Request: rerun, bundle, commit, branch, url, dvc_roots, outs[], pointer_edits[], files[] {path, digest, role, warm_start},
-    expected_outputs[], remotes[] {name, url, path, source, options}, allow_cached,
-    environment {specification, repository} (keys).
+    Request: rerun, bundle, commit, branch, url, dvc_roots, outs[], pointer_edits[],
+    files[] {path, digest, role, warm_start}, expected_outputs[], allow_cached,
+    remotes[] {name, url, path, source, options}, environment {specification, repository} (keys).
     Result: files[] {path, digest, sha256, size_bytes, place, held_by}, remotes_asked[], removed[].
     """
     ready = find_ready(request["environment"]["specification"], request["environment"]["repository"])
@@ -192,7 +194,9 @@ def _place(file: dict[str, Any], root: str, reference: str, store: _Store) -> di
     in_workspace = file["role"] != "output" or file["warm_start"]
     if in_workspace:
         held = workspace.tracked(root, file["path"])
-        workspace.link(root, file["path"], object_id, store.entries(object_id))
+        # A file of which nobody knows whether it is data or an older model: the training may want to overwrite it.
+        writable = file["role"] != "input" and store.size(object_id) <= _COPIED_BYTES
+        workspace.lay(root, file["path"], object_id, store.entries(object_id), writable=writable)
         workspace.mark_unchanged(root, held)
     else:
         _link_reference(reference, file["path"], object_id, store)

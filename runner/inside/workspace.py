@@ -161,16 +161,20 @@ def exclude(root: str, paths: Iterable[str]) -> None:
             file.writelines(lines)
 
 
-def link(root: str, path: str, object_id: ObjectId, entries: list[tuple[str, ObjectId]] | None) -> None:
-    """Link an object, or each file of a directory object, to its path: no bytes are copied.
+def lay(
+    root: str, path: str, object_id: ObjectId, entries: list[tuple[str, ObjectId]] | None, *, writable: bool
+) -> None:
+    """Link an object, or each file of a directory object, to its path: no bytes are copied, unless `writable`.
 
-    The folders are the training's, the files root's and read-only: a training may replace them and not change them.
+    The folders are the training's, linked files root's and read-only: a training may replace them and not change them.
+    Of what it may want to overwrite it gets a copy.
     """
+    put = _copy if writable else os.link
     full = inside(root, path)
     make_parents(root, path)
     remove(full)
     if entries is None:
-        os.link(object_id.path, full)
+        put(object_id.path, full)
         return
     os.mkdir(full)
     os.chown(full, layout.TRAINER_UID, layout.TRAINER_GID)
@@ -181,7 +185,12 @@ def link(root: str, path: str, object_id: ObjectId, entries: list[tuple[str, Obj
         if parent not in made:
             make_parents(root, f"{path}/{relative}")
             made.add(parent)
-        os.link(entry.path, target)
+        put(entry.path, target)
+
+
+def _copy(source: str, target: str) -> None:
+    shutil.copyfile(source, target)
+    os.chown(target, layout.TRAINER_UID, layout.TRAINER_GID)
 
 
 def private_cache(root: str, dvc_roots: Iterable[str]) -> None:

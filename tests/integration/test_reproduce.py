@@ -122,6 +122,21 @@ def test_data_without_tags_comes_from_the_pointer_at_the_commit(project: Recorde
     assert "pointer" in reproduction.lineage.files[0].source
 
 
+def test_an_older_model_of_which_nobody_knows_the_role_can_be_overwritten(
+    project: RecordedProject, judge: Judge
+) -> None:
+    """Without tags the stale pointer of the model is a file like the data; a read-only link would stop the training."""
+    older = project.store.put(b"an older model")
+    pointers = {
+        "data/train.csv.dvc": pointer_text("train.csv", project.stored_data),
+        "runs/model.bin.dvc": pointer_text("model.bin", older),
+    }
+    project.commit_training(files=pointers)
+    project.record(tags={"dvc_data_md5": None, "dvc_model_md5": None})
+    reproduction = judge()
+    assert reproduction.verdict is Verdict.IDENTICAL, why(reproduction)
+
+
 def test_data_that_the_remote_does_not_hold_is_unverifiable(project: RecordedProject, judge: Judge) -> None:
     """Rule 20: some scripts quietly build other data when their own is missing."""
     project.commit_training()
