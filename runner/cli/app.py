@@ -67,6 +67,7 @@ def run(arguments: list[str]) -> int:
 
 def _run_and_report(arguments: list[str]) -> int:
     from runner.errors import InternalError, RunnerError
+    from runner.redact import redact
 
     try:
         return _run(arguments)
@@ -77,7 +78,7 @@ def _run_and_report(arguments: list[str]) -> int:
     except (Exception, SystemExit) as error:  # the last resort: our bug, never exit 1, which would read as diverged
         if isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError):
             raise BrokenPipeError from error  # Typer and rich leave so where the pipe was closed
-        cause = f"a bug of ours: {type(error).__name__}: {error}"
+        cause = redact(f"a bug of ours: {type(error).__name__}: {error}")
         return _report(InternalError(cause, "run again with --debug and report it"), arguments, error)
 
 
