@@ -37,7 +37,7 @@ class Paper:
     """What a rerun reads and writes on this host: the repository's bundle, folders for logs and outputs.
 
     `outs` are the paths of all that DVC ever versioned there: their folders are made, since a clone lacks those that
-    hold nothing else, and scripts do not make them. `sources` maps scripts to their texts: what they import is compiled.
+    hold nothing else, and scripts make none. `sources` maps scripts to their texts: what they import is compiled.
     """
 
     bundle: Path
