@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -38,7 +39,10 @@ class Done:
 
 
 def type_in(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*RUNNER, *arguments], cwd=folder, capture_output=True, text=True, timeout=600, check=False)
+    environment = {**os.environ, "COLUMNS": "100"}  # the width of the README's screen
+    return subprocess.run(
+        [*RUNNER, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=600, check=False
+    )
 
 
 @pytest.fixture(scope="module")
