@@ -346,9 +346,7 @@ def test_no_engine_is_infrastructure(project: RecordedProject, tmp_path: Path, m
 
 def test_dvc_repro_trains_although_nothing_changed(project: RecordedProject, judge: Judge) -> None:
     """Rule 19: without force DVC would skip the stage, since its lock is as it left it, and nothing would be logged."""
-    stage = (
-        "stages:\n  train:\n    cmd: python train.py\n    deps:\n    - data/train.csv\n    outs:\n    - runs/model.bin\n"
-    )
+    stage = "stages:\n  train:\n    cmd: python train.py\n    deps: [data/train.csv]\n    outs: [runs/model.bin]\n"
     project.commit_training(files={"dvc.yaml": stage})
     project.record()
     reproduction = judge(command="dvc repro train")
