@@ -53,15 +53,20 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
     return {
         "capture": capture,
         "inputs": inputs,
-        "outputs": outputs,
+        "outputs": [{**output, "path": _as_text(output["path"])} for output in outputs],
         "opened_before_output": opened_of_commit,
         "hardware": _hardware(request["environment"]),
-        "cut": cut,
+        "cut": [_as_text(sentence) for sentence in cut],
     }
 
 
 def _relative(path: str) -> str:
     return path.removeprefix(layout.WORKSPACE_TARGET + "/")
+
+
+def _as_text(path: str) -> str:
+    """Return a path as text: the training may write names that are no UTF-8, which the host's values refuse."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _check_input(file: dict[str, Any], root: str, opened: set[str], access: dict[str, int]) -> dict[str, Any]:
@@ -166,14 +171,16 @@ def _send_copies(root: str, paths: Iterable[str], limit_bytes: int) -> None:
             descriptor = os.open(full, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:
             continue
+        status = os.fstat(descriptor)
+        if status.st_size > left or not stat.S_ISREG(status.st_mode):
+            os.close(descriptor)
+            continue
+        size = status.st_size
+        left -= size
         with os.fdopen(descriptor, "rb") as file:
-            size = os.fstat(descriptor).st_size
-            if size > left or not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                continue
-            left -= size
             for start in range(0, max(size, 1), _CHUNK):
                 data = base64.b64encode(file.read(_CHUNK)).decode()
-                note("output", {"path": path, "data": data, "last": start + _CHUNK >= size})
+                note("output", {"path": _as_text(path), "data": data, "last": start + _CHUNK >= size})
 
 
 def _opened_of_commit(

@@ -8,12 +8,15 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-_CHUNK = 1 << 20
+_CHUNK = 1 << 20  # DVC's own: its digests of texts depend on it
 
 
 @dataclass(frozen=True)
 class FileHash:
-    """Digests of one file in one reading; `text_md5` is DVC 2's (CRLF made LF), None for binary files."""
+    """Digests of one file in one reading; `text_md5` is DVC 2's (CRLF made LF), None for binary files.
+
+    DVC converts each MiB by itself, so that a CRLF across a border stays one: its digest is what was recorded.
+    """
 
     md5: str
     sha256: str
@@ -35,7 +38,7 @@ def hash_file(path: str) -> FileHash:
     md5 = hashlib.md5(usedforsecurity=False)  # DVC's digest; SHA-256 is kept beside it
     text_md5 = hashlib.md5(usedforsecurity=False)
     sha256 = hashlib.sha256()
-    size, binary, held = 0, False, b""
+    size, binary = 0, False
     with os.fdopen(descriptor, "rb", buffering=0) as file:
         while chunk := file.read(_CHUNK):
             if size == 0:
@@ -44,10 +47,7 @@ def hash_file(path: str) -> FileHash:
             md5.update(chunk)
             sha256.update(chunk)
             if not binary:
-                chunk = held + chunk
-                held = chunk[-1:] if chunk.endswith(b"\r") else b""
-                text_md5.update(chunk[: len(chunk) - len(held)].replace(b"\r\n", b"\n"))
-    text_md5.update(held)
+                text_md5.update(chunk.replace(b"\r\n", b"\n"))
     return FileHash(md5.hexdigest(), sha256.hexdigest(), size, None if binary else text_md5.hexdigest())
 
 
@@ -64,7 +64,8 @@ def _is_text(block: bytes) -> bool:
 def directory_digest(entries: Iterable[tuple[str, str]]) -> str:
     """Return DVC's digest of a directory from (relative POSIX path, MD5) pairs, without the `.dir` suffix.
 
-    As dvc_data.hashfile.tree.Tree.digest: MD5 over the JSON list of {md5, relpath}, sorted by path parts.
+    As dvc_data.hashfile.tree.Tree.digest: MD5 over the JSON list of {md5, relpath}, sorted by the path as a text
+    (`a-b` before `a/b`).
     """
-    listing = [{"md5": md5, "relpath": path} for path, md5 in sorted(entries, key=lambda entry: entry[0].split("/"))]
+    listing = [{"md5": md5, "relpath": path} for path, md5 in sorted(entries)]
     return hashlib.md5(json.dumps(listing, sort_keys=True).encode(), usedforsecurity=False).hexdigest()

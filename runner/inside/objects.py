@@ -121,11 +121,20 @@ def listing(object_id: ObjectId) -> list[tuple[str, ObjectId]]:
     if not isinstance(entries, list):
         raise ValueError("a directory object is a list")  # noqa: TRY004  # of bytes, not of a caller
     result = []
+    files: set[str] = set()
+    taken: set[str] = set()  # paths and their parents: one path is one file, and no file is a folder
     for entry in entries:
-        path, digest = entry["relpath"], entry["md5"]
+        path, digest = (entry.get("relpath"), entry.get("md5")) if isinstance(entry, dict) else (None, None)
+        if not isinstance(path, str) or not isinstance(digest, str):
+            raise ValueError("an entry has no path or no digest")  # noqa: TRY004
         parts = path.split("/")
-        if path.startswith("/") or not all(part and part not in (".", "..") for part in parts):
+        if b"\0" in os.fsencode(path) or not all(part and part not in (".", "..") for part in parts):
             raise ValueError(f"the path {path!r} leaves its directory")
+        parents = {"/".join(parts[:number]) for number in range(1, len(parts))}
+        if path in taken or parents & files:
+            raise ValueError(f"the path {path!r} is there twice")
+        files.add(path)
+        taken |= {path, *parents}
         if not re.fullmatch("[0-9a-f]{32}", digest):
             raise ValueError(f"{digest!r} is no digest")
         result.append((path, ObjectId(object_id.algorithm, digest, False)))

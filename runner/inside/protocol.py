@@ -92,7 +92,7 @@ def serve(handler: Callable[[dict[str, Any]], Any]) -> int:
             traceback.print_exc()
             emit(PhaseError(INTERNAL, f"{type(error).__name__}: {error}").event)
         return 1
-    except Exception as error:  # noqa: BLE001  # the host must learn of every end
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # the host must learn of every end
         traceback.print_exc()
         emit(PhaseError(INTERNAL, f"{type(error).__name__}: {error}").event)
         return 1

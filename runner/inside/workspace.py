@@ -27,7 +27,7 @@ _GIT = (
     "-c",
     "safe.directory=*",
 )
-UNLISTED = (".git", "__pycache__", ".dvc/cache", ".dvc/tmp")
+_UNLISTED = ("/.git", "/__pycache__", "/.dvc/cache", "/.dvc/tmp")
 
 
 def clone(bundle: str, target: str, *, commit: str, branch: str | None, url: str) -> None:
@@ -196,8 +196,8 @@ def _copy(source: str, target: str) -> None:
 def private_cache(root: str, dvc_roots: Iterable[str]) -> None:
     """Give each DVC project of the clone a cache of its own inside it: trainings that call `dvc add` need to write."""
     for dvc_root in dvc_roots:
-        folder = inside(root, f"{dvc_root}/.dvc" if dvc_root not in ("", ".") else ".dvc")
-        path = f"{folder}/config.local"
+        folder = f"{dvc_root}/.dvc" if dvc_root not in ("", ".") else ".dvc"
+        path = inside(root, f"{folder}/config.local")  # `.dvc` itself may be a link
         remove(path)
         with open(path, "w", encoding="utf-8") as file:
             file.write("[core]\n    analytics = false\n    check_update = false\n[cache]\n    dir = cache\n")
@@ -213,7 +213,7 @@ def files(root: str) -> Iterator[tuple[str, os.stat_result]]:
         with os.scandir(os.path.join(root, directory)) as entries:
             for entry in entries:
                 path = f"{directory}/{entry.name}" if directory else entry.name
-                if entry.name in UNLISTED or path.endswith(UNLISTED):
+                if f"/{path}".endswith(_UNLISTED):
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     stack.append(path)

@@ -67,7 +67,7 @@ def call(
 
 
 def _as_exception(event: dict[str, Any]) -> RunnerError:
-    cause, remedy = redact(str(event.get("cause", ""))), str(event.get("remedy", ""))
+    cause, remedy = redact(str(event.get("cause", ""))), redact(str(event.get("remedy", "")))
     kind = event.get("kind")
     if kind == protocol.MISSING:
         return MissingFact(
@@ -112,13 +112,20 @@ class _Events:
     def _act(self, line: bytes) -> None:
         if not line.strip():
             return
-        event = json.loads(line)
-        if event["event"] == "progress":
+        try:
+            event = json.loads(line)
+            kind = event["event"]
+        except (ValueError, TypeError, KeyError) as error:
+            said = redact(line[:200].decode(errors="replace"))
+            raise InternalError(
+                f"a phase said what is no event: {said!r}", "run again with --debug and report it"
+            ) from error
+        if kind == "progress":
             self._progress.update(event["text"], event.get("done"), event.get("total"))
-        elif event["event"] == "note":
+        elif kind == "note":
             if self._on_note is not None:
                 self._on_note(event["name"], event["value"])
-        elif event["event"] == "result":
+        elif kind == "result":
             self.result, self.finished = event["value"], True
         else:
             self.error = event

@@ -116,13 +116,12 @@ class _Log:
 
     def write(self, data: bytes) -> None:
         self._progress.log(data)
-        if self._left:
-            kept = data[: self._left]
-            self._file.write(kept)
-            self._left -= len(kept)
-            if not self._left:
-                self.cut = True
-                self._file.write(f"\n[the log was cut here, at {self._limit} bytes]\n".encode())
+        kept = data[: self._left]
+        self._file.write(kept)
+        self._left -= len(kept)
+        if len(kept) < len(data) and not self.cut:
+            self.cut = True
+            self._file.write(f"\n[the log was cut here, at {self._limit} bytes]\n".encode())
         *lines, rest = (self._rest + data).split(b"\n")
         self._lines.extend(line[-_LINE_BYTES:] for line in lines)
         self._rest = rest[-_LINE_BYTES:]
