@@ -60,6 +60,11 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "reproducibility-runner"
 
 
+def mirrors_folder() -> Path:
+    """Return where mirrors of repositories lie."""
+    return cache_folder() / "mirrors"
+
+
 def find_run(run: str, settings: Settings, found: Found) -> RunRecord:
     """Read the run from its tracker. Raises RunNotFound, AmbiguousRun, NotAStore, TrackerUnavailable, UsageError."""
     from runner.trackers.open import open_tracker
@@ -143,7 +148,7 @@ def _open_repository(
     from runner.lineage.repository import repository_location
     from runner.repository.mirror import open_mirror
 
-    cache = cache_folder() / "mirrors"
+    cache = mirrors_folder()
     mirrors: dict[str, Mirror] = {}
     nearby = []
     for location, source in _nearby(record, settings):

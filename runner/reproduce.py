@@ -8,18 +8,19 @@ as exceptions. The original tracker, repository and remote are only ever read.
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from runner import __version__
+from runner import __version__, interrupts
 from runner.compare.build import compare
 from runner.engine.labels import cache_volume
-from runner.errors import MissingFact
+from runner.errors import InfrastructureError, MissingFact
 from runner.evidence.folder import EvidenceFolder, evidence_folder
 from runner.lineage.remedy import command_again
 from runner.network import read_network_settings
@@ -50,6 +51,14 @@ class Reproduced:
     evidence: Path
     kept: str | None = None
 
+    @property
+    def evidence_shown(self) -> str:
+        """Where the evidence is, as a person would type it: by the link to the newest, where there is one."""
+        latest = self.evidence.with_name("latest")
+        path = latest if latest.is_symlink() and latest.resolve() == self.evidence.resolve() else self.evidence
+        relative = os.path.relpath(path)
+        return str(path) if relative.startswith("..") else relative
+
 
 def reproduce(run: str, settings: Settings, *, progress: Progress, engine: DockerEngine | None = None) -> Reproduced:
     """Rerun a recorded run and give a verdict.
@@ -62,11 +71,11 @@ def reproduce(run: str, settings: Settings, *, progress: Progress, engine: Docke
     record = find_run(run, settings, found)
     now = datetime.now(timezone.utc)
     with evidence_folder(settings.out, record.run_id, now, Path(settings.folder)) as evidence:
-        kept = None
+        kept, stay = None, _nothing
         try:
             with _opened(engine, progress) as session:
                 plan = make_plan(record, settings, _images_for(session, settings, progress), found, progress)
-                rerun = _rerun(plan, session, evidence, found, settings, progress)
+                rerun, stay = _rerun(plan, session, evidence, found, settings, progress)
                 kept = session.session_id if settings.keep else None
             reproduction = _judged(record, plan, rerun, found)
         except MissingFact as missing:
@@ -76,7 +85,12 @@ def reproduce(run: str, settings: Settings, *, progress: Progress, engine: Docke
         folder = evidence.finish(
             {"reproduction.json": reproduction.to_json(indent=2) + "\n", "report.md": render_markdown(reproduction)}
         )
+    stay()
     return Reproduced(reproduction=reproduction, evidence=folder, kept=kept)
+
+
+def _nothing() -> None:
+    """Stay where nothing was kept."""
 
 
 @contextmanager
@@ -100,8 +114,11 @@ def _images_for(session: DockerEngine, settings: Settings, progress: Progress) -
 
 def _rerun(
     plan: Plan, session: DockerEngine, evidence: EvidenceFolder, found: Found, settings: Settings, progress: Progress
-) -> Rerun:
-    """Carry out the plan; where it breaks off, take its workspace away before anybody hears of it."""
+) -> tuple[Rerun, Callable[[], None]]:
+    """Carry out the plan; where it breaks off, take its workspace away before anybody hears of it.
+
+    Call what is returned beside the rerun once it is certain that a workspace that was kept is to stay.
+    """
     assert found.mirror is not None and found.snapshot is not None  # noqa: S101, PT018  # a plan was made of them
     place = Place(engine=session, volume=cache_volume(), rerun=session.session_id, network=read_network_settings())
     paper = Paper(
@@ -114,13 +131,22 @@ def _rerun(
         logs=evidence.logs,
         outputs=evidence.outputs,
     )
-    try:
-        return carry_out(plan, place, paper, keep=settings.keep, offline=settings.offline, progress=progress)
-    except BaseException:
+
+    def take_away() -> None:
         session.close()  # ends what still runs; a session of its own then takes the workspace away
-        with _opened(session, NoProgress()) as fresh:
+        with suppress(InfrastructureError), _opened(session, NoProgress()) as fresh:
             discard_workspace(plan, replace(place, engine=fresh), NoProgress())
+        forget()
+
+    forget = interrupts.note(take_away)
+    try:
+        rerun = carry_out(plan, place, paper, keep=settings.keep, offline=settings.offline, progress=progress)
+    except BaseException:
+        take_away()
         raise
+    if not settings.keep:
+        forget()
+    return rerun, forget
 
 
 def _judged(record: RunRecord, plan: Plan, rerun: Rerun, found: Found) -> Reproduction:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import signal
 import sys
 import traceback
-from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 import typer.exceptions
 
 from runner.cli.options import Common
+
+if TYPE_CHECKING:
+    from runner.errors import Interrupted
 
 app = typer.Typer(
     name="runner",
@@ -45,8 +47,6 @@ def _root(
 
 def main() -> NoReturn:
     """Run the command line and exit with a code that means what docs/reference/exit-codes.md says."""
-    from runner.cli import commands  # noqa: F401  # registers the commands
-
     sys.exit(run(sys.argv[1:]))
 
 
@@ -56,26 +56,38 @@ def run(arguments: list[str]) -> int:
         return _CLOSED_PIPE
     if sys.stderr is None:  # then `print` would take standard output instead
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # as long as the process
-    _handle_signals()
+    from runner import interrupts
+    from runner.errors import Interrupted
+
+    code = _CLOSED_PIPE
     try:
-        return _run_and_report(arguments)
+        interrupts.hear()
+        code = _run_and_report(arguments)
+        interrupts.ignore()
     except BrokenPipeError:
-        # Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _CLOSED_PIPE
+        interrupts.ignore()
+        _say_no_more()
+    except Interrupted:
+        pass
+    interrupts.undo_all()
+    number = interrupts.received()
+    return code if number is None else _report_interrupted(Interrupted(number), arguments)
 
 
 def _run_and_report(arguments: list[str]) -> int:
-    from runner.errors import InternalError, RunnerError
+    from runner import interrupts
+    from runner.errors import InternalError, Interrupted, RunnerError
     from runner.redact import redact
 
     try:
         return _run(arguments)
     except BrokenPipeError:
         raise
-    except RunnerError as error:
-        return _report(error, arguments)
     except (Exception, SystemExit) as error:  # the last resort: our bug, never exit 1, which would read as diverged
+        if (number := interrupts.received()) is not None:  # whatever became of it on its way here
+            raise Interrupted(number) from error
+        if isinstance(error, RunnerError):
+            return _report(error, arguments)
         if isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError):
             raise BrokenPipeError from error  # Typer and rich leave so where the pipe was closed
         cause = redact(f"a bug of ours: {type(error).__name__}: {error}")
@@ -83,6 +95,8 @@ def _run_and_report(arguments: list[str]) -> int:
 
 
 def _run(arguments: list[str]) -> int:
+    from runner.cli import commands  # noqa: F401  # registers the commands
+
     try:
         status = app(args=arguments, prog_name="runner", standalone_mode=False)
         sys.stdout.flush()
@@ -102,15 +116,22 @@ def _command(arguments: list[str]) -> str:
     return f"{arguments[0]} " if arguments and arguments[0] in known else ""
 
 
+def _own(arguments: list[str]) -> list[str]:
+    return arguments[: arguments.index("--") if "--" in arguments else None]  # what follows is another program's
+
+
+def _wants_json(arguments: list[str]) -> bool:
+    return "--json" in _own(arguments)
+
+
 def _report(error: Exception, arguments: list[str], raised: BaseException | None = None) -> int:
     """Say the cause and the remedy: two lines on stderr, or one JSON document on stdout with `--json`."""
     from runner.errors import RunnerError
 
     assert isinstance(error, RunnerError)  # noqa: S101  # for the type checker
-    own = arguments[: arguments.index("--") if "--" in arguments else None]  # what follows is another program's
-    if Common.debug or "--debug" in own:
+    if Common.debug or "--debug" in _own(arguments):
         traceback.print_exception(raised or error, file=sys.stderr)
-    if "--json" in own:
+    if _wants_json(arguments):
         document = {
             "code": error.exit_code,
             "kind": error.kind,
@@ -125,15 +146,20 @@ def _report(error: Exception, arguments: list[str], raised: BaseException | None
     return error.exit_code
 
 
-def _handle_signals() -> None:
-    """Turn the signals that ask us to stop into an exception, once, so that every `finally` runs."""
+def _report_interrupted(error: Interrupted, arguments: list[str]) -> int:
+    """Say in a line that we were stopped, to whom is still there: after SIGHUP the terminal may be gone."""
+    try:
+        if _wants_json(arguments):
+            return _report(error, arguments)
+        typer.echo(f"{error.cause}: {error.remedy}", err=True)
+    except OSError:
+        _say_no_more()
+    return error.exit_code
 
-    def stop(number: int, _: FrameType | None) -> None:
-        from runner.errors import Interrupted
 
-        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(each, signal.SIG_IGN)  # cleaning up is short, and must not be broken off
-        raise Interrupted(number)
-
-    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(each, stop)
+def _say_no_more() -> None:
+    # Python would complain once more when it flushes at exit, and exit otherwise than we say.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            os.dup2(nowhere, stream.fileno())

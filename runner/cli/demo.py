@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Folder = Annotated[
     Optional[str],  # noqa: UP045  # Typer evaluates it on Python 3.10 as well
-    typer.Argument(metavar="[FOLDER]", help="Where to make the project; kept then.", show_default=False),
+    typer.Argument(metavar="FOLDER", help="Where to make the project; kept then.", show_default=False),
 ]
 InstallEngine = Annotated[
     bool,
@@ -48,7 +48,6 @@ def demo(
         open_progress(quiet=quiet, verbose=False, no_color=no_color) as progress,
         prepare.opened_engine(progress, install_engine=install_engine) as engine,
     ):
-        prepare.prepare(engine, base_image=base_image, progress=progress, install=install_engine)
 
         def reproduced(run: str, settings: Settings) -> Reproduction:
             return reproduce(run, settings, progress=progress, engine=engine).reproduction
@@ -61,6 +60,7 @@ def demo(
             reproduce=reproduced,
             show=(lambda _: None) if json else typer.echo,
             base_image=base_image,
+            install=install_engine,
         )
     if json:
         typer.echo(json_module.dumps([result.to_json() for result in results], indent=2))

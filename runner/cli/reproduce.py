@@ -94,7 +94,7 @@ def reproduce(
     else:
         width = shutil.get_terminal_size((100, 24)).columns
         color = use_color(no_color=no_color)
-        text = render_text(reproduction, width=width, color=color, show_all=all_, evidence_path=str(done.evidence))
+        text = render_text(reproduction, width=width, color=color, show_all=all_, evidence_path=done.evidence_shown)
         typer.echo(text, nl=False)
     if done.kept is not None:
         print(f"kept: {done.kept}", file=sys.stderr)  # noqa: T201  # a hint, not a result

@@ -89,27 +89,35 @@ def run_demo(
     reproduce: Reproduce,
     show: Show = lambda _: None,
     base_image: str | None = None,
+    install: bool = False,
 ) -> tuple[DemoResult, ...]:
     """Make the project, reproduce each case, and return how they came out.
 
     A `folder` that was named is kept; of None the project is made in `DEFAULT_FOLDER` with `keep`, else in a temporary
-    folder that is removed. `show` gets each piece of the page as soon as it is known. Raises UsageError for a folder
-    that holds anything else, and what `make_project` and `reproduce` raise.
+    folder that is removed. `install` allows to install what the base image is made by. `show` gets each piece of the
+    page as soon as it is known. Raises UsageError for a folder that holds anything else, and what `make_project` and
+    `reproduce` raise.
     """
     from runner.demo.project import existing_project, make_project
     from runner.network import read_network_settings
+    from runner.planning import mirrors_folder
     from runner.prepare import prepare
+    from runner.repository.mirror import forget_mirror
 
     with _chosen_folder(folder, keep=keep) as (place, kept):
         existing_project(place)  # a folder that is not ours is refused before minutes go into images
         with progress.phase("images"):
-            image = prepare(engine, base_image=base_image, progress=progress).tools
+            image = prepare(engine, base_image=base_image, progress=progress, install=install).tools
         with progress.phase("project"):
             project = make_project(
                 place, engine=engine, image=image, network=read_network_settings(), progress=progress
             )
         show(describe_project(project, _as_typed(place)))
-        results = reproduce_cases(project, reproduce=reproduce, show=show, base_image=base_image)
+        try:
+            results = reproduce_cases(project, reproduce=reproduce, show=show, base_image=base_image)
+        finally:
+            if not kept:
+                forget_mirror(str(project.repository), mirrors_folder())
         show(describe_end(results, _as_typed(place) if kept else None))
     return results
 

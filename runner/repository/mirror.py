@@ -197,6 +197,15 @@ def _open(location: str, cache: Path, *, commit: str | None, offline: bool, open
     return mirror
 
 
+def forget_mirror(location: str, cache: Path) -> None:
+    """Remove what the cache holds of the repository at `location`, a work tree or an address, if anything."""
+    key = parse_address(location).key
+    with contextlib.suppress(FileNotFoundError), locked(cache / f"{key}.lock"):
+        for name in (f"{key}.git", f"{key}.bundles", f"{key}.double"):
+            shutil.rmtree(cache / name, ignore_errors=True)
+        (cache / f"{key}.lock").unlink()
+
+
 def work_tree_of(place: Path) -> Path | None:
     """Return the top of the work tree that `place` lies in, None where it lies in none."""
     found = find_repository(place)
