@@ -18,15 +18,20 @@ from pathlib import Path
 from runner.errors import DiskFull, InvalidConfiguration
 
 DEFAULT = "reproductions"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class EvidenceFolder:
-    """A folder in the making. `logs` and `outputs` are there from the start; `finish` gives it its name."""
+    """A folder in the making. `logs` and `outputs` are there from the start; `finish` gives it its name.
 
-    def __init__(self, making: Path, final: Path, latest: Path | None) -> None:
+    As long as `lock` is open, the folder is locked: what is not was left by a process that was killed.
+    """
+
+    def __init__(self, making: Path, final: Path, latest: Path | None, lock: int) -> None:
         self.making = making
         self.final = final
         self._latest = latest
+        self._lock = lock
         self.finished = False
         self.logs.mkdir(parents=True)
         self.outputs.mkdir()
@@ -43,13 +48,21 @@ class EvidenceFolder:
 
     def finish(self, files: dict[str, str]) -> Path:
         """Write the named texts, move the folder to its place and return that."""
+        with _understood():
+            return self._finish(files)
+
+    def _finish(self, files: dict[str, str]) -> Path:
+        (self.making / _MARK).unlink()
         for name, text in files.items():
             (self.making / name).write_text(text, encoding="utf-8")
         for folder in (self.logs, self.outputs):
             with contextlib.suppress(OSError):
                 folder.rmdir()  # only where it is empty
-        if self.final.exists():  # `--out` named a folder that exists: its owner wants it filled
-            for entry in self.making.iterdir():
+        if self._latest is not None:
+            self.final = _move(self.making, self.final)
+            _point(self._latest, self.final.name)
+        elif self.final.exists():  # `--out` named a folder that exists: its owner wants it filled
+            for entry in list(self.making.iterdir()):
                 target = self.final / entry.name
                 if target.is_dir() and not target.is_symlink():
                     shutil.rmtree(target)
@@ -57,8 +70,6 @@ class EvidenceFolder:
             self.making.rmdir()
         else:
             self.making.replace(self.final)
-        if self._latest is not None:
-            _point(self._latest, self.final.name)
         self.finished = True
         return self.final
 
@@ -70,38 +81,27 @@ def evidence_folder(out: str | None, run_id: str, now: datetime, folder: Path) -
     `out` names it exactly; without it `FOLDER/reproductions/RUN_ID/TIME` is made, TIME being `now` in UTC. Raises
     InvalidConfiguration where it cannot be written, DiskFull.
     """
+    root = folder / DEFAULT
+    if out is not None:
+        final, latest = (folder / out).resolve(), None
+    else:
+        parent = root / _safe_name(run_id)
+        final, latest = parent / now.strftime("%Y%m%dT%H%M%SZ"), parent / "latest"
+    # Innermost first; where there was no folder before, there is none after.
+    missing = [each for each in final.parents if not os.path.lexists(each)]
     made: Path | None = None
+    finished = False
     try:
-        if out is not None:
-            final, latest = (folder / out).absolute(), None
+        with _understood():
             final.parent.mkdir(parents=True, exist_ok=True)
-        else:
-            root = folder / DEFAULT
-            parent = root / _safe_name(run_id)
-            parent.mkdir(parents=True, exist_ok=True)
-            _ignore(root)
-            final, latest = _free(parent / now.strftime("%Y%m%dT%H%M%SZ")), parent / "latest"
-        made = Path(tempfile.mkdtemp(prefix=f".{final.name}-", dir=final.parent))
-        made.chmod(0o755)
-        evidence = EvidenceFolder(made, final, latest)
-    except OSError as error:
-        if made is not None:
-            shutil.rmtree(made, ignore_errors=True)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(f"no space is left for the evidence: {error}", "--out FOLDER on another disk") from error
-        raise InvalidConfiguration(
-            f"the evidence cannot be written to {error.filename}: {error.strerror}", "--out FOLDER, one you may write"
-        ) from error
-    try:
-        yield evidence
-    finally:
-        if not evidence.finished:
-            shutil.rmtree(made, ignore_errors=True)
             if out is None:
-                for empty in (made.parent, made.parent.parent):
-                    _remove_if_empty(empty)
-
-
+                _ignore(root)
+            filled = out is not None and final.exists()
+            if filled:
+                _check_folder(final)
+            # In what is to be filled, since that may be a disk of its own.
+            _sweep(final.parent if out is not None else root, final.name if out is not None else None)
+        made, lock = 
 def _safe_name(run_id: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in run_id) or "run"
 
@@ -113,17 +113,21 @@ def _ignore(root: Path) -> None:
         ignore.write_text("*\n", encoding="utf-8")
 
 
-def _free(path: Path) -> Path:
-    """Return the path, or one with a number behind it: two reproductions may end in the same second."""
+def _move(making: Path, path: Path) -> Path:
+    """Give a folder its name, or one with a number behind it: two reproductions may begin in the same second."""
     number, free = 1, path
-    while free.exists():
+    while True:
+        try:
+            return making.rename(free)  # which refuses what is there and not empty
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
         number += 1
         free = path.with_name(f"{path.name}-{number}")
-    return free
 
 
 def _point(link: Path, target: str) -> None:
-    temporary = link.with_name(f".latest-{os.getpid()}")
+    temporary = link.with_name(f".latest-{target}")
     with contextlib.suppress(FileNotFoundError):
         temporary.unlink()
     temporary.symlink_to(target)

@@ -10,11 +10,13 @@ from typing import BinaryIO
 from runner.engine.interface import ContainerRequest, Engine, VolumeMount
 from runner.inside import layout
 from runner.progress import Progress
+from runner.redact import redact
 from runner.schema.plan import Plan
 from runner.schema.rerun import Ending
 
 _TAIL_LINES = 40
 _LINE_BYTES = 2000
+_PIECE_BYTES = 16 << 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +41,7 @@ def train(
             stdout=log.write,
             stderr=log.write,
         )
+        log.finish()
     if outcome.timed_out:
         ending = Ending.TIMED_OUT
     elif outcome.out_of_memory:
@@ -103,7 +106,7 @@ def train_request(plan: Plan, *, rerun: str, environment_key: str, volume: str) 
 
 
 class _Log:
-    """Writes the log up to a limit, says in it where it was cut, and keeps its last lines."""
+    """Writes the log without secrets up to a limit, says in it where it was cut, and keeps its last lines."""
 
     def __init__(self, file: BinaryIO, limit_bytes: int, progress: Progress) -> None:
         self._file = file
@@ -111,21 +114,37 @@ class _Log:
         self._limit = limit_bytes
         self._progress = progress
         self._lines: deque[bytes] = deque(maxlen=_TAIL_LINES)
-        self._rest = b""
+        self._rest = b""  # came, and is not yet a line whose secrets can be told
+        self._line = b""
         self.cut = False
 
     def write(self, data: bytes) -> None:
         self._progress.log(data)
+        self._rest += data
+        end = max(self._rest.rfind(b"\n"), self._rest.rfind(b"\r")) + 1
+        if not end and len(self._rest) > _PIECE_BYTES:
+            end = len(self._rest)
+        if end:
+            whole, self._rest = self._rest[:end], self._rest[end:]
+            self._keep(redact(whole.decode(errors="surrogateescape")).encode(errors="surrogateescape"))
+
+    def finish(self) -> None:
+        """Write what came after the last line's end."""
+        self._keep(redact(self._rest.decode(errors="surrogateescape")).encode(errors="surrogateescape"))
+        self._rest = b""
+
+    def _keep(self, data: bytes) -> None:
         kept = data[: self._left]
         self._file.write(kept)
         self._left -= len(kept)
         if len(kept) < len(data) and not self.cut:
             self.cut = True
             self._file.write(f"\n[the log was cut here, at {self._limit} bytes]\n".encode())
-        *lines, rest = (self._rest + data).split(b"\n")
+        *lines, unfinished = (self._line + data).split(b"\n")
         self._lines.extend(line[-_LINE_BYTES:] for line in lines)
-        self._rest = rest[-_LINE_BYTES:]
+        self._line = unfinished[-_LINE_BYTES:]
 
     def tail(self) -> tuple[str, ...]:
-        lines = [*self._lines, *([self._rest] if self._rest else [])]
+        """Return the last lines; call when finished."""
+        lines = [*self._lines, *([self._line] if self._line else [])]
         return tuple(line.decode(errors="replace").rstrip("\r") for line in lines[-_TAIL_LINES:])

@@ -20,8 +20,8 @@ passwords = st.text(string.ascii_letters + string.digits + "!$%*+,-.:;=@_&()#?",
 names = st.sampled_from(
     [
         "password", "PASSWORD", "db.passwd", "api_key", "X-Api-Key", "AWS_SECRET_ACCESS_KEY", "aws_session_token",
-        "token", "private-token", "client_secret", "AccountKey", "X-Amz-Signature", "X-Amz-Credential", "sig", "sas", "Pwd",
-        "MLFLOW_TRACKING_PASSWORD", "Authorization", "private_key", "passphrase", "SharedAccessSignature",
+        "token", "private-token", "client_secret", "AccountKey", "X-Amz-Signature", "X-Amz-Credential", "sig", "sas",
+        "Pwd", "MLFLOW_TRACKING_PASSWORD", "Authorization", "private_key", "passphrase", "SharedAccessSignature",
     ]
 )  # fmt: skip
 assignments = st.sampled_from(
