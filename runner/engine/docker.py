@@ -26,6 +26,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from runner import interrupts
 from runner.engine import labels
 from runner.engine.archive import first_file, pack
 from runner.engine.faults import DOCTOR, api_fault, engine_faults, reason
@@ -89,6 +90,7 @@ class DockerEngine(Engine):
         self._closed = False
         self._marked = False
         self._marking = threading.Lock()
+        self._forget = interrupts.note(self.close)
 
     @property
     def session_id(self) -> str:
@@ -194,6 +196,7 @@ class DockerEngine(Engine):
         finally:
             if self._tunnel is not None:
                 self._tunnel.close()
+        self._forget()
 
     def _remove_all(self, client: Any) -> None:
         for container in list(self._live.values()):

@@ -49,6 +49,8 @@ def write_bundle(mirror: Mirror, commit: str, path: Path) -> None:
 
 
 def _make(mirror: Mirror, commit: str, bundle: Path) -> None:
+    for left in bundle.parent.glob("making-*"):  # by a process that was killed: we hold the lock
+        shutil.rmtree(left, ignore_errors=True)
     # a repository of its own for the ref, so that two reruns never see each other's
     with tempfile.TemporaryDirectory(dir=bundle.parent, prefix="making-") as folder:
         double = Path(folder) / "double.git"
