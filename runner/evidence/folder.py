@@ -7,31 +7,33 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from runner import interrupts
 from runner.errors import DiskFull, InvalidConfiguration
 
 DEFAULT = "reproductions"
+_MARK = ".making"  # in each folder that is not finished: those without are nothing that we may remove
+_UNLOCKED = ".unlocked"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class EvidenceFolder:
-    """A folder in the making. `logs` and `outputs` are there from the start; `finish` gives it its name.
+    """A folder in the making. `logs` and `outputs` are there from the start; `finish` gives it its name."""
 
-    As long as `lock` is open, the folder is locked: what is not was left by a process that was killed.
-    """
-
-    def __init__(self, making: Path, final: Path, latest: Path | None, lock: int) -> None:
+    def __init__(self, making: Path, final: Path, latest: Path | None) -> None:
         self.making = making
         self.final = final
         self._latest = latest
-        self._lock = lock
         self.finished = False
         self.logs.mkdir(parents=True)
         self.outputs.mkdir()
@@ -52,7 +54,8 @@ class EvidenceFolder:
             return self._finish(files)
 
     def _finish(self, files: dict[str, str]) -> Path:
-        (self.making / _MARK).unlink()
+        for mark in (_MARK, _UNLOCKED):
+            (self.making / mark).unlink(missing_ok=True)
         for name, text in files.items():
             (self.making / name).write_text(text, encoding="utf-8")
         for folder in (self.logs, self.outputs):
@@ -89,7 +92,17 @@ def evidence_folder(out: str | None, run_id: str, now: datetime, folder: Path) -
         final, latest = parent / now.strftime("%Y%m%dT%H%M%SZ"), parent / "latest"
     # Innermost first; where there was no folder before, there is none after.
     missing = [each for each in final.parents if not os.path.lexists(each)]
-    made: Path | None = None
+    made: _Locked | None = None
+
+    def take_away() -> None:
+        if made is not None:
+            shutil.rmtree(made.path, ignore_errors=True)
+            made.close()
+        for each in missing:
+            _remove_if_empty(each)
+        forget()
+
+    forget = interrupts.note(take_away)
     finished = False
     try:
         with _understood():
@@ -97,11 +110,110 @@ def evidence_folder(out: str | None, run_id: str, now: datetime, folder: Path) -
             if out is None:
                 _ignore(root)
             filled = out is not None and final.exists()
-            if filled:
-                _check_folder(final)
+            if filled and not final.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(final))
             # In what is to be filled, since that may be a disk of its own.
-            _sweep(final.parent if out is not None else root, final.name if out is not None else None)
-        made, lock = 
+            home = final if filled else final.parent
+            for each in (home,) if out is not None else _folders(root):
+                _sweep(each, final.name if out is not None else None)
+            made = _make(home, f".{final.name}-")
+            evidence = EvidenceFolder(made.path, final, latest)
+        try:
+            yield evidence
+        except OSError as error:
+            if error.errno in _FULL:
+                raise _full(error) from error
+            raise
+        finished = evidence.finished
+    finally:
+        if not finished:
+            take_away()
+    made.close()
+    forget()
+
+
+@contextmanager
+def _understood() -> Iterator[None]:
+    """Raise our errors for what the file system refuses."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise _full(error) from error
+        raise InvalidConfiguration(
+            f"the evidence cannot be written to {error.filename}: {error.strerror}", "--out FOLDER, one you may write"
+        ) from error
+
+
+def _full(error: OSError) -> DiskFull:
+    return DiskFull(f"no space is left for the evidence: {error}", "--out FOLDER on another disk")
+
+
+@dataclass(frozen=True)
+class _Locked:
+    """A folder in the making. As long as its descriptor is open it is locked, so that no other process sweeps it."""
+
+    path: Path
+    descriptor: int
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            os.close(self.descriptor)
+
+
+def _make(home: Path, prefix: str) -> _Locked:
+    while True:
+        home.mkdir(parents=True, exist_ok=True)
+        path = Path(tempfile.mkdtemp(prefix=prefix, dir=home))
+        path.chmod(0o755)
+        try:
+            descriptor = _lock(path)
+        except OSError:  # a file system without locks: nothing on it is ever swept
+            (path / _UNLOCKED).touch()
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        if descriptor is None:  # another start took it for what a killed one had left, just now
+            continue
+        (path / _MARK).touch()
+        return _Locked(path, descriptor)
+
+
+def _lock(path: Path) -> int | None:
+    """Lock a folder and return its descriptor, None where another process holds it or has removed it."""
+    descriptor = None
+    with contextlib.suppress(FileNotFoundError, BlockingIOError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if path.exists():
+            return descriptor
+    if descriptor is not None:
+        os.close(descriptor)
+    return None
+
+
+def _sweep(home: Path, name: str | None) -> None:
+    """Remove what killed processes were making in `home`: folders of our form and mark that nobody has locked."""
+    stem = r"\d{8}T\d{6}Z" if name is None else re.escape(name)
+    form = re.compile(rf"\.{stem}-[a-z0-9_]{{8}}")
+    with contextlib.suppress(OSError):
+        for path in list(home.iterdir()):
+            if not form.fullmatch(path.name) or path.is_symlink() or not path.is_dir():
+                continue
+            inside = {entry.name for entry in path.iterdir()}
+            if (inside and _MARK not in inside) or _UNLOCKED in inside:
+                continue
+            descriptor = _lock(path)
+            if descriptor is not None:
+                shutil.rmtree(path, ignore_errors=True)
+                os.close(descriptor)
+                if name is None:
+                    _remove_if_empty(home)
+
+
+def _folders(root: Path) -> list[Path]:
+    with os.scandir(root) as entries:
+        return [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
+
+
 def _safe_name(run_id: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in run_id) or "run"
 

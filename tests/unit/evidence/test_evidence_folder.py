@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -214,3 +216,38 @@ def test_a_text_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(InvalidConfiguration), evidence_folder(None, RUN, NOW, tmp_path) as evidence:
         evidence.finish({"there/is/no/such/folder": "x"})
     assert everything(tmp_path) == []
+
+
+KILLED = """
+import os, signal, sys
+from datetime import datetime, timezone
+from pathlib import Path
+from runner.evidence.folder import evidence_folder
+out = sys.argv[2] or None
+with evidence_folder(out, "ab12cd34", datetime(2026, 1, 2, tzinfo=timezone.utc), Path(sys.argv[1])) as evidence:
+    (evidence.logs / "train.log").write_text("epoch 1")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("out", [None, "evidence", "."])
+def test_what_a_killed_process_was_making_goes_at_the_next_start(tmp_path: Path, out: str | None) -> None:
+    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), out or ""], check=False)
+    left = [path for path in everything(tmp_path) if path.endswith("logs/train.log")]
+    assert len(left) == 1
+    with evidence_folder(out, "ffff" if out is None else RUN, NOW, tmp_path):
+        assert left[0] not in everything(tmp_path)
+    assert all(path in ("reproductions", "reproductions/.gitignore") for path in everything(tmp_path))
+
+
+def test_what_a_living_process_is_making_stays_and_so_does_what_is_not_ours(tmp_path: Path) -> None:
+    parent = tmp_path / "reproductions" / RUN
+    theirs = parent / ".20260101T000000Z-abcdefgh"
+    (theirs / "logs").mkdir(parents=True)
+    with evidence_folder(None, RUN, NOW, tmp_path) as one:
+        with evidence_folder(None, RUN, NOW, tmp_path) as other:
+            assert one.making.exists()
+            other.finish(TEXTS)
+        one.finish(TEXTS)
+    assert theirs.exists()
+    assert not [path for path in parent.rglob("*") if path.name == ".making"]
