@@ -22,12 +22,14 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
     """Restore a rerun's workspace.
 
     Request: rerun, bundle, commit, branch, url, dvc_roots, outs[], pointer_edits[],
-    files[] {path, digest, role, warm_start}, expected_outputs[], allow_cached,
+    files[] {path, digest, role, warm_start}, expected_outputs[], allow_cached, proxies,
     remotes[] {name, url, path, source, options}, environment {specification, repository} (keys).
     Result: files[] {path, digest, sha256, size_bytes, place, held_by}, remotes_asked[], removed[].
     """
     ready = find_ready(request["environment"]["specification"], request["environment"]["repository"])
     note("environment", ready)
+    for name, value in request["proxies"].items():
+        os.environ[name] = os.environ[name.upper()] = value
     rerun = request["rerun"]
     root = layout.work(rerun, f"{layout.SANDBOX}/{layout.WORKSPACE}")
     _make_folders(rerun)

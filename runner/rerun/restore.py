@@ -74,6 +74,8 @@ def restore(
         "expected_outputs": [path for path in plan.expected_outputs if path not in warm],
         "remotes": remotes,
         "environment": environment_keys,
+        # May hold credentials: by standard input, as all that does.
+        "proxies": network.proxies if _network(plan.remotes) != "none" else {},
         "allow_cached": "cached" in plan.policy.allow,
     }
     request = ContainerRequest(
@@ -85,7 +87,6 @@ def restore(
         mounts=(VolumeMount(volume=volume, target=layout.CACHE),),
         host_directories=directories,
         network=_network(plan.remotes),
-        environment=network.proxies if _network(plan.remotes) != "none" else {},
     )
 
     def on_note(name: str, value: Any) -> None:
