@@ -22,6 +22,7 @@ from runner import interrupts
 from runner.errors import DiskFull, InvalidConfiguration
 
 DEFAULT = "reproductions"
+_IGNORE = "*\n"
 _MARK = ".making"  # in each folder that is not finished: those without are nothing that we may remove
 _UNLOCKED = ".unlocked"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -90,6 +91,7 @@ def evidence_folder(out: str | None, run_id: str, now: datetime, folder: Path) -
     else:
         parent = root / _safe_name(run_id)
         final, latest = parent / now.strftime("%Y%m%dT%H%M%SZ"), parent / "latest"
+    _sweep_all(final, root if out is None else None)
     # Innermost first; where there was no folder before, there is none after.
     missing = [each for each in final.parents if not os.path.lexists(each)]
     made: _Locked | None = None
@@ -114,8 +116,6 @@ def evidence_folder(out: str | None, run_id: str, now: datetime, folder: Path) -
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(final))
             # In what is to be filled, since that may be a disk of its own.
             home = final if filled else final.parent
-            for each in (home,) if out is not None else _folders(root):
-                _sweep(each, final.name if out is not None else None)
             made = _make(home, f".{final.name}-")
             evidence = EvidenceFolder(made.path, final, latest)
         try:
@@ -190,10 +190,23 @@ def _lock(path: Path) -> int | None:
     return None
 
 
-def _sweep(home: Path, name: str | None) -> None:
-    """Remove what killed processes were making in `home`: folders of our form and mark that nobody has locked."""
-    stem = r"\d{8}T\d{6}Z" if name is None else re.escape(name)
+def _sweep_all(final: Path, root: Path | None) -> None:
+    """Remove what killed processes were making of `final`, or below `root` of any run."""
+    with contextlib.suppress(OSError):
+        if root is None:
+            for home in (final, final.parent):
+                _sweep(home, re.escape(final.name))
+            return
+        for home in [path for path in root.iterdir() if path.is_dir() and not path.is_symlink()]:
+            if _sweep(home, r"\d{8}T\d{6}Z"):
+                _remove_if_empty(home)
+                _remove_if_empty(root)
+
+
+def _sweep(home: Path, stem: str) -> bool:
+    """Remove folders of our form and mark that nobody has locked; tell whether there was one."""
     form = re.compile(rf"\.{stem}-[a-z0-9_]{{8}}")
+    swept = False
     with contextlib.suppress(OSError):
         for path in list(home.iterdir()):
             if not form.fullmatch(path.name) or path.is_symlink() or not path.is_dir():
@@ -205,13 +218,8 @@ def _sweep(home: Path, name: str | None) -> None:
             if descriptor is not None:
                 shutil.rmtree(path, ignore_errors=True)
                 os.close(descriptor)
-                if name is None:
-                    _remove_if_empty(home)
-
-
-def _folders(root: Path) -> list[Path]:
-    with os.scandir(root) as entries:
-        return [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
+                swept = True
+    return swept
 
 
 def _safe_name(run_id: str) -> str:
@@ -222,7 +230,7 @@ def _ignore(root: Path) -> None:
     """Keep evidence out of the project's own git, in which people run us."""
     ignore = root / ".gitignore"
     if not ignore.exists():
-        ignore.write_text("*\n", encoding="utf-8")
+        ignore.write_text(_IGNORE, encoding="utf-8")
 
 
 def _move(making: Path, path: Path) -> Path:
@@ -248,7 +256,7 @@ def _point(link: Path, target: str) -> None:
 
 def _remove_if_empty(folder: Path) -> None:
     entries = list(folder.iterdir()) if folder.is_dir() else []
-    if [entry.name for entry in entries] == [".gitignore"]:
+    if [entry.name for entry in entries] == [".gitignore"] and entries[0].read_text(errors="replace") == _IGNORE:
         entries[0].unlink()
         entries = []
     if not entries:
