@@ -129,11 +129,15 @@ def _mounted(remotes: tuple[Remote, ...], engine: Engine) -> tuple[tuple[HostDir
 
 
 def _names(remotes: tuple[Remote, ...]) -> list[str]:
-    """Return a name for each that is its own, and safe in DVC's configuration."""
+    """Return a name for each that is its own, and safe in DVC's configuration, which folds case."""
     names: list[str] = []
     for remote in remotes:
-        name = re.sub(r"[^A-Za-z0-9_.-]", "-", remote.name) or "remote"
-        names.append(name if name not in names else f"{name}-{len(names)}")
+        base = name = re.sub(r"[^a-z0-9_.-]", "-", remote.name.lower()) or "remote"
+        number = 1
+        while name in names:
+            number += 1
+            name = f"{base}-{number}"
+        names.append(name)
     return names
 
 

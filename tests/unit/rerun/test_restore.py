@@ -1,0 +1,187 @@
+"""What restore is asked for: which folders it sees, which network it has, how remotes are described to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.engine.interface import HostDirectory, VolumeMount
+from runner.errors import EngineUnavailable
+from runner.inside import layout
+from runner.network import NetworkSettings
+from runner.progress import NoProgress
+from runner.rerun.restore import Restored, restore
+from runner.schema.plan import PointerEdit, Policy, Remote
+from tests.support.fake_engine import FakeEngine, note, result
+from tests.support.values import DATA, MODEL, data_file, make_plan, model_file, restored
+
+RESULT = {
+    "files": [restored(opened=None, unchanged=None).model_dump(mode="json")],
+    "remotes_asked": ["/srv/store (runner.yaml)"],
+    "removed": [MODEL],
+}
+
+
+def run(
+    tmp_path: Path,
+    *remotes: Remote,
+    engine: FakeEngine | None = None,
+    network: NetworkSettings | None = None,
+    environments: list[Any] | None = None,
+    **fields: Any,
+) -> tuple[FakeEngine, Restored]:
+    engine = engine or FakeEngine({"restore": [note("environment", None), note("other", 1), result(RESULT)]})
+    bundle = tmp_path / "repository.bundle"
+    bundle.write_bytes(b"# v2 git bundle\n")
+    done = restore(
+        engine,
+        make_plan(remotes=remotes, **fields),
+        rerun="r1",
+        bundle=bundle,
+        dvc_roots=(".", "sub"),
+        outs=(DATA, MODEL),
+        volume="cache",
+        environment_keys={"specification": "s", "repository": "r"},
+        on_environment=(environments if environments is not None else []).append,
+        network=network or NetworkSettings(),
+        progress=NoProgress(),
+    )
+    return engine, done
+
+
+def remote(url: str, name: str = "main", **fields: Any) -> Remote:
+    return Remote(name=name, url=url, source=".dvc/config at the commit", **fields)
+
+
+def test_what_was_restored_comes_back_as_values(tmp_path: Path) -> None:
+    _, done = run(tmp_path)
+    assert done.files == (restored(opened=None, unchanged=None),)
+    assert done.remotes_asked == ("/srv/store (runner.yaml)",)
+    assert done.removed == (MODEL,)
+
+
+@pytest.mark.parametrize("record", [None, {"key": "k"}])
+def test_whether_the_environment_is_ready_is_told_before_the_end(tmp_path: Path, record: Any) -> None:
+    environments: list[Any] = []
+    engine = FakeEngine({"restore": [note("environment", record), result(RESULT)]})
+    run(tmp_path, engine=engine, environments=environments)
+    assert environments == [record]
+
+
+def test_the_bundle_goes_into_the_container_and_the_cache_is_all_of_the_volume(tmp_path: Path) -> None:
+    engine, _ = run(tmp_path)
+    asked = engine.request("restore")
+    assert asked.files == ((engine.payload("restore")["bundle"], b"# v2 git bundle\n"),)
+    assert asked.mounts == (VolumeMount(volume="cache", target=layout.CACHE),)
+
+
+def test_files_are_named_with_their_role_and_only_a_warm_start_is_put_in_its_place(tmp_path: Path) -> None:
+    engine, _ = run(tmp_path)
+    payload = engine.payload("restore")
+    assert payload["files"] == [
+        {"path": DATA, "digest": str(data_file().digest), "role": "input", "warm_start": False},
+        {"path": MODEL, "digest": str(model_file().digest), "role": "output", "warm_start": False},
+    ]
+    assert payload["expected_outputs"] == [MODEL]
+    engine, _ = run(tmp_path, policy=Policy(warm_start=(MODEL,)))
+    payload = engine.payload("restore")
+    assert [file["warm_start"] for file in payload["files"]] == [False, True]
+    assert payload["expected_outputs"] == [], "what the training starts from is not removed"
+
+
+def test_pointers_go_as_the_plan_has_them(tmp_path: Path) -> None:
+    engine, _ = run(tmp_path, pointer_edits=(PointerEdit(path="a.dvc", text="outs: []\n", created=True),))
+    payload = engine.payload("restore")
+    assert payload["pointer_edits"] == [{"path": "a.dvc", "text": "outs: []\n", "created": True}]
+    assert (payload["dvc_roots"], payload["outs"]) == ([".", "sub"], [DATA, MODEL])
+
+
+def test_the_cache_alone_counts_only_where_the_auditor_allowed_it(tmp_path: Path) -> None:
+    assert run(tmp_path)[0].payload("restore")["allow_cached"] is False
+    assert run(tmp_path, policy=Policy(allow=("cached",)))[0].payload("restore")["allow_cached"] is True
+
+
+@pytest.mark.parametrize(
+    ("urls", "network"),
+    [
+        ([], "none"),
+        (["/srv/store"], "none"),
+        (["file:///srv/store", "D:\\store"], "none"),
+        (["s3://bucket/path"], "bridge"),
+        (["/srv/store", "ssh://git@host.example/srv/store"], "bridge"),
+        (["http://localhost:9000/store"], "host"),
+        (["https://127.0.0.1/store"], "host"),
+        (["http://[::1]:9000/store"], "host"),
+        (["https://far.example/store", "http://localhost/store"], "host"),
+        (["https://localhost.example/store"], "bridge"),
+    ],
+)
+def test_restore_has_no_more_network_than_its_remotes_need(tmp_path: Path, urls: list[str], network: str) -> None:
+    engine, _ = run(tmp_path, *(remote(url, name=str(number)) for number, url in enumerate(urls)))
+    assert engine.request("restore").network == network
+
+
+def test_an_endpoint_on_this_host_is_reached_from_this_host(tmp_path: Path) -> None:
+    engine, _ = run(tmp_path, remote("s3://bucket", options={"endpointurl": "http://localhost:9000"}))
+    assert engine.request("restore").network == "host"
+
+
+def test_proxies_go_by_standard_input_and_only_where_there_is_a_network(tmp_path: Path) -> None:
+    network = NetworkSettings(proxies={"https_proxy": "http://user:hunter2@proxy.example:3128"})
+    engine, _ = run(tmp_path, remote("s3://bucket"), network=network)
+    assert engine.payload("restore")["proxies"] == network.proxies
+    asked = engine.request("restore")
+    assert "hunter2" not in repr((asked.argv, asked.environment, asked.files))
+    engine, _ = run(tmp_path, remote("/srv/store"), network=network)
+    assert engine.payload("restore")["proxies"] == {}
+
+
+def test_a_folder_is_mounted_alone_and_described_by_where_it_is_mounted(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "link").symlink_to("store")
+    engine, _ = run(
+        tmp_path,
+        remote(f"{tmp_path}/link"),
+        remote(f"file://{tmp_path}/store"),
+        remote("s3://b", options={"user": "u"}),
+    )
+    assert engine.request("restore").host_directories == (
+        HostDirectory(path=f"{tmp_path}/store", target="/remotes/0"),
+        HostDirectory(path=f"{tmp_path}/store", target="/remotes/1"),
+    )
+    described = engine.payload("restore")["remotes"]
+    assert [each["path"] for each in described] == ["/remotes/0", "/remotes/1", None]
+    assert described[0]["url"] == f"{tmp_path}/link", "as its owner names it"
+    assert described[2]["options"] == {"user": "u"}
+
+
+def test_a_folder_that_is_gone_is_asked_and_holds_nothing(tmp_path: Path) -> None:
+    engine, _ = run(tmp_path, remote(f"{tmp_path}/gone"))
+    assert engine.request("restore").host_directories == ()
+    assert engine.payload("restore")["remotes"][0]["path"] == "/remotes/0"
+
+
+def test_a_file_in_the_place_of_a_remote_is_not_mounted(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    engine, _ = run(tmp_path, remote(f"{tmp_path}/file"))
+    assert engine.request("restore").host_directories == ()
+
+
+def test_an_engine_elsewhere_does_not_see_our_folders_and_is_not_asked_to(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    engine = FakeEngine({"restore": [result(RESULT)]}, local=False)
+    with pytest.raises(EngineUnavailable, match="does not see"):
+        run(tmp_path, remote(f"{tmp_path}/store"), engine=engine)
+    assert engine.requests == []
+    run(tmp_path, remote("s3://bucket"), engine=engine)
+
+
+def test_each_remote_has_a_name_of_its_own_that_is_safe_in_dvcs_configuration(tmp_path: Path) -> None:
+    given = ["main", "Main", "main-2", "main", "a b]\n[core", "", "é", "x'\"y"]
+    engine, _ = run(tmp_path, *(remote(f"s3://{number}", name=name) for number, name in enumerate(given)))
+    names = [each["name"] for each in engine.payload("restore")["remotes"]]
+    assert names[0] == "main"
+    assert len({name.lower() for name in names}) == len(given), "DVC folds the case of names"
+    assert all(set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789._-") and name for name in names)
