@@ -27,10 +27,12 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
 
     Request: rerun, environment (key), expected_outputs[], output_bytes (limit), copy_bytes (limit), remove (whether
     the workspace goes). Result: the fields of the schema's Rerun that are observed here: capture, inputs[], outputs[],
-    hardware; `opened_before_output`, files of the commit; and `cut`, sentences on what went over a limit.
+    hardware; `opened_before_output`, files of the commit; `free_bytes`, what the training could still have written;
+    and `cut`, sentences on what went over a limit.
     """
     rerun = request["rerun"]
     root = layout.work(rerun, f"{layout.SANDBOX}/{layout.WORKSPACE}")
+    free_bytes = _free_bytes()
     with open(layout.work(rerun, f"{layout.STATE}/restored.json"), encoding="utf-8") as file:
         state = json.load(file)
     progress("reading the capture")
@@ -56,8 +58,15 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
         "outputs": [{**output, "path": _as_text(output["path"])} for output in outputs],
         "opened_before_output": opened_of_commit,
         "hardware": _hardware(request["environment"]),
+        "free_bytes": free_bytes,
         "cut": [_as_text(sentence) for sentence in cut],
     }
+
+
+def _free_bytes() -> int:
+    """Return what the volume has left for the training; nothing where it can make no more files."""
+    status = os.statvfs(layout.CACHE)
+    return 0 if status.f_files and not status.f_favail else status.f_bavail * status.f_frsize
 
 
 def _relative(path: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.engine.interface import Engine
+from runner.errors import DiskFull
 from runner.network import NetworkSettings
 from runner.progress import Progress
 from runner.rerun.collect import Collected, collect, discard
@@ -19,7 +21,10 @@ from runner.rerun.provision import as_resolved, provision, ready_keys
 from runner.rerun.restore import Restored, restore
 from runner.rerun.train import Trained, train
 from runner.schema.plan import Plan
-from runner.schema.rerun import Rerun, ResolvedEnvironment, RestoredFile
+from runner.schema.rerun import Ending, Rerun, ResolvedEnvironment, RestoredFile
+
+_TINY_BYTES = 64 << 20
+_NO_SPACE = re.compile(r"No space left on device|Errno 28\b|ENOSPC|Disk quota exceeded")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +57,8 @@ def carry_out(plan: Plan, place: Place, paper: Paper, *, keep: bool, offline: bo
     """Restore and provision beside each other, train, collect; return what was observed.
 
     The workspace is removed at the end, unless `keep`. Raises MissingFact where the rerun could not start,
-    InfrastructureError where something refused; the caller then removes the workspace by `discard_workspace`.
+    InfrastructureError where something refused or the disk was full; the caller then removes the workspace by
+    `discard_workspace`.
     """
     timings: dict[str, float] = {}
     restored, environment = _prepare(plan, place, paper, offline=offline, progress=progress, timings=timings)
@@ -77,6 +83,7 @@ def carry_out(plan: Plan, place: Place, paper: Paper, *, keep: bool, offline: bo
             keep=keep,
             progress=progress,
         )
+    _check_space(trained, collected, place.volume)
     return _observed(plan, restored, environment, trained, collected, timings)
 
 
@@ -136,6 +143,18 @@ def _prepare(
     if making:
         timings["provision"] = time.monotonic() - started  # beside restore, so both count from the start
     return restored, environment
+
+
+def _check_space(trained: Trained, collected: Collected, volume: str) -> None:
+    """Raise DiskFull for a training that crashed because the volume was full: that is no fault of its author."""
+    free = collected.free_bytes
+    if trained.ending is not Ending.CRASHED or free is None or free > _TINY_BYTES:
+        return
+    if any(_NO_SPACE.search(line) for line in trained.log_tail):
+        raise DiskFull(
+            f"the training ran out of disk space: the volume {volume} has {free >> 20} MiB left",
+            "runner setup --prune    or give the engine a larger disk",
+        )
 
 
 @contextmanager

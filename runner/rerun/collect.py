@@ -20,7 +20,11 @@ COPY_BYTES = 64 << 20  # of outputs that go into the evidence
 
 @dataclass(frozen=True, kw_only=True)
 class Collected:
-    """What phase 4 observed. `opened_before_output` are files of the commit, `cut` says what went over a limit."""
+    """What phase 4 observed.
+
+    `opened_before_output` are files of the commit, `free_bytes` is what the volume had left, `cut` says what went over
+    a limit.
+    """
 
     capture: CaptureReport
     inputs: tuple[RestoredFile, ...]
@@ -28,6 +32,7 @@ class Collected:
     opened_before_output: tuple[str, ...]
     hardware: Hardware
     cut: tuple[str, ...]
+    free_bytes: int | None = None
 
 
 def collect(
@@ -70,6 +75,7 @@ def collect(
         opened_before_output=tuple(result["opened_before_output"]),
         hardware=Hardware.model_validate(result["hardware"], strict=False),
         cut=tuple(result["cut"]),
+        free_bytes=result.get("free_bytes"),
     )
 
 

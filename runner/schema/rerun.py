@@ -16,7 +16,6 @@ class Ending(str, Enum):
     CRASHED = "crashed"  # exit status not 0
     OUT_OF_MEMORY = "out of memory"  # a process in it was killed for memory, whatever the exit status
     TIMED_OUT = "timed out"
-    DISK_FULL = "disk full"
 
 
 class CapturedPoint(Value):

@@ -48,8 +48,6 @@ def _why_ended_badly(plan: Plan, rerun: Rerun) -> str | None:
         return "the training was killed for memory" + ("" if limit is None else f" (limit {_size(limit)})")
     if rerun.ending is Ending.TIMED_OUT:
         return f"the training did not end within {plan.limits.timeout_s:g} s ({plan.limits.timeout_source})"
-    if rerun.ending is Ending.DISK_FULL:
-        return "the training ran out of disk space"
     if rerun.ending is not Ending.FINISHED or rerun.exit_code != 0:
         code = "without an exit status" if rerun.exit_code is None else f"with exit status {rerun.exit_code}"
         return f"the command ended {code}"

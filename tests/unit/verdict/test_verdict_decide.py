@@ -417,7 +417,6 @@ def test_data_read_from_a_service_is_unverifiable_and_named_without_its_password
         (make_rerun(exit_code=None), "without an exit status"),
         (make_rerun(ending=Ending.OUT_OF_MEMORY), "killed for memory"),
         (make_rerun(ending=Ending.TIMED_OUT, exit_code=None), "did not end within 960 s"),
-        (make_rerun(ending=Ending.DISK_FULL, exit_code=1), "disk space"),
         (make_rerun(capture={"runs": ()}), "logged no run"),
         (make_rerun(make_run(status=None)), "never ended"),
         (make_rerun(make_run(status="FAILED")), "is FAILED"),
