@@ -239,10 +239,10 @@ def test_collect_has_no_network_and_no_more_than_the_cache(tmp_path: Path) -> No
     assert [mount.target for mount in asked.mounts] == [layout.CACHE]
 
 
-def test_what_went_over_a_limit_is_a_problem_of_the_capture(tmp_path: Path) -> None:
+def test_what_went_over_a_limit_is_said_to_be_unobserved(tmp_path: Path) -> None:
     found = collected(cut=["outputs beyond 1 bytes were not hashed"])
     rerun = run(FakeEngine(answers(collect=[result(found)])), tmp_path)
-    assert rerun.capture.problems == ("outputs beyond 1 bytes were not hashed",)
+    assert rerun.capture.unobserved == ("outputs beyond 1 bytes were not hashed",)
 
 
 def test_results_of_the_commit_that_were_read_are_named_unless_allowed(tmp_path: Path) -> None:
