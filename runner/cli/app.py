@@ -17,32 +17,7 @@ from runner.cli.options import Common
 if TYPE_CHECKING:
     from runner.errors import Interrupted
 
-app = typer.Typer(
-    name="runner",
-    help="Does this published number still come out? Reruns a recorded run in sealed containers and gives a verdict.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-
-
 _CLOSED_PIPE = 141
-
-
-def _version(value: bool) -> None:
-    if value:
-        from runner import __version__
-
-        typer.echo(f"runner {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _root(
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
-) -> None:
-    pass
 
 
 def main() -> NoReturn:
@@ -95,7 +70,7 @@ def _run_and_report(arguments: list[str]) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    from runner.cli import commands  # noqa: F401  # registers the commands
+    from runner.cli.commands import app
 
     try:
         status = app(args=arguments, prog_name="runner", standalone_mode=False)
@@ -112,6 +87,8 @@ def _run(arguments: list[str]) -> int:
 
 
 def _command(arguments: list[str]) -> str:
+    from runner.cli.commands import app
+
     known = {command.name for command in app.registered_commands}
     return f"{arguments[0]} " if arguments and arguments[0] in known else ""
 

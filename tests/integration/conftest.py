@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Iterator
 
@@ -13,16 +12,13 @@ from runner.prepare import Prepared, prepare
 
 
 @pytest.fixture(scope="session", autouse=True)
-def cache_volume() -> Iterator[str]:
-    """The tests' own cache: what they make and break is nobody else's."""
+def cache_volume(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The tests' own caches, in the engine and on this host: what they make and break is nobody else's."""
     name = f"reproducibility-runner-test-{uuid.uuid4().hex[:8]}"
-    before = os.environ.get("REPRO_CACHE_VOLUME")
-    os.environ["REPRO_CACHE_VOLUME"] = name
-    yield name
-    if before is None:
-        del os.environ["REPRO_CACHE_VOLUME"]
-    else:
-        os.environ["REPRO_CACHE_VOLUME"] = before
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REPRO_CACHE_VOLUME", name)
+        patch.setenv("REPRO_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield name
     engine = connect()
     remove_volume(engine.client, name)
     engine.close()
