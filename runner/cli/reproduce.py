@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shutil
-import sys
+from typing import TYPE_CHECKING
 
 import typer
 
 from runner.cli import options as o
 from runner.cli.console import open_progress, use_color
+
+if TYPE_CHECKING:
+    from runner.schema.reproduction import Reproduction
 
 
 def reproduce(
@@ -97,9 +100,19 @@ def reproduce(
         text = render_text(reproduction, width=width, color=color, show_all=all_, evidence_path=done.evidence_shown)
         typer.echo(text, nl=False)
     if done.kept is not None:
-        print(f"kept: {done.kept}", file=sys.stderr)  # noqa: T201  # a hint, not a result
+        _say_kept(reproduction, done.kept)
     code = reproduction.verdict.exit_code
     if code == 0 and not requirement_met(reproduction, settings.policy):
         typer.echo("below what --require asks for", err=True)
         return 1
     return code
+
+
+def _say_kept(reproduction: Reproduction, name: str) -> None:
+    from runner.engine.labels import cache_volume
+    from runner.rerun.kept import removal_command, shell_command
+
+    if reproduction.plan is not None and reproduction.rerun is not None:
+        shell = shell_command(reproduction.plan, reproduction.rerun, name=name, volume=cache_volume())
+        typer.echo(f"kept: the workspace; to open a shell in it:\n  {shell}", err=True)
+        typer.echo(f"to remove it:\n  {removal_command(reproduction.plan, name=name, volume=cache_volume())}", err=True)
