@@ -62,20 +62,20 @@ def unverifiable_causes(
     causes: list[Missing] = []
     if record_changed:
         cause = "the tracker's record of the run changed during the rerun"
-        causes.append(Missing(fact="record", cause=cause, remedy=_again(plan)))
+        causes.append(Missing(fact="record", cause=cause, remedy=again(plan)))
     causes += _status_causes(plan, record)
     causes += _input_causes(plan, rerun)
     causes += _trained_causes(plan, rerun)
     if run is None:
         cause = comparison.match_problem or "no captured run is the recorded one"
-        remedy = _again(plan, "--command", "COMMAND THAT LOGS THIS RUN ALONE")
+        remedy = again(plan, "--command", "COMMAND THAT LOGS THIS RUN ALONE")
         causes.append(Missing(fact="captured run", cause=cause, remedy=remedy))
     else:
         causes += _tracker_causes(plan, rerun, run)
     causes += _service_causes(plan, record)
     causes += _inferred_param_causes(plan, comparison)
     causes += [
-        Missing(fact=metric.name, cause=f"--metric names {metric.name}, which is not recorded", remedy=_again(plan))
+        Missing(fact=metric.name, cause=f"--metric names {metric.name}, which is not recorded", remedy=again(plan))
         for metric in comparison.metrics
         if metric.outcome is Outcome.NOT_COMPARED and metric.name in plan.policy.only and metric.original is None
     ]
@@ -89,7 +89,7 @@ def divergence_says_nothing(plan: Plan, rerun: Rerun) -> Missing | None:
         return Missing(
             fact="command",
             cause=f"the command was inferred, and nothing pins its {options}",
-            remedy=_again(plan, "--command", plan.command),
+            remedy=again(plan, "--command", plan.command),
         )
     recorded = {file.path for file in plan.lineage.files if file.role == "input"}
     unopened = [file.path for file in workspace_inputs(plan, rerun) if file.opened is False and file.path in recorded]
@@ -97,7 +97,7 @@ def divergence_says_nothing(plan: Plan, rerun: Rerun) -> Missing | None:
         return Missing(
             fact="data",
             cause=f"{', '.join(unopened)} was restored and the training never opened it",
-            remedy=_again(plan, "--command", "COMMAND THAT READS IT"),
+            remedy=again(plan, "--command", "COMMAND THAT READS IT"),
         )
     return None
 
@@ -113,7 +113,7 @@ def why_later(plan: Plan, comparison: Comparison) -> Missing | None:
     return Missing(
         fact="metrics",
         cause=f"{', '.join(later)} {verb} recorded later than the run, by a person or an evaluation",
-        remedy=_again(plan, *options) if options else _again(plan, "--command", "COMMAND THAT LOGS IT"),
+        remedy=again(plan, *options) if options else again(plan, "--command", "COMMAND THAT LOGS IT"),
     )
 
 
@@ -136,7 +136,7 @@ def nothing_compared(plan: Plan, comparison: Comparison) -> Missing | None:
     else:
         cause = "nothing was compared: the run recorded no metric and no output that came out again"
     ignored = [metric.name for metric in comparison.metrics if metric.outcome is Outcome.IGNORED]
-    return Missing(fact="baseline", cause=cause, remedy=_again(plan, "--metric", ignored[0] if ignored else "NAME"))
+    return Missing(fact="baseline", cause=cause, remedy=again(plan, "--metric", ignored[0] if ignored else "NAME"))
 
 
 def _is_empty(output: FileComparison) -> bool:
@@ -180,10 +180,10 @@ def _status_causes(plan: Plan, record: RunRecord) -> Iterator[Missing]:
         yield Missing(
             fact="status",
             cause=f"the recorded run is {record.status}: it has not ended",
-            remedy=_again(plan, "--allow", "unfinished"),
+            remedy=again(plan, "--allow", "unfinished"),
         )
     elif record.status not in {"FINISHED", *_UNFINISHED, *_ENDED_EARLY}:
-        yield Missing(fact="status", cause=f"the recorded run's status {record.status} is unknown", remedy=_again(plan))
+        yield Missing(fact="status", cause=f"the recorded run's status {record.status} is unknown", remedy=again(plan))
 
 
 def _input_causes(plan: Plan, rerun: Rerun) -> Iterator[Missing]:
@@ -197,12 +197,12 @@ def _input_causes(plan: Plan, rerun: Rerun) -> Iterator[Missing]:
             continue
         cause = _why_not_the_input(file, found)
         if cause is not None:
-            yield Missing(fact="data", cause=cause, remedy=_again(plan, "--remote", "URL"))
+            yield Missing(fact="data", cause=cause, remedy=again(plan, "--remote", "URL"))
         elif found is not None and found.held_by in (None, CACHE) and "cached" not in plan.policy.allow:
             yield Missing(
                 fact="data",
                 cause=f"{file.path} ({file.digest}) is in no remote: only the local cache has it",
-                remedy=_again(plan, "--allow", "cached"),
+                remedy=again(plan, "--allow", "cached"),
             )
 
 
@@ -240,14 +240,14 @@ def _trained_causes(plan: Plan, rerun: Rerun) -> Iterator[Missing]:
         yield Missing(
             fact="training",
             cause=f"evaluated, not trained: the recorded {given[0]} itself was given to the command",
-            remedy=_again(plan, "--allow", "evaluation"),
+            remedy=again(plan, "--allow", "evaluation"),
         )
     for path in rerun.pre_existing:
         if not existing_allowed(plan, path):
             yield Missing(
                 fact="training",
                 cause=f"pre-existing result: the training read {path}, which the commit already holds",
-                remedy=_again(plan, "--allow", f"existing:{path}"),
+                remedy=again(plan, "--allow", f"existing:{path}"),
             )
 
 
@@ -268,7 +268,7 @@ def _tracker_causes(plan: Plan, rerun: Rerun, run: CapturedRun) -> Iterator[Miss
         yield Missing(
             fact="earlier run",
             cause="the run continues an earlier one, which was not rerun",
-            remedy=_again(plan, "--command", "COMMAND THAT STARTS FROM THE BEGINNING"),
+            remedy=again(plan, "--command", "COMMAND THAT STARTS FROM THE BEGINNING"),
         )
     for read in sorted(rerun.capture.reads, key=lambda read: read.sequence):
         if run.ended is None or read.sequence < run.ended:
@@ -276,7 +276,7 @@ def _tracker_causes(plan: Plan, rerun: Rerun, run: CapturedRun) -> Iterator[Miss
                 fact="tracker",
                 cause=f"the training read from the tracker what only the original store has: "
                 f"{read.what} {redact(read.detail)}".rstrip(),
-                remedy=_again(plan, "--command", "COMMAND THAT DOES NOT READ IT"),
+                remedy=again(plan, "--command", "COMMAND THAT DOES NOT READ IT"),
             )
             return
 
@@ -302,11 +302,12 @@ def _inferred_param_causes(plan: Plan, comparison: Comparison) -> Iterator[Missi
         yield Missing(
             fact="command",
             cause=f"the inferred command is another experiment: {different[0]}",
-            remedy=_again(plan, "--command", plan.command),
+            remedy=again(plan, "--command", plan.command),
         )
 
 
-def _again(plan: Plan, *options: str) -> str:
+def again(plan: Plan, *options: str) -> str:
+    """Return the command to paste that reproduces the run of a plan with more options."""
     return shlex.join(["runner", "reproduce", plan.run.id, *map(redact, options), "--tracker", redact(plan.run.uri)])
 
 

@@ -1,7 +1,7 @@
 """The verdict, as one function of values. Read docs/verdicts.md beside it.
 
-Order: a command that did not finish well is `failed`, whatever it logged; a rerun of something else than the original
-is `unverifiable`, whatever its numbers; then numbers decide.
+Order: a command that did not finish well is `failed`, whatever it logged, unless just what we guessed of it broke; a
+rerun of something else than the original is `unverifiable`, whatever its numbers; then numbers decide.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from runner.verdict.causes import (
 )
 from runner.verdict.policy import looser_than_default
 from runner.verdict.statements import not_verified, platform_difference, verified
+from runner.verdict.unfinished import failure_says_nothing
 
 
 def decide(
@@ -37,16 +38,19 @@ def decide(
         return Decision(
             verdict=verdict,
             reason=reason + terms,
-            verified=verified(plan, rerun, comparison, finished=verdict is not Verdict.FAILED),
+            verified=verified(plan, rerun, comparison, finished=failure is None),
             not_verified=tuple(dict.fromkeys((*others, *open_points))),
             missing=missing[0] if missing else None,
         )
 
     failure = why_failed(plan, rerun, comparison)
     if failure is not None:
-        if record.status == "FAILED":
-            failure += "; so had the recorded run"
-        return decision(Verdict.FAILED, failure)
+        ours = None if record.status == "FAILED" else failure_says_nothing(plan, rerun)
+        if ours is None:
+            failure += "; so had the recorded run" if record.status == "FAILED" else ""
+        return (
+            decision(Verdict.FAILED, failure) if ours is None else decision(Verdict.UNVERIFIABLE, ours.cause, (ours,))
+        )
     causes = unverifiable_causes(plan, record, rerun, comparison, record_changed=record_changed)
     if causes:
         more = f" (and {len(causes) - 1} more)" if len(causes) > 1 else ""

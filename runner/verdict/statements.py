@@ -78,7 +78,7 @@ def not_verified(plan: Plan, record: RunRecord, rerun: Rerun, comparison: Compar
         *rerun.capture.unobserved,
     ]
     if plan.command_inferred:
-        lines.append(f"command: inferred ({plan.command_source})")
+        lines.append(f"command: inferred ({plan.command_source.removeprefix('inferred: ')})")
     if rerun.capture.hosts_tried:
         way = "reached or tried" if "network" in plan.policy.allow else "tried, with the network closed"
         lines.append(f"hosts {way}: {', '.join(rerun.capture.hosts_tried)}")
