@@ -165,6 +165,8 @@ def _inferred(
     ]
     count = len(arguments.used)
     params = f"{count} recorded value{'s' if count != 1 else ''} mapped onto its options"
+    if not count:
+        params = "no recorded value is an option of it"
     return Command(
         line=line,
         source=f"inferred: {script.source} and {params}",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -48,7 +49,8 @@ def specify_environment(
 
     Order: the file that `environment:` of `runner.yaml` names, `uv.lock`, requirements (pinned before unpinned),
     `pyproject.toml`, each at the root and then beside the script; else the requirements of the run's logged model.
-    Unpinned: as of the run's start. Raises MissingFact where that is needed and not recorded.
+    Unpinned: as of the run's start. Raises MissingFact where that is needed and not recorded, and where nothing lists
+    any package: without MLflow no training logs a run.
     """
     folders = _folders(script, working_directory)
     python = choose_python(record, snapshot, settings, facts, folders)
@@ -71,6 +73,8 @@ def specify_environment(
     if found.exact and not found.complete and found.kind == "requirements":
         notes.append(_open_notes(found, as_of))
     overrides = settings.with_packages
+    if found.kind == "none" and not overrides:
+        raise _no_packages(record, snapshot, settings, found)
     spec = EnvironmentSpec(
         kind=found.kind,  # type: ignore[arg-type]  # one of the four below
         source=found.source,
@@ -91,6 +95,20 @@ def specify_environment(
         if other.main
     )
     return spec, python, considered
+
+
+def _no_packages(record: RunRecord, snapshot: RepositorySnapshot, settings: Settings, found: _Found) -> MissingFact:
+    unread = "".join(f"; {note.removeprefix('environment: ')}" for note in found.notes)
+    return MissingFact(
+        f"neither the commit nor the run lists the packages of the training{unread}",
+        command_again(record, settings, "--with mlflow --with PACKAGE")
+        + "   # or name a list with `environment:` in runner.yaml",
+        fact="environment",
+        looked_in=(
+            f"uv.lock, requirements.txt and pyproject.toml at commit {snapshot.commit[:12]}",
+            "requirements.txt of a model that the run logged",
+        ),
+    )
 
 
 def _open_notes(found: _Found, as_of: datetime | None) -> str:
@@ -169,7 +187,7 @@ def _uv_lock(snapshot: RepositorySnapshot, path: str) -> list[_Found]:
     if path not in snapshot.texts or project not in snapshot.texts:
         return []
     files = {name: snapshot.texts[name] for name in (path, project)}
-    return [_Found("uv.lock", path, files, True, True, f"{path} at the commit", _is_package(snapshot.texts[project]))]
+    return [_Found("uv.lock", path, files, True, True, f"{path} at the commit", _is_package(snapshot, project))]
 
 
 def _requirements(snapshot: RepositorySnapshot, folder: str) -> list[_Found]:
@@ -207,7 +225,15 @@ def _pyproject(snapshot: RepositorySnapshot, path: str) -> list[_Found]:
     if text is None or not (project or table(document, "tool", "poetry", "dependencies")):
         return []  # configuration of tools lists no packages
     return [
-        _Found("pyproject", path, {path: text}, False, False, f"{path} at the commit (not pinned)", _is_package(text))
+        _Found(
+            "pyproject",
+            path,
+            {path: text},
+            False,
+            False,
+            f"{path} at the commit (not pinned)",
+            _is_package(snapshot, path),
+        )
     ]
 
 
@@ -230,11 +256,31 @@ def _of_model(record: RunRecord) -> list[_Found]:
     return []
 
 
-def _is_package(pyproject: str) -> bool:
-    """Tell whether uv would install the project itself: it has a build system, or says so."""
-    document = load_toml(pyproject)
+def _is_package(snapshot: RepositorySnapshot, path: str) -> bool:
+    """Tell whether the project itself is to be installed: it has a build system, or says so, and holds a package."""
+    document = load_toml(snapshot.texts[path])
     said = table(document, "tool", "uv").get("package")
-    return said if isinstance(said, bool) else bool(table(document, "build-system"))
+    if isinstance(said, bool):
+        return said
+    poetry = table(document, "tool", "poetry")
+    if poetry and not table(document, "project") and not _holds_package(snapshot, posixpath.dirname(path), poetry):
+        return False  # as `poetry install --no-root`, which is what its users do with a folder of scripts
+    return bool(table(document, "build-system"))
+
+
+def _holds_package(snapshot: RepositorySnapshot, root: str, poetry: Mapping[str, object]) -> bool:
+    """Tell whether Poetry would find the module that it is to build, which it looks for by the project's name."""
+    if poetry.get("package-mode") is False:
+        return False
+    if poetry.get("packages"):
+        return True
+    name = re.sub(r"[^A-Za-z0-9]+", "_", str(poetry.get("name", ""))).lower()
+    bases = [_join(folder, name) for folder in (root, _join(root, "src"))]
+    return any(
+        entry.path.lower() == f"{base}.py" or entry.path.lower().startswith(f"{base}/")
+        for entry in snapshot.tree
+        for base in bases
+    )
 
 
 def _join(folder: str, name: str) -> str:
