@@ -12,6 +12,8 @@ PYTHON = "python"
 _PINNED = re.compile(r"^\s*-?\s*(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?\s*={2,3}\s*(?P<version>[^\s;#,]+)")
 _CONDA = re.compile(r"^\s*-\s*(?P<name>python)=(?P<version>\d[^\s=]*)\s*$")
 _PYTHON = re.compile(r"^python:\s*[\"']?(?P<version>\d[\d.]*)[\"']?\s*$")
+_INSTALLERS = frozenset({"pip", "setuptools", "wheel"})
+"""MLflow lists them with every model, as what is to install the rest."""
 _ENVIRONMENT_FILES = ("requirements.txt", "python_env.yaml", "conda.yaml")
 
 
@@ -41,7 +43,10 @@ def compare_environment(record: RunRecord, rerun: Rerun) -> tuple[EnvironmentDif
 
 
 def recorded_packages(record: RunRecord) -> dict[str, str]:
-    """Return the exact versions that the run's environment files pin, by normalised name; `python` is Python."""
+    """Return the exact versions that the run's environment files pin, by normalised name; `python` is Python.
+
+    What installs packages is none that the training used.
+    """
     packages: dict[str, str] = {}
     for file in record.environment_files:
         if file.path.rpartition("/")[2] not in _ENVIRONMENT_FILES:
@@ -52,7 +57,7 @@ def recorded_packages(record: RunRecord) -> dict[str, str]:
                 packages.setdefault(PYTHON, python["version"])
                 continue
             pinned = _PINNED.match(line)
-            if pinned is not None:
+            if pinned is not None and normalise(pinned["name"]) not in _INSTALLERS:
                 packages.setdefault(normalise(pinned["name"]), pinned["version"])
     return packages
 

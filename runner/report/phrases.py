@@ -105,6 +105,9 @@ def _curve(history: HistoryComparison) -> str:
     if not history.same_steps:
         return f"other steps: {total} points recorded, {history.points_rerun} logged"
     if history.first_difference is not None:
+        good = history.points_equal + history.points_within
+        if good > history.first_difference:  # later points agree again: several may be of one step
+            return f"{total - good}/{total} points outside, first at step {history.first_difference_step}"
         return (
             f"outside from step {history.first_difference_step} on"
             if history.first_difference

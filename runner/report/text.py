@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
+from runner.compare.environment import PYTHON
 from runner.report.phrases import (
     allowed,
     command,
@@ -25,7 +26,7 @@ from runner.report.phrases import (
 from runner.schema.comparison import Comparison, FileComparison, MetricComparison, Outcome
 from runner.schema.plan import Plan
 from runner.schema.reproduction import Reproduction, Verdict
-from runner.schema.rerun import Rerun, RestoredFile
+from runner.schema.rerun import Ending, Rerun, RestoredFile
 from runner.verdict.causes import workspace_inputs
 
 NARROWEST = 60
@@ -63,13 +64,13 @@ def render_text(
         _missing(page, reproduction)
     if reproduction.plan is not None and verdict in (Verdict.IDENTICAL, Verdict.REPRODUCED):
         _facts(page, reproduction.plan, reproduction.rerun, reproduction.comparison, show_all=show_all)
-    if reproduction.comparison is not None and verdict is not Verdict.FAILED:
+    if reproduction.comparison is not None and verdict is not Verdict.FAILED and not _crashed(reproduction):
         _metrics(page, reproduction.comparison, show_all=show_all)
         _params(page, reproduction.comparison, show_all=show_all)
         _outputs(page, reproduction.comparison, show_all=show_all)
     if verdict is Verdict.DIVERGED:
         _suspects(page, reproduction)
-    if verdict is Verdict.FAILED:
+    if verdict is Verdict.FAILED or _crashed(reproduction):
         _log(page, reproduction)
     _open(page, reproduction.not_verified, show_all=show_all)
     line = timing(reproduction)
@@ -92,9 +93,9 @@ class Page:
     def head(self, text: str, right: str) -> None:
         """Add the first line, with something at its right end."""
         room = self.width - len(right) - 2
-        first, *others = fold(text, room) or [""]
+        first, *_ = fold(text, room) or [""]
         self.lines.append(f"{first.ljust(room)}  {right}")
-        self.lines += [f"  {line}" for part in others for line in fold(part, room - 2)]
+        self.lines += [f"  {line}" for line in fold(text[len(first) :].strip(), room - 2)]
 
     def row(self, label: str, text: str) -> None:
         """Add a labelled text, folded beneath itself."""
@@ -167,6 +168,7 @@ def _facts(page: Page, plan: Plan, rerun: Rerun | None, comparison: Comparison |
 
 def _same_packages(comparison: Comparison | None) -> str:
     recorded = comparison.environment if comparison is not None else ()
+    recorded = tuple(package for package in recorded if package.name != PYTHON)  # it is named beside
     if not recorded:
         return ""
     other = [package for package in recorded if package.outcome != "same"]
@@ -263,12 +265,14 @@ def _suspects(page: Page, reproduction: Reproduction) -> None:
     plan, rerun, comparison = reproduction.plan, reproduction.rerun, reproduction.comparison
     if plan is None or rerun is None or comparison is None:
         return
-    changed = [package for package in comparison.environment if package.outcome != "same"]
+    changed = [package for package in comparison.environment if package.outcome != "same" and package.name != PYTHON]
     if changed:
         words = [
             f"{package.name} {package.original} recorded, {package.rerun or 'none'} ran" for package in changed[:4]
         ]
         page.row("most likely", f"environment: {plain(listed(words))} ({plain(plan.environment.source)})")
+    elif not plan.environment.exact:
+        page.row("most likely", f"environment: nothing tells which versions the run had ({_guessed(plan)})")
     inputs = workspace_inputs(plan, rerun)
     out = ["data (bytes equal)"] if inputs and all(file.digest == file.expected for file in inputs) else []
     out.append(f"code (commit {plan.lineage.commit[:7]})")
@@ -278,6 +282,12 @@ def _suspects(page: Page, reproduction: Reproduction) -> None:
     if comparison.environment and not changed:
         out.append(f"packages ({len(comparison.environment)} as recorded)")
     page.row("ruled out", listed(out))
+
+
+def _guessed(plan: Plan) -> str:
+    when = "" if plan.environment.as_of is None else f", as of {plan.environment.as_of:%Y-%m-%d} here"
+    python = f"; Python {plan.environment.python}: {plan.environment.python_source}"
+    return plain(plan.environment.source + when + python)
 
 
 def _missing(page: Page, reproduction: Reproduction) -> None:
@@ -292,6 +302,10 @@ def _missing(page: Page, reproduction: Reproduction) -> None:
     page.paste("supply", plain(missing.remedy))
     for index, line in enumerate(missing.found_otherwise):
         page.row("otherwise" if index == 0 else "", plain(line))
+
+
+def _crashed(reproduction: Reproduction) -> bool:
+    return reproduction.rerun is not None and reproduction.rerun.ending is Ending.CRASHED
 
 
 def _log(page: Page, reproduction: Reproduction) -> None:

@@ -435,8 +435,11 @@ def curve_of(**fields):
 def test_a_curve_says_how_much_of_it_is_equal_or_where_it_leaves():
     assert curve_of() == "10/10 steps bit-equal"
     assert curve_of(points_equal=7, points_within=3) == "7/10 steps bit-equal, the rest within"
-    assert curve_of(first_difference=4, first_difference_step=40, drift=(0.0, 1.0)) == "outside from step 40 on  ▁█"
-    assert curve_of(first_difference=0, first_difference_step=3) == "outside from the start"
+    left = {"points_equal": 4, "first_difference": 4, "first_difference_step": 40, "drift": (0.0, 1.0)}
+    assert curve_of(**left) == "outside from step 40 on  ▁█"
+    assert curve_of(points_equal=0, first_difference=0, first_difference_step=3) == "outside from the start"
+    back = {"points_equal": 7, "points_within": 1, "first_difference": 4, "first_difference_step": 0}
+    assert curve_of(**back) == "2/10 points outside, first at step 0"
     assert curve_of(same_steps=False, points_rerun=9, note="n") == "other steps: 10 points recorded, 9 logged; n"
     assert curve_of(points_original=1) == "outside"
     assert curve(compared(outcome=Outcome.MISSING)) == "missing"
