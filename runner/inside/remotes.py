@@ -155,6 +155,15 @@ def _mapped(remote: dict[str, Any]) -> Iterator[None]:
             raise PhaseError(DISK_FULL, f"no space is left in the cache volume: {error}") from error
         if number == errno.EROFS:
             raise _corrupt(remote) from error
+        if isinstance(error, ImportError):  # DVC has a package of its own for each kind: trying again will not help
+            kind = str(remote["url"]).partition("://")[0]
+            raise PhaseError(
+                MISSING,
+                f"the remote {remote['url']} is of a kind that restoring cannot read yet: {kind}",
+                "copy what it holds into a folder (`dvc fetch`, then the folder files/ of the cache) and name that: "
+                "runner reproduce RUN --remote FOLDER",
+                fact="remote",
+            ) from error
         raise PhaseError(
             UNAVAILABLE,
             f"the remote {remote['url']} did not answer as it should: {type(error).__name__}: {error}",
