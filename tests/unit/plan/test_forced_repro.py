@@ -17,5 +17,5 @@ from runner.plan.command import forced_repro
     ],
 )
 def test_dvc_repro_can_not_skip_the_training(line: str, forced: str) -> None:
-    """Rule 19."""
+    """The training is run whatever DVC thinks of it: rule 19."""
     assert forced_repro(line) == forced
