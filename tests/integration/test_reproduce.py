@@ -403,3 +403,30 @@ def test_a_run_of_a_sqlite_store_is_identical_by_its_name(
     assert reproduction.verdict is Verdict.IDENTICAL, why(reproduction)
     assert database.read_bytes() == before
     assert [path.name for path in tmp_path.glob("mlflow.db*")] == ["mlflow.db"]
+
+
+def test_a_recorded_model_that_is_given_to_the_training_is_evaluated_and_not_trained(
+    project: RecordedProject, judge: Judge
+) -> None:
+    """Rule 16: with `--warm-start` the recorded output lies at its own path, which the verdict says."""
+    project.commit_training()
+    project.record()
+    reproduction = judge(warm_start=("runs/model.bin",))
+    assert reproduction.verdict is Verdict.UNVERIFIABLE, why(reproduction)
+    assert "evaluated, not trained" in reproduction.reason
+
+
+def test_a_script_that_repeats_the_tag_and_writes_another_model_is_not_identical(
+    project: RecordedProject, judge: Judge
+) -> None:
+    """Rule 22: the pointer in the workspace holds the recorded digest, and the script logs what it reads there."""
+    inside = (
+        "digest = Path('runs/model.bin.dvc').read_text().split('md5: ')[1].split()[0]; "
+        "mlflow.set_tag('dvc_model_md5', digest)"
+    )
+    project.commit_training(script(inside=inside).replace('"model of "', '"another model of "'))
+    project.record()
+    reproduction = judge()
+    assert reproduction.verdict is Verdict.REPRODUCED, why(reproduction)
+    assert reproduction.comparison is not None
+    assert [output.outcome for output in reproduction.comparison.outputs] == [Outcome.OUTSIDE]
