@@ -130,14 +130,19 @@ def _outputs(
     cut: list[str] = []
     total = 0
     kept = set(inputs)
-    for path, status in sorted(workspace.files(root)):
+
+    def is_expected(path: str) -> bool:
+        return any(path == each or path.startswith(each + "/") for each in expected)
+
+    # The expected first: what a limit cuts off would look as if the training had not written it.
+    for path, status in sorted(workspace.files(root), key=lambda file: (not is_expected(file[0]), file[0])):
         if path in kept or any(path.startswith(each + "/") for each in inputs):
             continue
         written = manifest.get(path) != [status.st_ino, status.st_ctime_ns]
-        if not written and not any(path == each or path.startswith(each + "/") for each in expected):
+        if not written and not is_expected(path):
             continue
         total += status.st_size
-        if total > limit_bytes or len(outputs) >= _HASHED_FILES:
+        if total > limit_bytes or (len(outputs) >= _HASHED_FILES and not is_expected(path)):
             cut.append(f"outputs beyond {limit_bytes} bytes or {_HASHED_FILES} files were not hashed, from {path} on")
             break
         found = hash_file(os.path.join(root, path))
@@ -153,7 +158,7 @@ def _outputs(
         )
     for each in expected:
         outputs.extend(_directory(root, each, digests))
-    return outputs, cut
+    return sorted(outputs, key=lambda output: str(output["path"])), cut
 
 
 def _directory(root: str, path: str, digests: dict[str, tuple[str, bool]]) -> Iterator[dict[str, Any]]:

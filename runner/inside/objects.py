@@ -116,8 +116,11 @@ def listing(object_id: ObjectId) -> list[tuple[str, ObjectId]]:
 
     Raises ValueError where the listing is not DVC's or a path leaves the directory.
     """
-    with open(object_id.path, encoding="utf-8") as file:
-        entries = json.load(file)
+    try:
+        with open(object_id.path, encoding="utf-8") as file:
+            entries = json.load(file)
+    except RecursionError as error:
+        raise ValueError("its JSON is nested too deeply") from error
     if not isinstance(entries, list):
         raise ValueError("a directory object is a list")  # noqa: TRY004  # of bytes, not of a caller
     result = []

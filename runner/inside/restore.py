@@ -213,15 +213,15 @@ def _place(file: dict[str, Any], root: str, reference: str, store: _Store) -> di
 
 
 def _link_reference(reference: str, path: str, object_id: ObjectId, store: _Store) -> None:
-    target = os.path.join(reference, path)
+    target = workspace.inside(reference, path)
     entries = store.entries(object_id)
     os.makedirs(os.path.dirname(target) if entries is None else target, exist_ok=True)
     if entries is None:
-        os.link(object_id.path, target)
+        workspace.link(object_id.path, target)
         return
     for relative, entry in entries:
         os.makedirs(os.path.dirname(os.path.join(target, relative)), exist_ok=True)
-        os.link(entry.path, os.path.join(target, relative))
+        workspace.link(entry.path, os.path.join(target, relative))
 
 
 def _missing(file: dict[str, Any], store: _Store, object_id: ObjectId) -> PhaseError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import stat
@@ -169,7 +170,7 @@ def lay(
     The folders are the training's, linked files root's and read-only: a training may replace them and not change them.
     Of what it may want to overwrite it gets a copy.
     """
-    put = _copy if writable else os.link
+    put = _copy if writable else link
     full = inside(root, path)
     make_parents(root, path)
     remove(full)
@@ -186,6 +187,17 @@ def lay(
             make_parents(root, f"{path}/{relative}")
             made.add(parent)
         put(entry.path, target)
+
+
+def link(source: str, target: str) -> None:
+    """Link a file; copy it where its file system has no more links to it, as to an empty file in a large folder."""
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno != errno.EMLINK:
+            raise
+        shutil.copyfile(source, target)
+        os.chmod(target, 0o444)
 
 
 def _copy(source: str, target: str) -> None:
