@@ -52,7 +52,6 @@ def run(arguments: list[str]) -> int:
 def _run_and_report(arguments: list[str]) -> int:
     from runner import interrupts
     from runner.errors import InternalError, Interrupted, RunnerError
-    from runner.redact import redact
 
     try:
         return _run(arguments)
@@ -65,6 +64,8 @@ def _run_and_report(arguments: list[str]) -> int:
             return _report(error, arguments)
         if isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError):
             raise BrokenPipeError from error  # Typer and rich leave so where the pipe was closed
+        from runner.redact import redact
+
         cause = redact(f"a bug of ours: {type(error).__name__}: {error}")
         return _report(InternalError(cause, "run again with --debug and report it"), arguments, error)
 

@@ -34,7 +34,7 @@ def demo(
     json: o.Json = False,
     quiet: o.Quiet = False,
     no_color: o.NoColor = False,
-    debug: o.Debug = False,  # noqa: ARG001  # read by the entry point
+    debug: o.Debug = False,  # read by the entry point
 ) -> int:
     """Make a real project with recorded runs, reproduce four of them, and say what to type next.
 

@@ -10,7 +10,7 @@ import typer
 from runner.cli import options as o
 
 
-def doctor(tracker: o.Tracker = None, json: o.Json = False, debug: o.Debug = False) -> int:  # noqa: ARG001
+def doctor(tracker: o.Tracker = None, json: o.Json = False, debug: o.Debug = False) -> int:
     """Say what of this machine will do, a line each, with a command to paste as the remedy. Exit 0 or 5."""
     from pathlib import Path
 

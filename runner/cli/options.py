@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Optional
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
+
+if TYPE_CHECKING:
+    from runner.settings import Flags
 
 
 class Common:
@@ -112,6 +116,17 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.", rich_
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show the training's log.", rich_help_panel=_OUTPUT)]
 NoColor = Annotated[bool, typer.Option("--no-color", help="No colours.", rich_help_panel=_OUTPUT)]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.", callback=_set_debug, rich_help_panel=_OUTPUT)]
+
+
+def typed(arguments: Mapping[str, Any]) -> Flags:
+    """Return what was typed, from a command's own arguments (its `locals()`): those that settings know."""
+    from runner.settings import Flags
+
+    values = {**arguments, "argv": after_dashes(arguments["argv"]), "with_packages": arguments["with_"]}
+    given = {name: value for name, value in values.items() if name in Flags.model_fields and value is not None}
+    return Flags.model_validate(
+        {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    )
 
 
 def after_dashes(words: list[str] | None) -> tuple[str, ...]:

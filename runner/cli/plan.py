@@ -37,39 +37,15 @@ def plan(
     json: o.Json = False,
     quiet: o.Quiet = False,
     no_color: o.NoColor = False,
-    debug: o.Debug = False,  # noqa: ARG001  # read by the entry point
+    debug: o.Debug = False,
 ) -> int:
     """Print what would be rerun, with the source of every fact. Starts no container."""
+    flags = o.typed(locals())  # first: nothing but options is a local yet
     from runner.planning import plan_run
     from runner.report.plan import render_plan
-    from runner.settings import Flags, load_settings
+    from runner.settings import load_settings
 
-    settings = load_settings(
-        Flags(
-            tracker=tracker,
-            repo=repo,
-            commit=commit,
-            remote=remote,
-            command=command,
-            argv=o.after_dashes(argv),
-            pointer=tuple(pointer or ()),
-            warm_start=tuple(warm_start or ()),
-            python=python,
-            with_packages=tuple(with_ or ()),
-            base_image=base_image,
-            rtol=rtol,
-            atol=atol,
-            metric=tuple(metric or ()),
-            allow=tuple(allow or ()),
-            policy=policy,
-            timeout=timeout,
-            memory=memory,
-            cpus=cpus,
-            pids_limit=pids_limit,
-            shm_size=shm_size,
-            offline=offline,
-        )
-    )
+    settings = load_settings(flags)
     with open_progress(quiet=quiet, verbose=False, no_color=no_color) as progress:
         planned = plan_run(run, settings, progress=progress)
     if json:

@@ -47,48 +47,20 @@ def reproduce(
     quiet: o.Quiet = False,
     verbose: o.Verbose = False,
     no_color: o.NoColor = False,
-    debug: o.Debug = False,  # noqa: ARG001  # read by the entry point
+    debug: o.Debug = False,
 ) -> int:
     """Rerun a recorded run in sealed containers, compare, and give a verdict.
 
     It reruns the recorded commit, so it says nothing about today's code.
     Exit codes: 0 identical or reproduced, 1 diverged, 2 usage, 3 unverifiable, 4 failed, 5 infrastructure.
     """
+    flags = o.typed(locals())  # first: nothing but options is a local yet
     from runner.report.text import render_text
     from runner.reproduce import reproduce as flow
-    from runner.settings import Flags, load_settings
+    from runner.settings import load_settings
     from runner.verdict.policy import requirement_met
 
-    settings = load_settings(
-        Flags(
-            tracker=tracker,
-            repo=repo,
-            commit=commit,
-            remote=remote,
-            command=command,
-            argv=o.after_dashes(argv),
-            pointer=tuple(pointer or ()),
-            warm_start=tuple(warm_start or ()),
-            python=python,
-            with_packages=tuple(with_ or ()),
-            base_image=base_image,
-            rtol=rtol,
-            atol=atol,
-            metric=tuple(metric or ()),
-            allow=tuple(allow or ()),
-            require=require,
-            require_complete=require_complete,
-            policy=policy,
-            timeout=timeout,
-            memory=memory,
-            cpus=cpus,
-            pids_limit=pids_limit,
-            shm_size=shm_size,
-            offline=offline,
-            keep=keep,
-            out=out,
-        )
-    )
+    settings = load_settings(flags)
     with open_progress(quiet=quiet, verbose=verbose, no_color=no_color) as progress:
         done = flow(run, settings, progress=progress)
     reproduction = done.reproduction

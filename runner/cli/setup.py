@@ -28,7 +28,7 @@ def setup(
     json: o.Json = False,
     quiet: o.Quiet = False,
     no_color: o.NoColor = False,
-    debug: o.Debug = False,  # noqa: ARG001  # read by the entry point
+    debug: o.Debug = False,  # read by the entry point
 ) -> int:
     """Find the container engine and make the images and caches that reruns need. Idempotent."""
     from runner import prepare as flow
