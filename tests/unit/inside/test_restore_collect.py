@@ -1,0 +1,403 @@
+"""Restore lays out a workspace from what the remote holds; collect reads back what a training left in it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.inside import collect, layout, protocol, remotes, restore
+from runner.inside.objects import ObjectId
+from runner.inside.protocol import PhaseError
+from runner.schema.rerun import OutputFile, RestoredFile
+from tests.support.inside import Cache
+from tests.support.repositories import Repository
+
+DATA = b"a,b\n1,2\n"
+FOLDER = {"a.csv": b"a", "sub/b.csv": b"b"}
+
+
+class World:
+    """A repository, a remote that is a folder, the cache, and the two phases on them."""
+
+    def __init__(self, tmp_path: Path, cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.cache = cache
+        self.events: list[dict[str, Any]] = []
+        self.remote = tmp_path / "remote"
+        self.remote.mkdir()
+        self.repository = Repository(tmp_path / "original")
+        self.repository.commit(
+            {
+                "train.py": "print(1)\n",
+                "data/train.csv.dvc": "outs:\n- md5: stale\n",
+                "models/old.pkl": "older model in git",
+                "checkpoint.pt": "weights in git",
+                ".dvc/config": "[core]\n",
+            },
+            "first",
+        )
+        self.bundle = tmp_path / "repository.bundle"
+        self.repository.git("bundle", "create", "-q", str(self.bundle), "--all")
+        monkeypatch.setattr(protocol, "emit", self.events.append)
+        monkeypatch.setattr(remotes.Remotes, "pull", self._pull)
+        self.pulled: list[ObjectId] = []
+
+    def hold(self, *objects: ObjectId) -> None:
+        """Have the remote hold objects of the cache."""
+        for each in objects:
+            target = self.remote / each.relative_path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(Path(each.path).read_bytes())
+
+    def forget(self, *objects: ObjectId) -> None:
+        """Have the cache hold objects no more."""
+        for each in objects:
+            os.unlink(each.path)
+
+    def _pull(self, wanted: dict[ObjectId, str]) -> None:
+        # DVC itself is tried in tests/integration/test_restore.py.
+        for each in wanted:
+            self.pulled.append(each)
+            os.makedirs(os.path.dirname(each.path), exist_ok=True)
+            Path(each.path).write_bytes((self.remote / each.relative_path).read_bytes())
+
+    @property
+    def root(self) -> Path:
+        """The workspace."""
+        return Path(layout.work("r1", f"{layout.SANDBOX}/{layout.WORKSPACE}"))
+
+    def restore(self, *files: dict[str, Any], **fields: Any) -> dict[str, Any]:
+        """Run the phase."""
+        request = {
+            "rerun": "r1",
+            "bundle": str(self.bundle),
+            "commit": self.repository.head,
+            "branch": "main",
+            "url": "https://git.example/acme.git",
+            "dvc_roots": ["."],
+            "outs": ["plots/x.png"],
+            "pointer_edits": [],
+            "files": list(files),
+            "expected_outputs": [],
+            "remotes": [
+                {"name": "main", "url": "/srv/store", "path": str(self.remote), "source": "runner.yaml", "options": {}}
+            ],
+            "environment": {"specification": "s", "repository": "r"},
+            "proxies": {},
+            "allow_cached": False,
+        }
+        return restore.handle({**request, **fields})
+
+    def collect(self, **fields: Any) -> dict[str, Any]:
+        """Run the phase."""
+        request = {
+            "rerun": "r1",
+            "environment": "none",
+            "expected_outputs": [],
+            "output_bytes": 1 << 30,
+            "copy_bytes": 1 << 20,
+            "remove": True,
+        }
+        return collect.handle({**request, **fields})
+
+    def copies(self) -> dict[str, bytes]:
+        """The outputs that collect sent."""
+        sent: dict[str, bytes] = {}
+        for event in self.events:
+            if event["event"] == "note" and event["name"] == "output":
+                path = event["value"]["path"]
+                sent[path] = sent.get(path, b"") + base64.b64decode(event["value"]["data"])
+        return sent
+
+
+@pytest.fixture
+def world(tmp_path: Path, cache: Cache, monkeypatch: pytest.MonkeyPatch) -> World:
+    """Everything that the phases need, with nothing in the remote."""
+    return World(tmp_path, cache, monkeypatch)
+
+
+def file(path: str, object_id: ObjectId, role: str = "input", *, warm_start: bool = False) -> dict[str, Any]:
+    return {"path": path, "digest": str(object_id), "role": role, "warm_start": warm_start}
+
+
+def test_data_that_the_remote_holds_is_linked_from_the_cache(world: World) -> None:
+    data = world.cache.put(DATA)
+    world.hold(data)
+    result = world.restore(file("data/train.csv", data))
+    (found,) = result["files"]
+    assert RestoredFile.model_validate(found, strict=False).place == "workspace"
+    assert (found["held_by"], found["digest"], found["size_bytes"]) == ("main", str(data), len(DATA))
+    assert os.stat(world.root / "data/train.csv").st_ino == os.stat(data.path).st_ino
+    assert result["remotes_asked"] == ["/srv/store (runner.yaml)"]
+    assert world.pulled == [], "the cache had verified bytes"
+
+
+def test_data_that_the_cache_lacks_is_pulled_and_verified(world: World) -> None:
+    data = world.cache.put(DATA)
+    world.hold(data)
+    world.forget(data)
+    world.restore(file("data/train.csv", data))
+    assert world.pulled == [data]
+    assert (world.root / "data/train.csv").read_bytes() == DATA
+
+
+def test_bytes_in_the_cache_that_nobody_verified_are_fetched_anew(world: World) -> None:
+    data = world.cache.put(DATA)
+    world.hold(data)
+    os.chmod(data.path, 0o644)
+    Path(data.path).write_bytes(b"WRONG...")
+    world.restore(file("data/train.csv", data))
+    assert (world.root / "data/train.csv").read_bytes() == DATA
+
+
+def test_a_remote_with_other_bytes_under_the_digest_stops_the_rerun(world: World) -> None:
+    data = world.cache.put(DATA)
+    world.hold(data)
+    world.forget(data)
+    (world.remote / data.relative_path).write_bytes(b"other")
+    with pytest.raises(PhaseError, match="other bytes") as caught:
+        world.restore(file("data/train.csv", data))
+    assert caught.value.event["kind"] == protocol.MISSING
+    assert not os.path.exists(data.path), "and they are not kept"
+
+
+def test_an_input_that_no_remote_holds_stops_the_rerun(world: World) -> None:
+    gone = ObjectId.parse("md5:" + "0" * 32)
+    with pytest.raises(PhaseError, match=r"data/train\.csv .* is in no remote") as caught:
+        world.restore(file("data/train.csv", gone))
+    event = caught.value.event
+    assert (event["kind"], event["fact"], event["looked_in"]) == ("missing", "data", ["/srv/store (runner.yaml)"])
+    assert "--remote" in event["remedy"]
+
+
+def test_the_cache_alone_is_not_enough_unless_the_auditor_says_so(world: World) -> None:
+    data = world.cache.put(DATA)
+    with pytest.raises(PhaseError) as caught:
+        world.restore(file("data/train.csv", data))
+    assert "--allow cached" in caught.value.event["remedy"]
+
+
+def test_what_came_from_the_cache_alone_is_said_to(world: World) -> None:
+    data = world.cache.put(DATA)
+    (found,) = world.restore(file("data/train.csv", data), allow_cached=True)["files"]
+    assert found["held_by"] == "cache"
+
+
+def test_a_folder_is_restored_whole_or_not_at_all(world: World) -> None:
+    folder = world.cache.put_directory(FOLDER)
+    a, b = world.cache.put(FOLDER["a.csv"]), world.cache.put(FOLDER["sub/b.csv"])
+    world.hold(folder, a)
+    with pytest.raises(PhaseError, match=r"1 files such as sub/b\.csv are absent"):
+        world.restore(file("data/set", folder), rerun="r0")
+    world.hold(b)
+    (found,) = world.restore(file("data/set", folder))["files"]
+    assert found["size_bytes"] == 2
+    assert found["digest"] == str(folder)
+    assert {name: (world.root / "data/set" / name).read_bytes() for name in FOLDER} == FOLDER
+
+
+def test_a_listing_that_is_hostile_stops_the_rerun(world: World) -> None:
+    content = json.dumps([{"md5": "0" * 32, "relpath": "../../evil"}]).encode()
+    plain = world.cache.put(content)
+    folder = ObjectId("md5", plain.hexdigest, True)
+    os.rename(plain.path, folder.path)
+    from runner.inside.objects import verify
+
+    verify(folder)
+    world.hold(folder)
+    with pytest.raises(PhaseError, match="not one of DVC's"):
+        world.restore(file("data/set", folder))
+
+
+def test_the_recorded_model_is_kept_where_the_training_cannot_see_it(world: World) -> None:
+    model = world.cache.put(b"model")
+    world.hold(model)
+    result = world.restore(file("models/old.pkl", model, "output"), expected_outputs=["models/old.pkl"])
+    assert result["files"][0]["place"] == "reference"
+    assert result["removed"] == ["models/old.pkl"]
+    assert not (world.root / "models/old.pkl").exists()
+    assert Path(layout.work("r1", "reference/models/old.pkl")).read_bytes() == b"model"
+    assert "models/old.pkl" not in json.loads(Path(layout.work("r1", "state/restored.json")).read_text())["manifest"]
+
+
+def test_a_recorded_model_that_no_remote_holds_stops_nothing(world: World) -> None:
+    (found,) = world.restore(file("m.pkl", ObjectId.parse("md5:" + "0" * 32), "output"))["files"]
+    assert (found["place"], found["digest"], found["held_by"]) == ("missing", None, None)
+
+
+def test_a_warm_start_is_put_in_its_place_and_may_be_overwritten(world: World) -> None:
+    model = world.cache.put(b"model")
+    world.hold(model)
+    (found,) = world.restore(file("models/old.pkl", model, "output", warm_start=True))["files"]
+    assert found["place"] == "workspace"
+    path = world.root / "models/old.pkl"
+    path.write_bytes(b"trained on")
+    assert Path(model.path).read_bytes() == b"model"
+    with pytest.raises(PhaseError, match="in no remote"):
+        world.restore(file("m", ObjectId.parse("md5:" + "0" * 32), "output", warm_start=True), rerun="r2")
+
+
+def test_git_calls_no_tracked_file_of_the_workspace_changed(world: World) -> None:
+    data, model = world.cache.put(DATA), world.cache.put(b"model")
+    world.hold(data, model)
+    world.restore(
+        file("data/train.csv", data),
+        file("models/old.pkl", model, "unknown"),
+        expected_outputs=["checkpoint.pt"],
+        pointer_edits=[{"path": "data/train.csv.dvc", "text": "new\n", "created": False}],
+    )
+    from runner.inside.workspace import _git
+
+    assert _git(str(world.root), "status", "--porcelain") == ""
+    assert (world.root / "plots").is_dir(), "folders of all that DVC ever versioned are there"
+
+
+def restored(world: World, *expected: str, **fields: Any) -> ObjectId:
+    data = world.cache.put(DATA)
+    world.hold(data)
+    world.restore(file("data/train.csv", data), expected_outputs=list(expected), **fields)
+    capture = Path(layout.work("r1", f"{layout.SANDBOX}/{layout.CAPTURE}"))
+    assert capture.is_dir()
+    world.events.clear()
+    return data
+
+
+def by_path(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    for output in result["outputs"]:
+        OutputFile.model_validate(output, strict=False)
+    return {output["path"]: output for output in result["outputs"]}
+
+
+def test_what_the_training_wrote_is_told_from_what_was_there(world: World) -> None:
+    restored(world, "models/model.pkl")
+    (world.root / "models/model.pkl").write_bytes(b"new")
+    (world.root / "checkpoint.pt").write_bytes(b"again")
+    outputs = by_path(world.collect(expected_outputs=["models/model.pkl", "train.py", "never.pkl"]))
+    assert {path: output["written"] for path, output in outputs.items()} == {
+        "models/model.pkl": True,
+        "checkpoint.pt": True,
+        "train.py": False,
+    }
+    assert world.copies() == {"models/model.pkl": b"new", "checkpoint.pt": b"again"}
+
+
+def test_the_same_bytes_written_again_are_written(world: World) -> None:
+    restored(world)
+    content = (world.root / "checkpoint.pt").read_bytes()
+    before = os.stat(world.root / "checkpoint.pt")
+    (world.root / "checkpoint.pt").write_bytes(content)
+    os.utime(world.root / "checkpoint.pt", ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert by_path(world.collect())["checkpoint.pt"]["written"], "copies keep mtime; ctime they cannot"
+
+
+def test_a_folder_that_is_expected_has_dvcs_digest_and_its_files_are_copied(world: World) -> None:
+    folder = world.cache.put_directory({"a-b": b"1", "a/c": b"2"})
+    restored(world, "out")
+    (world.root / "out" / "a").mkdir(parents=True)
+    (world.root / "out" / "a-b").write_bytes(b"1")
+    (world.root / "out" / "a" / "c").write_bytes(b"2")
+    outputs = by_path(world.collect(expected_outputs=["out"]))
+    assert outputs["out"]["digest"] == str(folder)
+    assert outputs["out"]["written"]
+    assert outputs["out"]["size_bytes"] == 2
+    assert world.copies() == {"out/a-b": b"1", "out/a/c": b"2"}
+
+
+def change_in_place(path: Path) -> None:
+    path.unlink()
+    path.write_bytes(b"other")
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def link_the_parent(path: Path) -> None:
+    path.parent.rename(path.parent.with_name("moved"))
+    path.parent.symlink_to("moved")
+
+
+def link_elsewhere(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/etc/hostname")
+
+
+@pytest.mark.parametrize("spoil", [change_in_place, remove, link_the_parent, link_elsewhere])
+def test_an_input_that_the_training_spoilt_is_said_to_be(world: World, spoil: Callable[[Path], None]) -> None:
+    restored(world)
+    spoil(world.root / "data/train.csv")
+    assert world.collect()["inputs"][0]["unchanged"] is False
+
+
+def test_an_input_that_was_left_alone_is_unchanged_and_no_output(world: World) -> None:
+    restored(world)
+    result = world.collect()
+    assert result["inputs"][0]["unchanged"] is True
+    assert "data/train.csv" not in by_path(result)
+
+
+def test_names_that_are_no_text_are_told_as_text(world: World) -> None:
+    restored(world)
+    Path(os.fsdecode(os.fsencode(world.root) + b"/caf\xe9.bin")).write_bytes(b"x")
+    assert "caf\\xe9.bin" in by_path(world.collect())
+    assert world.copies() == {"caf\\xe9.bin": b"x"}
+
+
+def test_links_and_pipes_are_no_outputs(world: World) -> None:
+    restored(world, "link", "pipe", "folder")
+    (world.root / "link").symlink_to("/etc/hostname")
+    (world.root / "folder").symlink_to("/etc")
+    os.mkfifo(world.root / "pipe")
+    assert by_path(world.collect(expected_outputs=["link", "pipe", "folder"])) == {}
+    assert world.copies() == {}
+
+
+def test_small_outputs_are_copied_and_large_ones_only_hashed(world: World) -> None:
+    restored(world)
+    for name, size in {"a": 600, "b": 600, "c": 300, "empty": 0}.items():
+        (world.root / name).write_bytes(b"x" * size)
+    outputs = by_path(world.collect(copy_bytes=1000))
+    assert set(outputs) == {"a", "b", "c", "empty"}
+    assert {path: len(data) for path, data in world.copies().items()} == {"a": 600, "c": 300, "empty": 0}
+
+
+def test_a_copy_comes_in_pieces(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collect, "_CHUNK", 7)
+    restored(world)
+    (world.root / "a").write_bytes(bytes(range(50)))
+    world.collect()
+    assert world.copies() == {"a": bytes(range(50))}
+    last = [event["value"]["last"] for event in world.events if event.get("name") == "output"]
+    assert last == [False] * 7 + [True]
+
+
+def test_beyond_a_limit_outputs_are_not_hashed_and_it_is_said_but_the_expected_come_first(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collect, "_HASHED_FILES", 2)
+    restored(world, "z.pkl")
+    for name in ("a", "b", "c", "z.pkl"):
+        (world.root / name).write_bytes(b"x")
+    result = world.collect(expected_outputs=["z.pkl"])
+    assert set(by_path(result)) == {"a", "z.pkl"}
+    assert [sentence.endswith("from b on") for sentence in result["cut"]] == [True]
+
+
+def test_outputs_beyond_the_limit_of_bytes_are_not_hashed(world: World) -> None:
+    restored(world)
+    (world.root / "a").write_bytes(b"x" * 100)
+    result = world.collect(output_bytes=50)
+    assert by_path(result) == {}
+    assert len(result["cut"]) == 1
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_the_workspace_is_removed_unless_it_is_to_be_kept(world: World, there: bool) -> None:
+    restored(world)
+    world.collect(remove=not there)
+    assert os.path.exists(layout.work("r1")) is there
