@@ -145,10 +145,10 @@ def _candidates(
     found += sorted(requirements, key=lambda item: (not item.exact, not item.complete))  # stable: root first
     for folder in folders:
         found += _pyproject(snapshot, _join(folder, "pyproject.toml"))
-    found += _of_model(record)
-    if not found or found[0].kind == "none":
-        unread = [name for name in _NOT_READ if snapshot.has(name)]
-        note = f"environment: {', '.join(unread)} at the commit cannot be read yet" if unread else None
+    unread = ", ".join(_unread(snapshot, folders))
+    found += _of_model(record, unread)
+    if not found:
+        note = f"environment: {unread} at the commit cannot be read yet" if unread else None
         found.append(
             _Found(
                 "none",
@@ -161,6 +161,16 @@ def _candidates(
             )
         )
     return found
+
+
+def _unread(snapshot: RepositorySnapshot, folders: Iterable[str]) -> list[str]:
+    """Return the files at the commit that list packages in a form that is not read here."""
+    names = [name for name in _NOT_READ if snapshot.has(name)]
+    for folder in folders:
+        path = _join(folder, "pyproject.toml")
+        if table(load_toml(snapshot.texts.get(path)), "tool", "poetry", "dependencies"):
+            names.append(f"{path} of Poetry")
+    return names
 
 
 def _named(path: str, where: str, record: RunRecord, snapshot: RepositorySnapshot, settings: Settings) -> _Found:
@@ -222,23 +232,17 @@ def _pyproject(snapshot: RepositorySnapshot, path: str) -> list[_Found]:
     text = snapshot.texts.get(path)
     document = load_toml(text)
     project = table(document, "project")
-    if text is None or not (project or table(document, "tool", "poetry", "dependencies")):
-        return []  # configuration of tools lists no packages
-    return [
-        _Found(
-            "pyproject",
-            path,
-            {path: text},
-            False,
-            False,
-            f"{path} at the commit (not pinned)",
-            _is_package(snapshot, path),
-        )
-    ]
+    if text is None:
+        return []
+    package = _is_package(snapshot, path)
+    if not (project.get("dependencies") or package):
+        return []  # configuration of tools lists no packages, and those of Poetry are read where it builds one
+    return [_Found("pyproject", path, {path: text}, False, False, f"{path} at the commit (not pinned)", package)]
 
 
-def _of_model(record: RunRecord) -> list[_Found]:
-    """Return the packages that MLflow recorded with the run's model, for a commit that lists none."""
+def _of_model(record: RunRecord, unread: str) -> list[_Found]:
+    """Return the packages that MLflow recorded with the run's model, for a commit that lists none that can be read."""
+    why = f"{unread} at the commit cannot be read yet" if unread else "the commit lists none"
     for file in record.environment_files:
         if posixpath.basename(file.path) == "requirements.txt":
             read = read_files({"requirements.txt": file.text}, "requirements.txt")
@@ -250,7 +254,7 @@ def _of_model(record: RunRecord) -> list[_Found]:
                     read.pinned,
                     read.complete and read.pinned,
                     f"{file.path} of the run",
-                    notes=("environment: only packages that MLflow recorded with the model; the commit lists none",),
+                    notes=(f"environment: only packages that MLflow recorded with the model; {why}",),
                 )
             ]
     return []

@@ -138,11 +138,18 @@ def test_a_project_of_poetry_that_holds_no_package_is_not_built() -> None:
     text = '[tool.poetry]\nname = "mlflow intro"\n[tool.poetry.dependencies]\npython = "^3.9"\nmlflow = "*"\n'
     text += '[build-system]\nrequires = ["poetry-core"]\nbuild-backend = "poetry.core.masonry.api"\n'
 
-    def installed(text: str, *files: str) -> bool:
-        texts = {"pyproject.toml": text}
-        return specified(texts, repository=snapshot(texts, files=files))[0].install_project
+    record = run(environment_files=(TextFile(path="model/requirements.txt", text="mlflow==2.2\n"),))
 
-    assert not installed(text, "train.py")
+    def of(text: str, *files: str) -> EnvironmentSpec:
+        texts = {"pyproject.toml": text}
+        return specified(texts, record=record, repository=snapshot(texts, files=files))[0]
+
+    def installed(text: str, *files: str) -> bool:
+        return of(text, *files).install_project
+
+    scripts = of(text, "train.py")
+    assert (scripts.source, scripts.install_project) == ("model/requirements.txt of the run", False)
+    assert "pyproject.toml of Poetry at the commit cannot be read yet" in scripts.notes[0]
     assert installed(text, "mlflow_intro/__init__.py")
     assert installed(text, "src/mlflow_intro/__init__.py")
     assert installed(text, "mlflow_intro.py")
@@ -253,7 +260,7 @@ def test_without_any_record_python_is_a_default_and_the_plan_says_so() -> None:
     ("bound", "minor"), [(">=3.9", "3.11"), (">=3.12", "3.13"), (">=3.8,<3.10", "3.9"), (">=3.7,<3.9", "3.8")]
 )
 def test_a_bound_chooses_a_python_that_it_admits_with_a_note(bound: str, minor: str) -> None:
-    spec, python = specified({"pyproject.toml": f'[project]\nname="x"\nrequires-python = "{bound}"'})
+    spec, python = specified({"pyproject.toml": f'[project]\nname="x"\nrequires-python = "{bound}"'}, GIVEN)
     assert python.minor == minor
     assert bound in (python.note or "")
     assert python.note in spec.notes
@@ -261,7 +268,8 @@ def test_a_bound_chooses_a_python_that_it_admits_with_a_note(bound: str, minor: 
 
 @pytest.mark.parametrize("bound", ["nonsense", ">=9", ""])
 def test_a_bound_that_admits_nothing_is_passed_over(bound: str) -> None:
-    assert specified({"pyproject.toml": f'[project]\nname="x"\nrequires-python = "{bound}"'})[1].minor == "3.11"
+    texts = {"pyproject.toml": f'[project]\nname="x"\nrequires-python = "{bound}"'}
+    assert specified(texts, GIVEN)[1].minor == "3.11"
 
 
 def test_a_recorded_python_comes_before_a_bound_which_is_considered() -> None:
