@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import sys
@@ -32,18 +33,23 @@ def run(arguments: list[str]) -> int:
     if sys.stderr is None:  # then `print` would take standard output instead
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  # as long as the process
     from runner import interrupts
-    from runner.errors import Interrupted
+    from runner.errors import InfrastructureError, Interrupted
 
     code = _CLOSED_PIPE
     try:
         interrupts.hear()
         code = _run_and_report(arguments)
+        sys.stdout.flush()
         interrupts.ignore()
     except BrokenPipeError:
         interrupts.ignore()
         _say_no_more()
     except Interrupted:
         pass
+    except OSError:  # standard output takes no more, as on a full disk: whatever was found, nobody can read it
+        interrupts.ignore()
+        _say_no_more()
+        code = InfrastructureError.exit_code
     interrupts.undo_all()
     number = interrupts.received()
     return code if number is None else _report_interrupted(Interrupted(number), arguments)
@@ -51,7 +57,7 @@ def run(arguments: list[str]) -> int:
 
 def _run_and_report(arguments: list[str]) -> int:
     from runner import interrupts
-    from runner.errors import InternalError, Interrupted, RunnerError
+    from runner.errors import DiskFull, InternalError, Interrupted, RunnerError
 
     try:
         return _run(arguments)
@@ -64,6 +70,8 @@ def _run_and_report(arguments: list[str]) -> int:
             return _report(error, arguments)
         if isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError):
             raise BrokenPipeError from error  # Typer and rich leave so where the pipe was closed
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return _report(DiskFull(f"no space is left on this host: {error}", "free some, and run again"), arguments)
         from runner.redact import redact
 
         cause = redact(f"a bug of ours: {type(error).__name__}: {error}")
