@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 
 from runner.errors import DiskFull, InvalidConfiguration
-from runner.evidence import folder as module
 from runner.evidence.folder import EvidenceFolder, evidence_folder
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
@@ -201,7 +200,7 @@ def test_a_full_disk_is_told_and_nothing_is_left(tmp_path: Path, monkeypatch: py
     with pytest.raises(DiskFull), evidence_folder(None, RUN, NOW, tmp_path):
         full()
     assert everything(tmp_path) == []
-    monkeypatch.setattr(module.tempfile, "mkdtemp", full)
+    monkeypatch.setattr(tempfile, "mkdtemp", full)
     with pytest.raises(DiskFull), evidence_folder(None, RUN, NOW, tmp_path):
         pytest.fail("it was not refused")
     assert everything(tmp_path) == []
