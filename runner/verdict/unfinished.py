@@ -1,13 +1,14 @@
 """When a command that did not finish well says nothing about the run: what broke may be our guess and not the record.
 
-Beside rule 24: `failed` is for the recorded command. Where the packages or the command are guessed, and just the guess
-broke, a fact is missing.
+Beside rule 24: `failed` is for the recorded command. Where the packages or the command are guessed and just the guess
+broke, or the network that we close was wanted, a fact is missing.
 """
 
 from __future__ import annotations
 
 import re
 
+from runner.redact import redact
 from runner.schema.plan import EnvironmentSpec, Plan
 from runner.schema.reproduction import Missing
 from runner.schema.rerun import Ending, Rerun
@@ -16,6 +17,11 @@ from runner.verdict.causes import again
 _LOOKED_AT = 8  # lines of the log's end: a wrapper may add a line or two below the exception's
 _NO_MODULE = re.compile(
     r"(?:\w+\.)*(?:ModuleNotFoundError|ImportError): No module named ['\"](?P<name>[\w.]{1,100})['\"]"
+)
+
+_NO_NETWORK = re.compile(
+    r"(?i)name resolution|name or service not known|NameResolutionError|getaddrinfo failed|network is unreachable"
+    r"|max retries exceeded"
 )
 
 
@@ -30,6 +36,13 @@ def failure_says_nothing(plan: Plan, rerun: Rerun) -> Missing | None:
             cause=f"the training found no module {module}: {_why_not_whole(plan.environment)}",
             remedy=again(plan, "--with", "PACKAGE") + f"    the one that provides {module}",
             looked_in=(plan.environment.source,),
+        )
+    if "network" not in plan.policy.allow and _wanted_network(rerun):
+        hosts = ", ".join(rerun.capture.hosts_tried)
+        return Missing(
+            fact="data",
+            cause=f"the training asked for {redact(hosts) or 'the network'}, which is closed while training",
+            remedy=again(plan, "--allow", "network"),
         )
     if plan.command_inferred and plan.options_uncovered:
         options = ", ".join(plan.options_uncovered)
@@ -48,6 +61,10 @@ def _missing_module(rerun: Rerun) -> str | None:
         if match is not None:
             return match["name"]
     return None
+
+
+def _wanted_network(rerun: Rerun) -> bool:
+    return any(_NO_NETWORK.search(line) for line in rerun.log_tail[-_LOOKED_AT:])
 
 
 def _is_whole(environment: EnvironmentSpec) -> bool:

@@ -58,6 +58,23 @@ def test_memory_and_time_are_no_missing_module(ending):
     assert judge(plan=plan, rerun=crashed(ending=ending)).verdict is Verdict.FAILED
 
 
+OFFLINE = "urllib.error.URLError: <urlopen error [Errno -3] Temporary failure in name resolution>"
+
+
+def test_a_crash_for_the_network_that_we_close_is_no_failure_of_the_author():
+    """rule 28"""
+    rerun = crashed("Traceback", OFFLINE)
+    rerun = changed(rerun, capture=changed(rerun.capture, hosts_tried=("archive.example",)))
+    decision = judge(rerun=rerun)
+    assert decision.verdict is Verdict.UNVERIFIABLE
+    assert "the training asked for archive.example, which is closed" in decision.reason
+    assert decision.missing is not None
+    assert (decision.missing.fact, "--allow network" in decision.missing.remedy) == ("data", True)
+    opened = make_plan(policy={"allow": ("network",)})
+    assert judge(plan=opened, rerun=rerun).verdict is Verdict.FAILED
+    assert judge(rerun=changed(rerun, log_tail=("ValueError: too few rows",))).verdict is Verdict.FAILED
+
+
 def test_an_inferred_command_that_lacks_what_nothing_pins_may_crash_for_that():
     """rule 11, for a crash"""
     plan = make_plan(command_inferred=True, options_uncovered=("sys.argv",))
