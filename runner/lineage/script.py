@@ -103,10 +103,7 @@ def locate_script(record: RunRecord, snapshot: RepositorySnapshot, settings: Set
             looked_in=(f"tag {SOURCE_TAG}", "tree of the commit"),
             nearest=tuple(commands),
         )
-    later = next(
-        ((end, snapshot.first_commit_with[end]) for end in wanted_paths(record) if end in snapshot.first_commit_with),
-        None,
-    )
+    later = _elsewhere(record, snapshot)
     short = snapshot.commit[:12]
     if later:
         path, commit = later
@@ -125,6 +122,17 @@ def locate_script(record: RunRecord, snapshot: RepositorySnapshot, settings: Set
         looked_in=(f"commit {short}", "the repository's history"),
         nearest=tuple(f"--command 'python {path}'" for path in scripts),
     )
+
+
+def _elsewhere(record: RunRecord, snapshot: RepositorySnapshot) -> tuple[str, str] | None:
+    """Return the path and the first commit that has the script, itself before beneath a folder."""
+    for end in wanted_paths(record):
+        if end in snapshot.first_commit_with:
+            return end, snapshot.first_commit_with[end]
+        beneath = sorted(path for path in snapshot.first_commit_with if path.endswith("/" + end))
+        if beneath:
+            return beneath[0], snapshot.first_commit_with[beneath[0]]
+    return None
 
 
 def likely_scripts(snapshot: RepositorySnapshot) -> list[str]:

@@ -352,8 +352,14 @@ def _beside(lock: str, commit: str) -> str:
     return f"{commit}:{posixpath.join(posixpath.dirname(lock), 'dvc.yaml')}"
 
 
+_WILD = re.compile(r"[][*?\\]")
+
+
 def _first_commits(mirror: Mirror, commit: str, tree: tuple[TreeEntry, ...], wanted: Iterable[str]) -> dict[str, str]:
-    """Return, for each wanted path that the tree lacks, the first commit of all history that adds it."""
+    """Return, for each wanted path that the tree lacks, the first commit of all history that adds it.
+
+    Where no commit has any of them, they are looked for beneath folders, and the paths are those that were found.
+    """
     there = {entry.path for entry in tree}
     for path in tuple(there):
         while path := posixpath.dirname(path):
@@ -372,4 +378,10 @@ def _first_commits(mirror: Mirror, commit: str, tree: tuple[TreeEntry, ...], wan
             if change.path == path or change.path.startswith(f"{path}/"):
                 when = (change.time, change.commit)
                 first[path] = min(first.get(path, when), when)
+    if not first:  # recorded from another directory: `train.py` may be `src/train.py`
+        beneath = [":(glob)**/" + _WILD.sub(r"\\\g<0>", path) for path in lacking]
+        for change in _log(mirror, *_LOG, "--diff-filter=A", "--all", commit, "--", *beneath):
+            if change.path not in there and any(change.path.endswith(f"/{path}") for path in lacking):
+                when = (change.time, change.commit)
+                first[change.path] = min(first.get(change.path, when), when)
     return {path: sha for path, (_, sha) in first.items()}

@@ -72,6 +72,13 @@ def test_a_script_that_the_commit_lacks_is_missing_and_the_first_commit_that_has
     assert caught.value.remedy.endswith(f"--commit {LATER}")
 
 
+def test_a_script_that_only_a_folder_of_another_commit_has_is_named_with_that_commit() -> None:
+    repository = snapshot(files=("util.py",), first_commit_with={"src/train.py": LATER})
+    with pytest.raises(MissingFact, match=r"the script src/train\.py is not in commit") as caught:
+        locate_script(run(script=".\\train.py"), repository, settings())
+    assert caught.value.remedy.endswith(f"--commit {LATER}")
+
+
 def test_a_script_of_no_commit_is_missing_with_candidates_to_paste() -> None:
     with pytest.raises(MissingFact) as caught:
         locate_script(run(script="gone.py"), snapshot(files=("src/train_rf.py", "util.py")), settings())

@@ -212,6 +212,15 @@ def test_the_commit_that_first_has_a_path_is_named(repository: Repository) -> No
     assert snapshot.first_commit_with == {"src/train.py": added, "[odd]*.py": added, "src": added}
 
 
+def test_a_path_of_another_working_directory_is_found_beneath_the_folders_of_history(repository: Repository) -> None:
+    run = repository.commit({"x": "x", "here/train.py": "1"})
+    added = repository.commit({"src/train.py": "1", "odd/[a]*.py": "1", "odd/a_.py": "1", "train.py.txt": "1"})
+    assert snapshot_of(repository, run, "train.py").first_commit_with == {"src/train.py": added}
+    assert snapshot_of(repository, run, "[a]*.py").first_commit_with == {"odd/[a]*.py": added}
+    both = {"src/train.py": added}  # what a commit has as it was named is not looked for elsewhere
+    assert snapshot_of(repository, run, "src/train.py", "train.py").first_commit_with == both
+
+
 def test_each_dvc_folder_is_a_root_with_remotes_of_its_own(repository: Repository) -> None:
     commit = repository.commit(
         {
