@@ -37,12 +37,14 @@ def failure_says_nothing(plan: Plan, rerun: Rerun) -> Missing | None:
             remedy=again(plan, "--with", "PACKAGE") + f"    the one that provides {module}",
             looked_in=(plan.environment.source,),
         )
-    if "network" not in plan.policy.allow and _wanted_network(rerun):
-        hosts = ", ".join(rerun.capture.hosts_tried)
+    if _wanted_network(rerun):
+        hosts = redact(", ".join(rerun.capture.hosts_tried)) or "another host"
+        opened = "network" in plan.policy.allow
         return Missing(
             fact="data",
-            cause=f"the training asked for {redact(hosts) or 'the network'}, which is closed while training",
-            remedy=again(plan, "--allow", "network"),
+            cause=f"the training asked for {hosts}: "
+            + ("it could not be reached" if opened else "the network is closed while training"),
+            remedy=again(plan, "--allow", "network") + ("    where these hosts answer" if opened else ""),
         )
     if plan.command_inferred and plan.options_uncovered:
         options = ", ".join(plan.options_uncovered)

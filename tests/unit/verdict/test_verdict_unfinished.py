@@ -67,11 +67,13 @@ def test_a_crash_for_the_network_that_we_close_is_no_failure_of_the_author():
     rerun = changed(rerun, capture=changed(rerun.capture, hosts_tried=("archive.example",)))
     decision = judge(rerun=rerun)
     assert decision.verdict is Verdict.UNVERIFIABLE
-    assert "the training asked for archive.example, which is closed" in decision.reason
+    assert "the training asked for archive.example: the network is closed" in decision.reason
     assert decision.missing is not None
     assert (decision.missing.fact, "--allow network" in decision.missing.remedy) == ("data", True)
     opened = make_plan(policy={"allow": ("network",)})
-    assert judge(plan=opened, rerun=rerun).verdict is Verdict.FAILED
+    decision = judge(plan=opened, rerun=rerun)
+    assert decision.verdict is Verdict.UNVERIFIABLE
+    assert "archive.example: it could not be reached" in decision.reason
     assert judge(rerun=changed(rerun, log_tail=("ValueError: too few rows",))).verdict is Verdict.FAILED
 
 
