@@ -55,7 +55,7 @@ def find_script(record: RunRecord, snapshot: RepositorySnapshot) -> tuple[Script
     The longest end of the recorded name that the tree holds wins, at the root before beneath a folder. A longer end
     that only another commit has means that the script itself is missing here.
     """
-    files = [entry.path for entry in snapshot.tree if entry.kind == "file"]
+    files = [entry.path for entry in snapshot.tree if entry.kind == "file" and not _is_copy(entry.path)]
     present = set(files)
     for end in wanted_paths(record):
         beneath = sorted(path for path in files if path.endswith("/" + end))
@@ -129,10 +129,16 @@ def _elsewhere(record: RunRecord, snapshot: RepositorySnapshot) -> tuple[str, st
     for end in wanted_paths(record):
         if end in snapshot.first_commit_with:
             return end, snapshot.first_commit_with[end]
-        beneath = sorted(path for path in snapshot.first_commit_with if path.endswith("/" + end))
+        beneath = [path for path in snapshot.first_commit_with if path.endswith("/" + end) and not _is_copy(path)]
         if beneath:
-            return beneath[0], snapshot.first_commit_with[beneath[0]]
+            path = min(beneath, key=lambda path: (path.count("/"), path))
+            return path, snapshot.first_commit_with[path]
     return None
+
+
+def _is_copy(path: str) -> bool:
+    """Tell whether a file lies in a tracker's store, where runs that log their own script leave copies of it."""
+    return not {"mlruns", "mlartifacts"}.isdisjoint(path.split("/")[:-1])
 
 
 def likely_scripts(snapshot: RepositorySnapshot) -> list[str]:

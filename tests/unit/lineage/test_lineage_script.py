@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from runner.errors import AmbiguousFact, MissingFact
-from runner.lineage.script import likely_scripts, locate_script, source_name, wanted_paths
+from runner.lineage.script import find_script, likely_scripts, locate_script, source_name, wanted_paths
 from tests.support.facts import LATER, run, settings, snapshot
 
 
@@ -55,6 +55,12 @@ def test_a_name_relative_to_another_directory_gives_the_working_directory() -> N
     assert (found.path, found.working_directory) == ("pkg/jobs/train.py", "pkg")
 
 
+def test_copies_of_a_script_among_the_artifacts_of_runs_are_not_the_script() -> None:
+    files = ("mlruns/0/ab/artifacts/train.py", "src/train.py", "src/mlartifacts/0/cd/artifacts/train.py")
+    (found,) = find_script(run(script="train.py"), snapshot(files=files))
+    assert found.path == "src/train.py"
+
+
 def test_equally_good_scripts_are_refused_with_a_command_for_each() -> None:
     record = run(script="train.py")
     with pytest.raises(AmbiguousFact) as caught:
@@ -73,7 +79,8 @@ def test_a_script_that_the_commit_lacks_is_missing_and_the_first_commit_that_has
 
 
 def test_a_script_that_only_a_folder_of_another_commit_has_is_named_with_that_commit() -> None:
-    repository = snapshot(files=("util.py",), first_commit_with={"src/train.py": LATER})
+    others = {"a/b/train.py": "0" * 40, "mlartifacts/0/train.py": "0" * 40}
+    repository = snapshot(files=("util.py",), first_commit_with={**others, "src/train.py": LATER})
     with pytest.raises(MissingFact, match=r"the script src/train\.py is not in commit") as caught:
         locate_script(run(script=".\\train.py"), repository, settings())
     assert caught.value.remedy.endswith(f"--commit {LATER}")
