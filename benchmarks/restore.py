@@ -63,7 +63,7 @@ def make_project(folder: Path, put: Callable[[RecordedProject], Stored]) -> Reco
     project = RecordedProject(folder)
     data = put(project)
     project.commit_training(files={"data/train.csv.dvc": pointer_text("train.csv", data)})
-    project.record(tags={"dvc_data_md5": None, "dvc_model_md5": None}, pointers=False)
+    project.record(tags={"dvc_data_md5": data.digest.dvc, "dvc_model_md5": None}, pointers=False)
     return project
 
 

@@ -15,7 +15,9 @@ from runner.inside.objects import ObjectId, Verified, discard, listing, verified
 from runner.inside.protocol import MISSING, PhaseError, note, progress
 from runner.inside.remotes import Remotes
 
-_COPIED_BYTES = 256 << 20  # larger files of unknown role are linked, read-only, like data
+# What is larger, or has more files, and is of unknown role is linked, read-only, like data.
+_COPIED_BYTES = 256 << 20
+_COPIED_FILES = 1000
 
 
 def handle(request: dict[str, Any]) -> dict[str, Any]:
@@ -197,7 +199,8 @@ def _place(file: dict[str, Any], root: str, reference: str, store: _Store) -> di
     if in_workspace:
         held = workspace.tracked(root, file["path"])
         # A file of which nobody knows whether it is data or an older model: the training may want to overwrite it.
-        writable = file["role"] != "input" and store.size(object_id) <= _COPIED_BYTES
+        small = store.size(object_id) <= _COPIED_BYTES and len(store.entries(object_id) or ()) <= _COPIED_FILES
+        writable = file["role"] != "input" and small
         workspace.lay(root, file["path"], object_id, store.entries(object_id), writable=writable)
         workspace.mark_unchanged(root, held)
     else:
