@@ -28,6 +28,7 @@ _GIT = (
     "-c",
     "safe.directory=*",
 )
+_LONGEST_PATH = 4096 - 256 - 2  # Linux's, less a name
 _UNLISTED = ("/.git", "/__pycache__", "/.dvc/cache", "/.dvc/tmp")
 
 
@@ -222,7 +223,10 @@ def files(root: str) -> Iterator[tuple[str, os.stat_result]]:
     stack = [""]
     while stack:
         directory = stack.pop()
-        with os.scandir(os.path.join(root, directory)) as entries:
+        full = os.path.join(root, directory)
+        if len(os.fsencode(full)) > _LONGEST_PATH:  # a training may nest folders deeper than any path can name
+            continue
+        with os.scandir(full) as entries:
             for entry in entries:
                 path = f"{directory}/{entry.name}" if directory else entry.name
                 if f"/{path}".endswith(_UNLISTED):

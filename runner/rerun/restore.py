@@ -75,7 +75,7 @@ def restore(
         "remotes": remotes,
         "environment": environment_keys,
         # May hold credentials: by standard input, as all that does.
-        "proxies": network.proxies if _network(plan.remotes) != "none" else {},
+        "proxies": network.proxies if _network(plan.remotes, network) != "none" else {},
         "allow_cached": "cached" in plan.policy.allow,
     }
     request = ContainerRequest(
@@ -86,7 +86,7 @@ def restore(
         files=((_BUNDLE, bundle.read_bytes()),),
         mounts=(VolumeMount(volume=volume, target=layout.CACHE),),
         host_directories=directories,
-        network=_network(plan.remotes),
+        network=_network(plan.remotes, network),
     )
 
     def on_note(name: str, value: Any) -> None:
@@ -145,7 +145,7 @@ def _folder(remote: Remote) -> Path:
     return Path(remote.url.removeprefix("file://"))
 
 
-def _network(remotes: tuple[Remote, ...]) -> Literal["none", "bridge", "host"]:
+def _network(remotes: tuple[Remote, ...], settings: NetworkSettings) -> Literal["none", "bridge", "host"]:
     hosts = [
         urlsplit(remote.options.get("endpointurl", remote.url)).hostname
         for remote in remotes
@@ -153,5 +153,6 @@ def _network(remotes: tuple[Remote, ...]) -> Literal["none", "bridge", "host"]:
     ]
     if not hosts:
         return "none"
-    # This host's `localhost` is another place inside a bridged container.
-    return "host" if any(host in _LOCAL_NAMES for host in hosts) else "bridge"
+    # This host's `localhost` is another place inside a bridged container, also that of its proxy.
+    here = settings.needs_host_network or any(host in _LOCAL_NAMES for host in hosts)
+    return "host" if here else "bridge"
