@@ -95,7 +95,7 @@ def check_comparable(record: RunRecord, settings: Settings) -> None:
     if not any(history.points for history in record.metrics):
         raise MissingFact(
             "the run recorded no metric: there is nothing to compare a rerun with",
-            "name a run that logged metrics: runner reproduce RUN",
+            "name another run of the experiment, one that logged metrics",
             fact="metrics",
             looked_in=("metrics of the run",),
         )

@@ -59,9 +59,7 @@ def specify_environment(
     notes = list(found.notes)
     if python.note:
         notes.append(python.note)
-    as_of = None
-    if found.kind != "none" and not (found.exact and found.complete):
-        as_of = record.start_time
+    as_of = None if found.exact and found.complete else record.start_time
     if as_of is None and not found.exact and found.kind != "none":
         raise MissingFact(
             f"{found.source} does not pin its packages, and the run records no start that could stand in for a lock",

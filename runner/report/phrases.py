@@ -16,6 +16,7 @@ from runner.schema.lineage import Provenance
 from runner.schema.plan import Plan
 from runner.schema.reproduction import Reproduction
 from runner.verdict.causes import redact_value
+from runner.verdict.remedy import again
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _SPARKS = 8
@@ -177,12 +178,9 @@ def subject(reproduction: Reproduction) -> str:
 
 def command(name: str, reproduction: Reproduction, *options: str) -> str:
     """Return a command of ours on the run of this reproduction, with what it needs to find it."""
-    words = ["runner", name, reproduction.run.id, *options, "--tracker", reproduction.run.uri]
     if reproduction.plan is not None:
-        for fact in provenance(reproduction.plan):
-            if fact.fact == "repository" and fact.source.startswith("--repo"):
-                words += ["--repo", fact.value]
-    return plain(shlex.join(words))
+        return plain(again(reproduction.plan, *options, name=name))
+    return plain(shlex.join(["runner", name, reproduction.run.id, *options, "--tracker", reproduction.run.uri]))
 
 
 def provenance(plan: Plan) -> tuple[Provenance, ...]:

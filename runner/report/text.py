@@ -294,7 +294,7 @@ def _missing(page: Page, reproduction: Reproduction) -> None:
     missing = reproduction.missing
     if missing is None:
         return
-    cause = "" if missing.cause == reproduction.reason else f": {plain(missing.cause)}"
+    cause = "" if reproduction.reason.startswith(missing.cause) else f": {plain(missing.cause)}"
     page.row("missing", plain(missing.fact) + cause)
     for label, lines in (("looked in", missing.looked_in), ("nearest", missing.nearest)):
         for index, line in enumerate(lines):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shlex
 from collections.abc import Iterator
 
 from runner.redact import redact
@@ -14,6 +13,7 @@ from runner.schema.plan import Plan
 from runner.schema.reproduction import Missing
 from runner.schema.rerun import CapturedRun, Ending, Rerun, RestoredFile
 from runner.schema.run_record import RunRecord
+from runner.verdict.remedy import again
 
 CACHE = "cache"
 """What `RestoredFile.held_by` says where no remote holds the bytes."""
@@ -304,11 +304,6 @@ def _inferred_param_causes(plan: Plan, comparison: Comparison) -> Iterator[Missi
             cause=f"the inferred command is another experiment: {different[0]}",
             remedy=again(plan, "--command", plan.command),
         )
-
-
-def again(plan: Plan, *options: str) -> str:
-    """Return the command to paste that reproduces the run of a plan with more options."""
-    return shlex.join(["runner", "reproduce", plan.run.id, *map(redact, options), "--tracker", redact(plan.run.uri)])
 
 
 def _size(count: int) -> str:

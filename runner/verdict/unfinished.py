@@ -12,7 +12,7 @@ from runner.redact import redact
 from runner.schema.plan import EnvironmentSpec, Plan
 from runner.schema.reproduction import Missing
 from runner.schema.rerun import Ending, Rerun
-from runner.verdict.causes import again
+from runner.verdict.remedy import again
 
 _LOOKED_AT = 8  # lines of the log's end: a wrapper may add a line or two below the exception's
 _NO_MODULE = re.compile(

@@ -130,7 +130,7 @@ def test_nothing_at_all_is_a_missing_fact_and_what_cannot_be_read_is_named() -> 
     assert caught.value.fact == "environment"
     assert "--with mlflow" in caught.value.remedy
     spec, _ = specified({}, GIVEN, repository=repository)
-    assert (spec.kind, spec.main, spec.as_of) == ("none", None, None)
+    assert (spec.kind, spec.main, spec.as_of) == ("none", None, START)  # what --with names is of that day too
     assert "environment.yml, setup.py" in spec.notes[0]
 
 
