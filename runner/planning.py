@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.errors import MissingFact, RepositoryUnavailable, UsageError
+from runner.errors import MissingFact, RepositoryUnavailable, RunnerError, UsageError
 from runner.progress import Progress
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Found:
             facts["repository"] = f"repository {self.snapshot.url}"
             facts["commit"] = f"commit {self.snapshot.commit[:7]}"
         if self.lineage is not None and self.lineage.files:
-            facts["data"] = f"{len(self.lineage.files)} recorded digests"
+            facts["data"] = f"digests of {len(self.lineage.files)} file{'' if len(self.lineage.files) == 1 else 's'}"
         if self.plan is not None:
             facts["command"] = f"command ({self.plan.command_source})"
             facts["python"] = f"Python {self.plan.environment.python}"
@@ -146,27 +146,53 @@ def _open_repository(
 ) -> tuple[Provenance, Mirror]:
     """Return where the repository is, with its mirror."""
     from runner.lineage.repository import repository_location
+    from runner.redact import redact
     from runner.repository.mirror import open_mirror
+    from runner.schema.lineage import Considered, Provenance
 
     cache = mirrors_folder()
     mirrors: dict[str, Mirror] = {}
     nearby = []
+    refused: list[tuple[str, str, RunnerError]] = []
     for location, source in _nearby(record, settings):
         if location in mirrors:
             continue
         try:
             mirror = open_mirror(location, cache, commit=commit, offline=settings.offline)
             mirror.resolve_commit(commit)
-        except (MissingFact, RepositoryUnavailable):
+        except (MissingFact, RepositoryUnavailable) as error:
+            refused.append((location, source, error))
             continue
         mirrors[location] = mirror
         nearby.append((location, source))
-    repository = repository_location(record, settings, nearby)
+    try:
+        repository = repository_location(record, settings, nearby)
+    except MissingFact as missing:
+        raise _why_refused(missing, refused) from missing
     if repository.value in mirrors:
         return repository, mirrors[repository.value]
     progress.update(f"fetching {repository.value}")
     location = settings.repo if settings.repo is not None else repository.value
-    return repository, open_mirror(location, cache, commit=commit, offline=settings.offline)
+    try:
+        return repository, open_mirror(location, cache, commit=commit, offline=settings.offline)
+    except (MissingFact, RepositoryUnavailable) as error:
+        if settings.repo is not None or not nearby:
+            raise
+        # A commit's id is its content: a clone at hand that has it is as good as the recorded place.
+        considered = Considered(source=repository.source, value=redact(repository.value), reason=redact(error.cause))
+        place, source = nearby[0]
+        found = Provenance(
+            fact="repository", value=place, source=source, considered=(*repository.considered, considered)
+        )
+        return found, mirrors[place]
+
+
+def _why_refused(missing: MissingFact, refused: list[tuple[str, str, RunnerError]]) -> RunnerError:
+    """Return the error that says most: why the one repository at hand could not be used, or what each lacked."""
+    if len(refused) == 1:
+        return refused[0][2]
+    looked_in = tuple(f"{location} ({source}): {error.cause}" for location, source, error in refused)
+    return MissingFact(missing.cause, missing.remedy, fact=missing.fact, looked_in=(*missing.looked_in, *looked_in))
 
 
 def _nearby(record: RunRecord, settings: Settings) -> list[tuple[str, str]]:

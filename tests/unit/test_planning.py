@@ -6,10 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from runner.errors import UsageError
+from runner.errors import MissingFact, UsageError
+from runner.plan.images import NOT_MADE
 from runner.planning import Found, cache_folder, find_run
+from runner.planning import make_plan as plan_of
+from runner.progress import NoProgress
 from runner.settings import Flags, load_settings
-from tests.support.values import make_plan
+from tests.support.repositories import Repository
+from tests.support.values import make_plan, make_record
 
 
 def test_nothing_found_is_nothing_said() -> None:
@@ -20,7 +24,7 @@ def test_what_was_found_is_said_without_what_is_missing() -> None:
     plan = make_plan()
     found = Found(lineage=plan.lineage, plan=plan)
     assert found.facts(except_for="") == (
-        "2 recorded digests",
+        "digests of 2 files",
         'command (stage "train" of dvc.yaml)',
         "Python 3.9",
         "uv.lock at the commit",
@@ -49,3 +53,33 @@ def test_without_a_tracker_there_is_a_usage_error_that_names_the_flag(
         find_run("ab12", load_settings(Flags()), Found())
     assert "--tracker" in caught.value.remedy
     assert list(tmp_path.iterdir()) == [], "and no store is made"
+
+
+GONE = {"mlflow.source.git.repoURL": "http://127.0.0.1:9/acme/gone.git"}
+
+
+def test_a_clone_at_hand_that_has_the_commit_stands_in_for_a_recorded_place_that_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("REPRO_CACHE_DIR", str(tmp_path / "cache"))
+    repository = Repository(tmp_path / "clone")
+    commit = repository.commit({"train.py": "print()\n", "requirements.txt": "six==1.16.0\n"})
+    record = make_record(tags={**GONE, "git_commit": commit, "mlflow.source.name": "train.py"}, params={})
+    settings = load_settings(Flags(), {}, repository.path)
+    plan = plan_of(record, settings, lambda _: NOT_MADE, Found(), NoProgress())
+    found = next(fact for fact in plan.lineage.provenance if fact.fact == "repository")
+    assert (found.value, found.source) == (str(repository.path), "the current directory")
+    assert found.considered[-1].value == GONE["mlflow.source.git.repoURL"]
+
+
+def test_why_the_only_repository_at_hand_could_not_be_used_is_what_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("REPRO_CACHE_DIR", str(tmp_path / "cache"))
+    repository = Repository(tmp_path / "clone")
+    repository.commit({"train.py": "print()\n"})
+    record = make_record(tags={"git_commit": "0" * 40, "mlflow.source.name": "train.py"}, params={})
+    settings = load_settings(Flags(), {}, repository.path)
+    with pytest.raises(MissingFact, match="0000000") as caught:
+        plan_of(record, settings, lambda _: NOT_MADE, Found(), NoProgress())
+    assert caught.value.fact == "commit"
