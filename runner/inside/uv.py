@@ -22,7 +22,6 @@ from runner.inside import layout, protocol
 from runner.inside.protocol import DISK_FULL, MISSING, UNAVAILABLE, PhaseError
 
 UV = str(Path(layout.TOOLS_PYTHON).with_name("uv"))
-PYPI = "https://pypi.org/simple"
 _SENTENCE = 400  # characters of uv's explanation that a person is shown
 _TOLD = re.compile(r"^(?:Resolved|Prepared|Installed|Downloading|Uninstalled) .*")
 
