@@ -8,27 +8,15 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from runner.schema.digest import DigestValue
 from runner.schema.notation import parse_bytes, parse_cpus, parse_duration, parse_relative_path
+from runner.schema.plan import Allowance
 
-ALLOWANCES = (
-    "network",
-    "build-network",
-    "redate",
-    "undated",
-    "line-endings",
-    "cached",
-    "unfinished",
-    "dirty",
-    "evaluation",
-    "existing:PATH",
-    "cpu-torch",
-    "policy",
-)
+ALLOWANCES = tuple("existing:PATH" if name == "existing" else name for name in get_args(Allowance))
 
 
 def _number(value: Any) -> Any:

@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from runner.schema.base import Number, UtcTime, Value, canonical_digest
-from runner.schema.digest import Digest
 from runner.schema.lineage import Lineage, Provenance
 
 Tolerance = Annotated[Number, Field(ge=0, allow_inf_nan=False)]
@@ -206,10 +205,3 @@ class Plan(Value):
         return self.model_copy(
             update={"digest": digest, "execution_digest": canonical_digest({"what": digest, "how": how})}
         )
-
-
-class FileDigest(Value):
-    """A path with its digest."""
-
-    path: str
-    digest: Digest
