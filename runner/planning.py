@@ -155,8 +155,6 @@ def _open_repository(
     nearby = []
     refused: list[tuple[str, str, RunnerError]] = []
     for location, source in _nearby(record, settings):
-        if location in mirrors:
-            continue
         try:
             mirror = open_mirror(location, cache, commit=commit, offline=settings.offline)
             mirror.resolve_commit(commit)
@@ -205,12 +203,12 @@ def _nearby(record: RunRecord, settings: Settings) -> list[tuple[str, str]]:
     store = record.uri.removeprefix("file://").removeprefix("sqlite:///")
     if "://" not in store:
         places.append((Path(store), "the repository that holds the tracker's files"))
-    found = []
+    found: dict[str, str] = {}
     for folder, source in places:
         top = work_tree_of(folder)
         if top is not None:
-            found.append((str(top), source))
-    return found
+            found.setdefault(str(top), source)
+    return list(found.items())
 
 
 def plan_run(run: str, settings: Settings, *, progress: Progress) -> Plan:

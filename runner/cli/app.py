@@ -111,12 +111,15 @@ def _wants_json(arguments: list[str]) -> bool:
 
 
 def _report(error: Exception, arguments: list[str], raised: BaseException | None = None) -> int:
-    """Say the cause and the remedy: two lines on stderr, or one JSON document on stdout with `--json`."""
-    from runner.errors import RunnerError
+    """Say cause, remedy and where a fact was looked for: lines on stderr, or one JSON document on stdout."""
+    from runner.errors import MissingFact, RunnerError
 
     assert isinstance(error, RunnerError)  # noqa: S101  # for the type checker
     if Common.debug or "--debug" in _own(arguments):
         traceback.print_exception(raised or error, file=sys.stderr)
+    searched = {}
+    if isinstance(error, MissingFact):
+        searched = {"looked_in": error.looked_in, "nearest": error.nearest}
     if _wants_json(arguments):
         document = {
             "code": error.exit_code,
@@ -124,10 +127,14 @@ def _report(error: Exception, arguments: list[str], raised: BaseException | None
             "cause": error.cause,
             "remedy": error.remedy,
             "retryable": error.retryable,
+            **{name: list(lines) for name, lines in searched.items() if lines},
         }
         typer.echo(json.dumps({"error": document}, indent=2))
     else:
         typer.echo(f"error: {error.cause}", err=True)
+        for name, lines in searched.items():
+            for line in lines:
+                typer.echo(f"  {name.replace('_', ' ')}: {line}", err=True)
         typer.echo(f"  try: {error.remedy}", err=True)
     return error.exit_code
 

@@ -72,13 +72,17 @@ def test_a_clone_at_hand_that_has_the_commit_stands_in_for_a_recorded_place_that
     assert found.considered[-1].value == GONE["mlflow.source.git.repoURL"]
 
 
+@pytest.mark.parametrize("store", ["elsewhere/mlruns", "clone/mlruns"])
 def test_why_the_only_repository_at_hand_could_not_be_used_is_what_is_said(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, store: str
 ) -> None:
     monkeypatch.setenv("REPRO_CACHE_DIR", str(tmp_path / "cache"))
     repository = Repository(tmp_path / "clone")
     repository.commit({"train.py": "print()\n"})
-    record = make_record(tags={"git_commit": "0" * 40, "mlflow.source.name": "train.py"}, params={})
+    (tmp_path / store).mkdir(parents=True)  # where that is the same repository, it is not asked twice
+    record = make_record(
+        uri=str(tmp_path / store), tags={"git_commit": "0" * 40, "mlflow.source.name": "train.py"}, params={}
+    )
     settings = load_settings(Flags(), {}, repository.path)
     with pytest.raises(MissingFact, match="0000000") as caught:
         plan_of(record, settings, lambda _: NOT_MADE, Found(), NoProgress())

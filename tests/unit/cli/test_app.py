@@ -70,6 +70,22 @@ class TestUsage:
         assert said.code == 2
         assert "--tracker" in said.err
 
+    def test_where_a_missing_fact_was_looked_for_is_said_as_text_and_as_a_document(
+        self, types: Types, planning: Any
+    ) -> None:
+        searched = {"looked_in": ("/srv/a: no such commit", "/srv/b: cut"), "nearest": ("4be0d11",)}
+        planning(MissingFact("the commit is nowhere", "--repo URL", fact="commit", **searched))
+        said = types("plan", "x", "--tracker", "t")
+        assert said.err.splitlines() == [
+            "error: the commit is nowhere",
+            "  looked in: /srv/a: no such commit",
+            "  looked in: /srv/b: cut",
+            "  nearest: 4be0d11",
+            "  try: --repo URL",
+        ]
+        document = types("plan", "x", "--tracker", "t", "--json").error
+        assert (document["looked_in"], document["nearest"]) == (list(searched["looked_in"]), ["4be0d11"])
+
 
 class TestJson:
     def test_an_error_is_one_document_with_exactly_its_fields(self, types: Types, planning: Any) -> None:
