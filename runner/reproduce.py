@@ -28,6 +28,7 @@ from runner.planning import Found, ImagesFor, find_run, make_plan
 from runner.prepare import images_of, open_engine, prepare
 from runner.progress import NoProgress, Progress
 from runner.report.markdown import render_markdown
+from runner.repository.bundle import cached_bundle
 from runner.rerun.carry_out import Paper, Place, carry_out, discard_workspace
 from runner.schema.plan import Images, Plan
 from runner.schema.reproduction import Missing, Reproduction, RunIdentity, Verdict
@@ -122,7 +123,7 @@ def _rerun(
     assert found.mirror is not None and found.snapshot is not None  # noqa: S101, PT018  # a plan was made of them
     place = Place(engine=session, volume=cache_volume(), rerun=session.session_id, network=read_network_settings())
     paper = Paper(
-        bundle=found.mirror.bundle(plan.lineage.commit),
+        bundle=cached_bundle(found.mirror, plan.lineage.commit),
         dvc_roots=found.snapshot.dvc_roots,
         outs=tuple(
             sorted({out.path for out in found.snapshot.pointers} | {out.path for out in found.snapshot.history})

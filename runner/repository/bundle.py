@@ -6,7 +6,6 @@ The bundle holds HEAD and one ref, `refs/heads/reproduction`, both the commit; `
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -33,19 +32,6 @@ def cached_bundle(mirror: Mirror, commit: str) -> Path:
         if not bundle.is_file():
             _make(mirror, commit, bundle)
     return bundle
-
-
-def write_bundle(mirror: Mirror, commit: str, path: Path) -> None:
-    """Write the bundle of a commit to `path`, which then shares its bytes with the cache where it can.
-
-    Raises as `cached_bundle`.
-    """
-    cached = cached_bundle(mirror, commit)
-    path.unlink(missing_ok=True)
-    try:
-        os.link(cached, path)
-    except OSError:  # another file system
-        shutil.copyfile(cached, path)
 
 
 def _make(mirror: Mirror, commit: str, bundle: Path) -> None:

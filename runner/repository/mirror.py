@@ -113,12 +113,6 @@ class Mirror:
             candidates += [f"refs/mirror/heads/{branch}", f"refs/mirror/remotes/origin/{branch}"]
         return next((tips[name] for name in candidates if name in tips), newest)
 
-    def bundle(self, commit: str) -> Path:
-        """Return a bundle with the commit and all of its ancestry (see `runner.repository.bundle`)."""
-        from runner.repository.bundle import cached_bundle
-
-        return cached_bundle(self, commit)
-
     def _tips(self) -> tuple[dict[str, str], str | None]:
         """Return the commits of all refs of the original, and that of the branch that was changed last."""
         form = "%(refname) %(if)%(*objecttype)%(then)%(*objectname)%(else)%(objectname)%(end)"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from runner.errors import MissingFact
-from runner.repository.bundle import REF, write_bundle
+from runner.repository.bundle import REF, cached_bundle
 from runner.repository.mirror import open_mirror
 from tests.support.repositories import Repository
 
@@ -26,14 +26,14 @@ def test_a_clone_of_the_bundle_has_the_commit_and_all_before_it_and_nothing_late
 ) -> None:
     commit = repository.git("rev-parse", "HEAD~1")
     mirror = open_mirror(str(repository.path), tmp_path / "cache", commit=commit)
-    write_bundle(mirror, commit, tmp_path / "b.bundle")
-    subprocess.run(["git", "clone", "-q", str(tmp_path / "b.bundle"), str(tmp_path / "clone")], check=True)
+    bundle = str(cached_bundle(mirror, commit))
+    subprocess.run(["git", "clone", "-q", bundle, str(tmp_path / "clone")], check=True)
     listed = subprocess.run(
         ["git", "rev-list", "--all", "HEAD"], cwd=tmp_path / "clone", capture_output=True, check=True, text=True
     ).stdout.split()
     assert listed == repository.git("rev-list", commit).split()
     assert (tmp_path / "clone" / "train.py").read_text() == "print(1)\n"
-    heads = repository.git("bundle", "list-heads", str(tmp_path / "b.bundle"))
+    heads = repository.git("bundle", "list-heads", bundle)
     assert heads.splitlines() == [f"{commit} HEAD", f"{commit} {REF}"]
 
 
@@ -41,21 +41,14 @@ def test_a_bundle_is_made_once_and_is_the_same_wherever_it_is_made(repository: R
     commit = repository.head
     one = open_mirror(str(repository.path), tmp_path / "one", commit=commit)
     other = open_mirror(str(repository.path), tmp_path / "other", commit=commit)
-    made = one.bundle(commit)
+    made = cached_bundle(one, commit)
     inode = made.stat().st_ino
-    assert one.bundle(commit[:10]).stat().st_ino == inode
-    assert made.read_bytes() == other.bundle(commit).read_bytes()
+    assert cached_bundle(one, commit[:10]).stat().st_ino == inode
+    assert made.read_bytes() == cached_bundle(other, commit).read_bytes()
     assert [path.name for path in made.parent.iterdir() if path.name.startswith("making")] == []
-
-
-def test_a_bundle_replaces_what_lies_at_its_place(repository: Repository, tmp_path: Path) -> None:
-    mirror = open_mirror(str(repository.path), tmp_path / "cache", commit=None)
-    (tmp_path / "b").write_text("old")
-    write_bundle(mirror, repository.head, tmp_path / "b")
-    assert (tmp_path / "b").read_bytes().startswith(b"# v")
 
 
 def test_a_commit_that_is_not_there_cannot_be_bundled(repository: Repository, tmp_path: Path) -> None:
     mirror = open_mirror(str(repository.path), tmp_path / "cache", commit=None)
     with pytest.raises(MissingFact):
-        mirror.bundle("0" * 40)
+        cached_bundle(mirror, "0" * 40)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from runner.repository.bundle import cached_bundle
 from runner.repository.mirror import forget_mirror, open_mirror
 from tests.support.repositories import Repository
 
@@ -12,7 +13,7 @@ def test_a_forgotten_mirror_leaves_nothing(tmp_path: Path) -> None:
     repository = Repository(tmp_path / "project")
     commit = repository.commit({"a.txt": "a"})
     cache = tmp_path / "cache"
-    open_mirror(str(repository.path), cache, commit=commit).bundle(commit)
+    cached_bundle(open_mirror(str(repository.path), cache, commit=commit), commit)
     assert list(cache.iterdir())
     forget_mirror(str(repository.path), cache)
     forget_mirror(str(repository.path), cache)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from runner.errors import AmbiguousFact, MissingFact, RepositoryUnavailable
+from runner.repository.bundle import cached_bundle
 from runner.repository.history import read_snapshot
 from runner.repository.local import LocalRepository
 from runner.repository.mirror import Mirror, open_mirror, work_tree_of
@@ -151,7 +152,7 @@ def test_the_original_is_not_changed_by_a_byte_and_may_be_read_only(original: Re
     with read_only(original.path):
         mirror = mirror_of(original, cache, lost)
         read_snapshot(mirror, lost)
-        mirror.bundle(lost)
+        cached_bundle(mirror, lost)
     assert fingerprint(original.path) == before
 
 
@@ -195,7 +196,7 @@ def test_nothing_that_the_originals_configuration_names_is_run(original: Reposit
     canary.unlink()
     mirror = mirror_of(original, cache, lost)
     read_snapshot(mirror, commit, wanted_paths=["nowhere"])
-    mirror.bundle(commit)
+    cached_bundle(mirror, commit)
     assert not canary.exists(), canary.read_text()
 
 
@@ -217,7 +218,7 @@ def test_a_shallow_clone_is_completed_from_its_origin(original: Repository, tmp_
     mirror = mirror_of(clone, cache, own)
     assert mirror.contains(first)
     assert mirror.contains(own)
-    assert mirror.bundle(own).is_file()
+    assert cached_bundle(mirror, own).is_file()
     assert fingerprint(clone.path) == before
 
 
@@ -253,7 +254,8 @@ def test_an_original_with_lost_objects_is_a_missing_fact(original: Repository, c
 def test_two_processes_can_make_the_same_mirror_at_once(original: Repository, cache: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from runner.repository.mirror import open_mirror\n"
-        "m = open_mirror(sys.argv[1], Path(sys.argv[2]), commit=sys.argv[3]); print(m.bundle(sys.argv[3]))"
+        "from runner.repository.bundle import cached_bundle\n"
+        "m = open_mirror(sys.argv[1], Path(sys.argv[2]), commit=sys.argv[3]); print(cached_bundle(m, sys.argv[3]))"
     )
     command = [sys.executable, "-c", code, str(original.path), str(cache), original.head]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
@@ -313,7 +315,7 @@ def test_the_users_own_git_variables_do_not_lead_elsewhere(
     mirror = mirror_of(original, cache)
     tip = mirror.default_tip()
     assert tip is not None
-    assert mirror.bundle(tip).is_file()
+    assert cached_bundle(mirror, tip).is_file()
     assert len(read_snapshot(mirror, tip).tree) == 2
 
 
