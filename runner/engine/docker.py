@@ -5,7 +5,6 @@ killed, also when the command then went on (tried, 20.10). What differs with pod
 
 - `OOMKilled` stays false; a kill for memory looks like any other kill (exit status 137 of the main process);
 - a command that is not there ends with status 1, where dockerd's init gives 127;
-- files cannot be put into a volume before the start, so that `files` of a hardened request are not there;
 - it needs its package `catatonit` as init process, and sets limits of its own unless told.
 """
 
@@ -15,11 +14,8 @@ import contextlib
 import functools
 import itertools
 import json
-import os
-import platform
 import posixpath
 import re
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -108,7 +104,6 @@ class DockerEngine(Engine):
             name="podman" if podman else "docker",
             version=str(version.get("Version", said.get("ServerVersion", "unknown"))),
             address=self.address.url,
-            local=_is_local(self.address, said),
             rootless=any("rootless" in str(option) for option in said.get("SecurityOptions") or ()),
             storage_driver=str(said.get("Driver", "unknown")),
             cgroup_version=str(said.get("CgroupVersion") or "1"),
@@ -255,16 +250,6 @@ class DockerEngine(Engine):
         import docker.types
 
         mounts = [self._mount(container, mount, request.purpose) for mount in request.mounts]
-        for directory in request.host_directories:
-            if not self.info.local:
-                raise EngineUnavailable(
-                    f"the folder {directory.path} of this host cannot be given to the engine at {self.address.url}, "
-                    "which runs elsewhere",
-                    "use an engine on this machine, or a remote that both reach (--remote URL)",
-                )
-            mounts.append(
-                docker.types.Mount(directory.target, os.path.realpath(directory.path), type="bind", read_only=True)
-            )
         options: dict[str, Any] = {
             "network_mode": request.network,
             "mounts": mounts,
@@ -336,20 +321,11 @@ class DockerEngine(Engine):
         return str(self.client.inspect_volume(volume)["Mountpoint"])
 
     def _put_files(self, container: _Container, request: ContainerRequest) -> None:
-        # The engine refuses to write to a read-only root: there the files must lie in a writable mount.
-        roots = [mount.target.rstrip("/") for mount in request.mounts if not mount.read_only]
-        by_root: dict[str, list[tuple[str, bytes]]] = {}
-        for path, content in request.files:
-            root = ""
-            if request.hardened:
-                fitting = [root for root in roots if path.startswith(f"{root}/")]
-                if not fitting:
-                    raise InternalError(f"{path} lies on the read-only root of a hardened container", "report it")
-                root = max(fitting, key=len)
-            by_root.setdefault(root, []).append((path[len(root) :].lstrip("/"), content))
-        for root, files in by_root.items():
-            with engine_faults(f"putting files into the {request.purpose} container"):
-                self.client.put_archive(container.name, root or "/", pack(files))
+        if request.hardened:
+            raise InternalError("nothing can be put on the read-only root of a hardened container", "report it")
+        with engine_faults(f"putting files into the {request.purpose} container"):
+            files = ((path.lstrip("/"), content) for path, content in request.files)
+            self.client.put_archive(container.name, "/", pack(files))
 
     def _attend(self, container: _Container, request: ContainerRequest, stdout: Sink, stderr: Sink) -> ContainerOutcome:
         doing = f"running the {request.purpose} container"
@@ -540,33 +516,6 @@ def _remove_when_there(client: Any, name: str) -> None:
 
 def _closed() -> EngineUnavailable:
     return EngineUnavailable("the session at the container engine was closed", DOCTOR)
-
-
-def _is_local(address: EngineAddress, said: dict[str, Any]) -> bool:
-    """Tell whether the engine sees this host's files: same name, same kernel, and its own folder is here.
-
-    A socket alone proves nothing: it may be forwarded, or be that of the host around a container.
-    """
-    host = address.url.partition("://")[2].partition(":")[0]
-    near = address.url.startswith("unix://") or host in {"localhost", "127.0.0.1", "[::1]"}
-    root = str(said.get("DockerRootDir") or "")
-    return (
-        near
-        and said.get("Name") == socket.gethostname()
-        and said.get("KernelVersion") == platform.release()
-        and bool(root)
-        and _may_exist(root)
-    )
-
-
-def _may_exist(path: str) -> bool:
-    try:
-        os.stat(path)
-    except PermissionError:
-        return True
-    except OSError:
-        return False
-    return True
 
 
 def _architecture(name: str) -> str:

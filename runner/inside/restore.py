@@ -12,7 +12,7 @@ from typing import Any
 from runner.inside import layout, workspace
 from runner.inside.environment import find_ready
 from runner.inside.objects import ObjectId, Verified, discard, listing, verified, verify
-from runner.inside.protocol import MISSING, PhaseError, note, progress
+from runner.inside.protocol import MISSING, PhaseError, note, progress, receive
 from runner.inside.remotes import Remotes
 
 # What is larger, or has more files, and is of unknown role is linked, read-only, like data.
@@ -23,9 +23,10 @@ _COPIED_FILES = 1000
 def handle(request: dict[str, Any]) -> dict[str, Any]:
     """Restore a rerun's workspace.
 
-    Request: rerun, bundle, commit, branch, url, dvc_roots, outs[], pointer_edits[],
+    Request: rerun, commit, branch, url, dvc_roots, outs[], pointer_edits[],
     files[] {path, digest, role, warm_start}, expected_outputs[], allow_cached, proxies,
-    remotes[] {name, url, path, source, options}, environment {specification, repository} (keys).
+    remotes[] {name, url, folder, source, options}, environment {specification, repository} (keys).
+    Asks for: the `bundle` of the repository; what folders of the host hold (see `folders`).
     Result: files[] {path, digest, sha256, size_bytes, place, held_by}, remotes_asked[], removed[].
     """
     ready = find_ready(request["environment"]["specification"], request["environment"]["repository"])
@@ -36,12 +37,15 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
     root = layout.work(rerun, f"{layout.SANDBOX}/{layout.WORKSPACE}")
     _make_folders(rerun)
     progress("cloning")
-    workspace.clone(request["bundle"], root, commit=request["commit"], branch=request["branch"], url=request["url"])
+    bundle = layout.work(rerun, f"{layout.STATE}/repository.bundle")
+    receive("bundle", bundle)
+    workspace.clone(bundle, root, commit=request["commit"], branch=request["branch"], url=request["url"])
+    os.unlink(bundle)
     workspace.own(root)
     workspace.edit_pointers(root, request["pointer_edits"])
     workspace.private_cache(root, request["dvc_roots"])
 
-    remotes = Remotes(request["remotes"])
+    remotes = Remotes(request["remotes"], layout.work(rerun, layout.STATE))
     wanted = {ObjectId.parse(file["digest"]) for file in request["files"]}
     store = _Store(remotes, allow_cached=request["allow_cached"])
     store.fetch(wanted)
@@ -131,7 +135,7 @@ class _Store:
         self._remotes.pull(missing)
         for number, each in enumerate(missing):
             progress("verifying", number, len(missing))
-            found = verify(each)
+            found = verified(each) or verify(each)
             if found is None:
                 raise PhaseError(
                     MISSING,

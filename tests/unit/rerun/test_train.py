@@ -60,7 +60,6 @@ def test_the_training_sees_its_own_sandbox_and_environment_alone() -> None:
     assert (environment.volume, environment.subpath) == ("cache", f"environments/{'e' * 16}")
     assert environment.target == f"{layout.ENVIRONMENTS}/{'e' * 16}"
     assert environment.read_only
-    assert request().host_directories == ()
     assert request().files == ()
     assert request().stdin is None
 
