@@ -1,11 +1,6 @@
 """The engine by Docker's API, spoken by docker-py: dockerd from 20.10 on, and podman's socket.
 
-Out of memory: dockerd's `OOMKilled` was right in every try on cgroup v1, whether the main process or a child of it was
-killed, also when the command then went on (tried, 20.10). What differs with podman 4.3 (tried, as root):
-
-- `OOMKilled` stays false; a kill for memory looks like any other kill (exit status 137 of the main process);
-- a command that is not there ends with status 1, where dockerd's init gives 127;
-- it needs its package `catatonit` as init process, and sets limits of its own unless told.
+docs/explanation/engines.md says what differs between engines, for users.
 """
 
 from __future__ import annotations
@@ -28,6 +23,7 @@ from runner.engine.archive import first_file, pack
 from runner.engine.faults import DOCTOR, api_fault, engine_faults, reason
 from runner.engine.find import EngineAddress, find_engine, not_answering, open_client
 from runner.engine.interface import ContainerOutcome, ContainerRequest, Engine, EngineInfo, Sink, VolumeMount
+from runner.engine.memory_kills import Report
 from runner.engine.stream import STDERR, Attachment, Frames
 from runner.engine.tunnel import Tunnel
 from runner.errors import DiskFull, EngineUnavailable, InfrastructureError, InternalError
@@ -38,6 +34,7 @@ EMPTY_IMAGE = "reproducibility-runner/empty:1"
 _TICK_S = 1.0
 _LOOK_AFTER_S = 15.0  # of silence: has the container ended without the stream's end reaching us?
 _GRACE_S = 3.0
+_KILLED = 137  # how a shell tells of SIGKILL
 _WORK_DEPTH = 3  # work/RERUN/PART
 
 
@@ -68,6 +65,7 @@ class _Container:
     name: str
     state: str = "new"  # then "creating" (the engine may or may not have it), "created", "gone"
     volumes: list[str] = field(default_factory=list)
+    report: Report = field(default_factory=Report)
 
 
 class DockerEngine(Engine):
@@ -226,7 +224,7 @@ class DockerEngine(Engine):
             try:
                 self.client.create_container(
                     request.image,
-                    list(request.argv),
+                    container.report.around(request.argv),
                     name=container.name,
                     environment=dict(request.environment),
                     labels=labels.session_labels(self._session, request.purpose, request.run),
@@ -344,9 +342,11 @@ class DockerEngine(Engine):
             deadline = None if request.timeout_s is None else started + request.timeout_s
             frames = Frames()
 
+            sieve = container.report.sieve(stderr)
+
             def hand_on(data: bytes) -> None:
                 for stream, piece in frames.feed(data):
-                    (stderr if stream == STDERR else stdout)(piece)
+                    (sieve if stream == STDERR else stdout)(piece)
 
             ended = self._pump(container, output, hand_on, deadline, doing) and self._wait(container, deadline, doing)
             seconds = time.monotonic() - started
@@ -357,9 +357,13 @@ class DockerEngine(Engine):
                     while time.monotonic() < end and (data := output.receive(_TICK_S)):
                         hand_on(data)
                 state = self.client.inspect_container(container.name)["State"]
+        container.report.rest(stderr)
+        exit_code = int(state["ExitCode"]) if ended else None
+        killed = container.report.killed or bool(state.get("OOMKilled"))
+        unknown = container.report.killed is None and exit_code == _KILLED
         return ContainerOutcome(
-            exit_code=int(state["ExitCode"]) if ended else None,
-            out_of_memory=bool(state.get("OOMKilled")),
+            exit_code=exit_code,
+            out_of_memory=None if unknown and not killed else killed,
             timed_out=not ended,
             seconds=seconds,
         )

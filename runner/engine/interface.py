@@ -61,10 +61,13 @@ class ContainerRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class ContainerOutcome:
-    """How a container ended. `exit_code` is None where it was stopped for time; `seconds` is its wall time."""
+    """How a container ended. `exit_code` is None where it was stopped for time; `seconds` is its wall time.
+
+    `out_of_memory` tells whether any process in it was killed for memory, None for a kill of which nobody knows why.
+    """
 
     exit_code: int | None
-    out_of_memory: bool
+    out_of_memory: bool | None
     timed_out: bool
     seconds: float
 

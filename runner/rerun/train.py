@@ -46,6 +46,8 @@ def train(
         ending = Ending.TIMED_OUT
     elif outcome.out_of_memory:
         ending = Ending.OUT_OF_MEMORY
+    elif outcome.out_of_memory is None:
+        ending = Ending.KILLED
     else:
         ending = Ending.FINISHED if outcome.exit_code == 0 else Ending.CRASHED
     return Trained(
