@@ -1,8 +1,9 @@
 """Was a process of the container killed for memory? Asked of the kernel's own count, from within, on every engine.
 
-What engines say is not enough: podman 4.3 never sets `OOMKilled` on cgroup v1, and dockerd does not where the whole host
-was short of memory. A shell around the command reads the count of its cgroup once the command has ended, and writes it
-to standard error behind a mark that `Report` takes out again. A command that forges it calls itself killed: no gain.
+What engines say is not enough: podman 4.3 never sets `OOMKilled` on cgroup v1, and dockerd does not where the whole
+host was short of memory. A shell around the command reads the count of its cgroup once the command has ended, and
+writes it to standard error behind a mark that `Report` takes out again. A command that forges it calls itself killed:
+no gain.
 """
 
 from __future__ import annotations
