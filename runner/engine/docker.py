@@ -68,6 +68,21 @@ class _Container:
     report: Report = field(default_factory=Report)
 
 
+@dataclass(frozen=True)
+class _End:
+    """When a container must end, by a clock that nobody can set: at a deadline, or once it is asked to."""
+
+    deadline: float | None
+    asked: threading.Event
+
+    def is_due(self) -> bool:
+        return self.asked.is_set() or (self.deadline is not None and time.monotonic() >= self.deadline)
+
+    def within(self, seconds: float) -> float:
+        """Return how long to wait for something else at a time."""
+        return seconds if self.deadline is None else max(0.01, min(seconds, self.deadline - time.monotonic()))
+
+
 class DockerEngine(Engine):
     """One session at one engine; threads may share it."""
 
@@ -110,7 +125,9 @@ class DockerEngine(Engine):
             platform=f"{said.get('OSType', 'linux')}/{_architecture(str(said.get('Architecture', '')))}",
         )
 
-    def run(self, request: ContainerRequest, *, stdout: Sink, stderr: Sink) -> ContainerOutcome:
+    def run(
+        self, request: ContainerRequest, *, stdout: Sink, stderr: Sink, stop: threading.Event | None = None
+    ) -> ContainerOutcome:
         """Run one container to its end and remove it. See `Engine.run`."""
         self._check_open()
         self._mark_session()
@@ -119,7 +136,7 @@ class DockerEngine(Engine):
         self._live[container.name] = container
         try:
             self._create(container, request)
-            outcome = self._attend(container, request, stdout, stderr)
+            outcome = self._attend(container, request, stdout, stderr, stop or threading.Event())
         except InfrastructureError:
             if self._closed:  # then the container vanished under us because somebody closed the session
                 raise _closed() from None
@@ -325,7 +342,9 @@ class DockerEngine(Engine):
             files = ((path.lstrip("/"), content) for path, content in request.files)
             self.client.put_archive(container.name, "/", pack(files))
 
-    def _attend(self, container: _Container, request: ContainerRequest, stdout: Sink, stderr: Sink) -> ContainerOutcome:
+    def _attend(
+        self, container: _Container, request: ContainerRequest, stdout: Sink, stderr: Sink, stop: threading.Event
+    ) -> ContainerOutcome:
         doing = f"running the {request.purpose} container"
         with contextlib.ExitStack() as stack:
             with engine_faults(doing):
@@ -339,7 +358,7 @@ class DockerEngine(Engine):
                 self.client.start(container.name)
             if request.stdin is not None:
                 stdin.send_in_background(request.stdin)
-            deadline = None if request.timeout_s is None else started + request.timeout_s
+            end = _End(None if request.timeout_s is None else started + request.timeout_s, stop)
             frames = Frames()
 
             sieve = container.report.sieve(stderr)
@@ -348,13 +367,13 @@ class DockerEngine(Engine):
                 for stream, piece in frames.feed(data):
                     (sieve if stream == STDERR else stdout)(piece)
 
-            ended = self._pump(container, output, hand_on, deadline, doing) and self._wait(container, deadline, doing)
+            ended = self._pump(container, output, hand_on, end, doing) and self._wait(container, end, doing)
             seconds = time.monotonic() - started
             with engine_faults(doing):
                 if not ended:
                     self._kill(container)
-                    end = time.monotonic() + _GRACE_S
-                    while time.monotonic() < end and (data := output.receive(_TICK_S)):
+                    enough = time.monotonic() + _GRACE_S
+                    while time.monotonic() < enough and (data := output.receive(_TICK_S)):
                         hand_on(data)
                 state = self.client.inspect_container(container.name)["State"]
         container.report.rest(stderr)
@@ -364,24 +383,23 @@ class DockerEngine(Engine):
         return ContainerOutcome(
             exit_code=exit_code,
             out_of_memory=None if unknown and not killed else killed,
-            timed_out=not ended,
+            timed_out=not ended and not stop.is_set(),
             seconds=seconds,
+            stopped=not ended and stop.is_set(),
         )
 
     def _attach(self, container: _Container, **streams: int) -> Attachment:
         return Attachment(self.client.attach_socket(container.name, {**streams, "stream": 1}))
 
-    def _pump(
-        self, container: _Container, output: Attachment, hand_on: Sink, deadline: float | None, doing: str
-    ) -> bool:
-        """Hand on output until its end; False when the deadline came first."""
+    def _pump(self, container: _Container, output: Attachment, hand_on: Sink, end: _End, doing: str) -> bool:
+        """Hand on output until its end; False where it must end first."""
         silent_since = time.monotonic()
         while True:
-            now = time.monotonic()
-            if deadline is not None and now >= deadline:
+            if end.is_due():
                 return False
+            now = time.monotonic()
             with engine_faults(doing):
-                data = output.receive(_TICK_S if deadline is None else max(0.01, min(_TICK_S, deadline - now)))
+                data = output.receive(end.within(_TICK_S))
                 if data is None and now - silent_since > _LOOK_AFTER_S:
                     silent_since = now
                     if not self.client.inspect_container(container.name)["State"]["Running"]:
@@ -392,17 +410,16 @@ class DockerEngine(Engine):
                 silent_since = now
                 hand_on(data)
 
-    def _wait(self, container: _Container, deadline: float | None, doing: str) -> bool:
-        """Wait for the end of a container whose output has ended; False when the deadline came first."""
+    def _wait(self, container: _Container, end: _End, doing: str) -> bool:
+        """Wait for the end of a container whose output has ended; False where it must end first."""
         import requests
 
         while True:
-            left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left <= 0:
+            if end.is_due():
                 return False
             with engine_faults(doing):
                 try:
-                    self.client.wait(container.name, timeout=min(REQUEST_TIMEOUT_S, left or REQUEST_TIMEOUT_S))
+                    self.client.wait(container.name, timeout=end.within(_LOOK_AFTER_S))
                 except requests.exceptions.ReadTimeout:
                     continue
                 except requests.exceptions.ConnectionError as error:

@@ -6,6 +6,7 @@ through this host's folders: where the engine runs makes no difference.
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -61,7 +62,7 @@ class ContainerRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class ContainerOutcome:
-    """How a container ended. `exit_code` is None where it was stopped for time; `seconds` is its wall time.
+    """How a container ended. `exit_code` is None where it was ended for time or by `stop`; `seconds` is its wall time.
 
     `out_of_memory` tells whether any process in it was killed for memory, None for a kill of which nobody knows why.
     """
@@ -70,6 +71,7 @@ class ContainerOutcome:
     out_of_memory: bool | None
     timed_out: bool
     seconds: float
+    stopped: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,8 +107,10 @@ class Engine(ABC):
         """What the engine says of itself."""
 
     @abstractmethod
-    def run(self, request: ContainerRequest, *, stdout: Sink, stderr: Sink) -> ContainerOutcome:
-        """Run one container to its end and remove it, also when interrupted.
+    def run(
+        self, request: ContainerRequest, *, stdout: Sink, stderr: Sink, stop: threading.Event | None = None
+    ) -> ContainerOutcome:
+        """Run one container to its end and remove it, also when interrupted; setting `stop` ends it within seconds.
 
         Raises EngineUnavailable where the engine breaks off, DiskFull where it has no space, ImageUnavailable where
         the image is not there.

@@ -14,6 +14,7 @@ from runner.inside.environment import find_ready
 from runner.inside.objects import ObjectId, Verified, discard, listing, verified, verify
 from runner.inside.protocol import MISSING, PhaseError, note, progress, receive
 from runner.inside.remotes import Remotes
+from runner.inside.usage import allocated_bytes
 
 # What is larger, or has more files, and is of unknown role is linked, read-only, like data.
 _COPIED_BYTES = 256 << 20
@@ -69,7 +70,8 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
         if f["place"] == "workspace" and not ObjectId.parse(f["expected"]).directory
     }
     with open(layout.work(rerun, f"{layout.STATE}/restored.json"), "w", encoding="utf-8") as file:
-        json.dump({"manifest": manifest, "files": results, "access": access}, file)
+        state = {"manifest": manifest, "files": results, "access": access}
+        json.dump({**state, "allocated": allocated_bytes(layout.work(rerun, layout.SANDBOX))}, file)
     return {"files": results, "remotes_asked": remotes.names, "removed": removed}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import queue
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -48,24 +49,27 @@ def call(
     progress: Progress,
     on_note: OnNote | None = None,
     answers: Mapping[str, Answer] | None = None,
+    stop: threading.Event | None = None,
 ) -> Any:
     """Run the request with `payload` on its standard input and return the value of its result event.
 
-    `answers` has what the phase may ask for, by name. Raises what an answer raised; MissingFact, RemoteUnavailable,
-    IndexUnavailable, RepositoryUnavailable or DiskFull as the error event says; InternalError where the container ended
-    without a result.
+    `answers` has what the phase may ask for, by name; where `stop` ended it, the value is None. Raises what an answer
+    raised; MissingFact, RemoteUnavailable, IndexUnavailable, RepositoryUnavailable or DiskFull as the error event says;
+    InternalError where the container ended without a result.
     """
     stdin = _Input(payload, answers or {})
     events = _Events(progress, on_note, stdin.ask)
     errors = _Tail(_ERROR_TAIL)
     try:
-        outcome = engine.run(replace(request, stdin=stdin), stdout=events.feed, stderr=errors.feed)
+        outcome = engine.run(replace(request, stdin=stdin), stdout=events.feed, stderr=errors.feed, stop=stop)
     finally:
         stdin.end()
     if stdin.failure is not None:
         raise stdin.failure
     if events.error is not None:
         raise _as_exception(events.error)
+    if outcome.stopped:
+        return None
     if not events.finished:
         how = "was killed for memory" if outcome.out_of_memory else f"ended with status {outcome.exit_code}"
         raise InternalError(

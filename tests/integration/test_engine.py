@@ -39,10 +39,19 @@ def core(test: Any) -> Any:
     return test
 
 
+def at_a_socket(test: Any) -> Any:
+    """Mark what is about an engine's own socket."""
+    test.at_a_socket = True
+    return test
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "engine" in metafunc.fixturenames:
         always = {"docker", "elsewhere", "tls", "podman"} if hasattr(metafunc.function, "core") else {"docker"}
-        names = [pytest.param(name, marks=() if name in always else pytest.mark.full) for name in NAMES]
+        able = [
+            name for name in NAMES if not hasattr(metafunc.function, "at_a_socket") or name not in {"tls", "context"}
+        ]
+        names = [pytest.param(name, marks=() if name in always else pytest.mark.full) for name in able]
         metafunc.parametrize("engine", names, indirect=True, scope="module")
 
 
@@ -470,9 +479,8 @@ class TlsFront:
         self._listener.close()
 
 
+@at_a_socket
 def test_an_engine_behind_tls_works_and_its_loss_is_told(engine: DockerEngine, image: str, tmp_path: Path) -> None:
-    if not engine.address.url.startswith("unix://"):
-        pytest.fail("this test puts TLS before the engine's socket")
     front = TlsFront(tmp_path, engine.address.url.removeprefix("unix://"))
     address = EngineAddress(
         url=f"tcp://localhost:{front.port}", origin="test", tls=True, ca_file=str(front.certificate)

@@ -88,7 +88,9 @@ class FakeEngine(Engine):
             platform="linux/amd64",
         )
 
-    def run(self, request: ContainerRequest, *, stdout: Sink, stderr: Sink) -> ContainerOutcome:
+    def run(
+        self, request: ContainerRequest, *, stdout: Sink, stderr: Sink, stop: threading.Event | None = None
+    ) -> ContainerOutcome:
         """Keep the request and answer it."""
         self.requests.append(request)
         answer = self.answers[request.purpose]
