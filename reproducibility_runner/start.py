@@ -38,6 +38,7 @@ def begin(how: str) -> None:
     # MLflow 3 reports usage to a host of its own, which would stand among those that the training tried.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     observed = observe.install(writer, workspace, {DIRECTORY_VARIABLE: directory, WORKSPACE_VARIABLE: workspace})
+    _count_processors()
     kind, name = _program()
     writer.append(
         "start",
@@ -52,6 +53,13 @@ def begin(how: str) -> None:
         },
     )
     sys.meta_path.insert(0, _Watch())
+
+
+def _count_processors() -> None:
+    """Have `os.cpu_count()` tell the CPU set, which it does not see, as PYTHON_CPU_COUNT has it from Python 3.13 on."""
+    count = os.environ.get("PYTHON_CPU_COUNT", "")
+    if sys.version_info < (3, 13) and count.isdigit() and int(count) > 0:
+        os.cpu_count = lambda: int(count)
 
 
 def _program() -> tuple[str, str]:

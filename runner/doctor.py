@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -138,8 +137,7 @@ def proxy_check(network: NetworkSettings) -> Check:
 
 def _engine(engine: DockerEngine) -> Check:
     info = engine.info
-    place = f"{info.address}, {engine.address.origin}, {'on this host' if info.local else 'not on this host'}"
-    detail = f"{info.name} {info.version} ({place})"
+    detail = f"{info.name} {info.version} ({info.address}, {engine.address.origin})"
     number = tuple(int(part) for part in info.version.split("+")[0].split(".")[:2] if part.isdigit())
     if info.name == "docker" and number and number < _OLDEST_ENGINE:
         return Check(name="engine", ok=False, detail=f"{detail}: too old", remedy="install Docker 20.10 or newer")
@@ -147,11 +145,6 @@ def _engine(engine: DockerEngine) -> Check:
 
 
 def _disk(engine: DockerEngine, root: str) -> Check:
-    if engine.info.local:
-        try:
-            return disk_check(shutil.disk_usage(root).free, root)
-        except OSError:
-            pass  # a folder that we may not see: ask from within
     image = next((ref for ref in _known_images(engine) if engine.image_digest(ref) is not None), None)
     if image is None:
         return Check(name="disk", ok=True, detail="unknown until the images are made", remedy="runner setup")

@@ -24,6 +24,7 @@ from runner.errors import InfrastructureError, MissingFact
 from runner.evidence.folder import EvidenceFolder, evidence_folder
 from runner.lineage.remedy import command_again
 from runner.network import read_network_settings
+from runner.plan.limits import check_fit
 from runner.planning import Found, ImagesFor, find_run, make_plan
 from runner.prepare import images_of, open_engine, prepare
 from runner.progress import NoProgress, Progress
@@ -76,6 +77,7 @@ def reproduce(run: str, settings: Settings, *, progress: Progress, engine: Docke
         try:
             with _opened(engine, progress) as session:
                 plan = make_plan(record, settings, _images_for(session, settings, progress), found, progress)
+                check_fit(plan.limits, cpus=session.info.cpus, memory_bytes=session.info.memory_bytes)
                 rerun, stay = _rerun(plan, session, evidence, found, settings, progress)
                 kept = session.session_id if settings.keep else None
             reproduction = _judged(record, plan, rerun, found)

@@ -91,6 +91,8 @@ class Settings(Value):
     cpuset: str | None = None
     pids: int | None = None
     shm_bytes: int | None = None
+    output_bytes: int | None = None
+    log_bytes: int | None = None
     base_image: str | None = None
     offline: bool = False
     out: str | None = None
@@ -335,6 +337,11 @@ class _Resolver:
             value = None if typed is None else self.attempt(parse, typed, flag)
             self.take(name, (value, flag), (parse(written) if written else None, f"limits.{key} in {FILE_NAME}"))
         pids = None if self.flags.pids_limit is None else self.attempt(_positive, self.flags.pids_limit, "--pids-limit")
+        for name, key, size in (
+            ("output_bytes", "output", file.limits.output),
+            ("log_bytes", "log", file.limits.log),
+        ):
+            self.take(name, (None, ""), (parse_bytes(size) if size else None, f"limits.{key} in {FILE_NAME}"))
         self.take("pids", (pids, "--pids-limit"), (file.limits.pids, f"limits.pids in {FILE_NAME}"))
 
     def take_pointers(self, file: Configuration) -> None:

@@ -232,7 +232,7 @@ def _live_the_history(
             purpose="demo",
             environment={"HOME": _HOME, "USER": "author", "PATH": _PATH, "LANG": "C.UTF-8"},
             files=tuple(files),
-            stdin="".join(f"{name}={shlex.quote(value)}\n" for name, value in sorted(variables.items())).encode(),
+            stdin=[f"{name}={shlex.quote(value)}\n".encode() for name, value in sorted(variables.items())],
             working_directory="/",
             network="host" if network.needs_host_network else "bridge",
         ),

@@ -1,12 +1,6 @@
 """The engine by Docker's API, spoken by docker-py: dockerd from 20.10 on, and podman's socket.
 
-Out of memory: dockerd's `OOMKilled` was right in every try on cgroup v1, whether the main process or a child of it was
-killed, also when the command then went on (tried, 20.10). What differs with podman 4.3 (tried, as root):
-
-- `OOMKilled` stays false; a kill for memory looks like any other kill (exit status 137 of the main process);
-- a command that is not there ends with status 1, where dockerd's init gives 127;
-- files cannot be put into a volume before the start, so that `files` of a hardened request are not there;
-- it needs its package `catatonit` as init process, and sets limits of its own unless told.
+docs/explanation/engines.md says what differs between engines, for users.
 """
 
 from __future__ import annotations
@@ -15,11 +9,8 @@ import contextlib
 import functools
 import itertools
 import json
-import os
-import platform
 import posixpath
 import re
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -32,6 +23,7 @@ from runner.engine.archive import first_file, pack
 from runner.engine.faults import DOCTOR, api_fault, engine_faults, reason
 from runner.engine.find import EngineAddress, find_engine, not_answering, open_client
 from runner.engine.interface import ContainerOutcome, ContainerRequest, Engine, EngineInfo, Sink, VolumeMount
+from runner.engine.memory_kills import Report
 from runner.engine.stream import STDERR, Attachment, Frames
 from runner.engine.tunnel import Tunnel
 from runner.errors import DiskFull, EngineUnavailable, InfrastructureError, InternalError
@@ -42,6 +34,7 @@ EMPTY_IMAGE = "reproducibility-runner/empty:1"
 _TICK_S = 1.0
 _LOOK_AFTER_S = 15.0  # of silence: has the container ended without the stream's end reaching us?
 _GRACE_S = 3.0
+_KILLED = 137  # how a shell tells of SIGKILL
 _WORK_DEPTH = 3  # work/RERUN/PART
 
 
@@ -72,6 +65,22 @@ class _Container:
     name: str
     state: str = "new"  # then "creating" (the engine may or may not have it), "created", "gone"
     volumes: list[str] = field(default_factory=list)
+    report: Report = field(default_factory=Report)
+
+
+@dataclass(frozen=True)
+class _End:
+    """When a container must end, by a clock that nobody can set: at a deadline, or once it is asked to."""
+
+    deadline: float | None
+    asked: threading.Event
+
+    def is_due(self) -> bool:
+        return self.asked.is_set() or (self.deadline is not None and time.monotonic() >= self.deadline)
+
+    def within(self, seconds: float) -> float:
+        """Return how long to wait for something else at a time."""
+        return seconds if self.deadline is None else max(0.01, min(seconds, self.deadline - time.monotonic()))
 
 
 class DockerEngine(Engine):
@@ -108,7 +117,6 @@ class DockerEngine(Engine):
             name="podman" if podman else "docker",
             version=str(version.get("Version", said.get("ServerVersion", "unknown"))),
             address=self.address.url,
-            local=_is_local(self.address, said),
             rootless=any("rootless" in str(option) for option in said.get("SecurityOptions") or ()),
             storage_driver=str(said.get("Driver", "unknown")),
             cgroup_version=str(said.get("CgroupVersion") or "1"),
@@ -117,7 +125,9 @@ class DockerEngine(Engine):
             platform=f"{said.get('OSType', 'linux')}/{_architecture(str(said.get('Architecture', '')))}",
         )
 
-    def run(self, request: ContainerRequest, *, stdout: Sink, stderr: Sink) -> ContainerOutcome:
+    def run(
+        self, request: ContainerRequest, *, stdout: Sink, stderr: Sink, stop: threading.Event | None = None
+    ) -> ContainerOutcome:
         """Run one container to its end and remove it. See `Engine.run`."""
         self._check_open()
         self._mark_session()
@@ -126,7 +136,7 @@ class DockerEngine(Engine):
         self._live[container.name] = container
         try:
             self._create(container, request)
-            outcome = self._attend(container, request, stdout, stderr)
+            outcome = self._attend(container, request, stdout, stderr, stop or threading.Event())
         except InfrastructureError:
             if self._closed:  # then the container vanished under us because somebody closed the session
                 raise _closed() from None
@@ -231,7 +241,7 @@ class DockerEngine(Engine):
             try:
                 self.client.create_container(
                     request.image,
-                    list(request.argv),
+                    container.report.around(request.argv),
                     name=container.name,
                     environment=dict(request.environment),
                     labels=labels.session_labels(self._session, request.purpose, request.run),
@@ -255,16 +265,6 @@ class DockerEngine(Engine):
         import docker.types
 
         mounts = [self._mount(container, mount, request.purpose) for mount in request.mounts]
-        for directory in request.host_directories:
-            if not self.info.local:
-                raise EngineUnavailable(
-                    f"the folder {directory.path} of this host cannot be given to the engine at {self.address.url}, "
-                    "which runs elsewhere",
-                    "use an engine on this machine, or a remote that both reach (--remote URL)",
-                )
-            mounts.append(
-                docker.types.Mount(directory.target, os.path.realpath(directory.path), type="bind", read_only=True)
-            )
         options: dict[str, Any] = {
             "network_mode": request.network,
             "mounts": mounts,
@@ -336,22 +336,15 @@ class DockerEngine(Engine):
         return str(self.client.inspect_volume(volume)["Mountpoint"])
 
     def _put_files(self, container: _Container, request: ContainerRequest) -> None:
-        # The engine refuses to write to a read-only root: there the files must lie in a writable mount.
-        roots = [mount.target.rstrip("/") for mount in request.mounts if not mount.read_only]
-        by_root: dict[str, list[tuple[str, bytes]]] = {}
-        for path, content in request.files:
-            root = ""
-            if request.hardened:
-                fitting = [root for root in roots if path.startswith(f"{root}/")]
-                if not fitting:
-                    raise InternalError(f"{path} lies on the read-only root of a hardened container", "report it")
-                root = max(fitting, key=len)
-            by_root.setdefault(root, []).append((path[len(root) :].lstrip("/"), content))
-        for root, files in by_root.items():
-            with engine_faults(f"putting files into the {request.purpose} container"):
-                self.client.put_archive(container.name, root or "/", pack(files))
+        if request.hardened:
+            raise InternalError("nothing can be put on the read-only root of a hardened container", "report it")
+        with engine_faults(f"putting files into the {request.purpose} container"):
+            files = ((path.lstrip("/"), content) for path, content in request.files)
+            self.client.put_archive(container.name, "/", pack(files))
 
-    def _attend(self, container: _Container, request: ContainerRequest, stdout: Sink, stderr: Sink) -> ContainerOutcome:
+    def _attend(
+        self, container: _Container, request: ContainerRequest, stdout: Sink, stderr: Sink, stop: threading.Event
+    ) -> ContainerOutcome:
         doing = f"running the {request.purpose} container"
         with contextlib.ExitStack() as stack:
             with engine_faults(doing):
@@ -365,43 +358,48 @@ class DockerEngine(Engine):
                 self.client.start(container.name)
             if request.stdin is not None:
                 stdin.send_in_background(request.stdin)
-            deadline = None if request.timeout_s is None else started + request.timeout_s
+            end = _End(None if request.timeout_s is None else started + request.timeout_s, stop)
             frames = Frames()
+
+            sieve = container.report.sieve(stderr)
 
             def hand_on(data: bytes) -> None:
                 for stream, piece in frames.feed(data):
-                    (stderr if stream == STDERR else stdout)(piece)
+                    (sieve if stream == STDERR else stdout)(piece)
 
-            ended = self._pump(container, output, hand_on, deadline, doing) and self._wait(container, deadline, doing)
+            ended = self._pump(container, output, hand_on, end, doing) and self._wait(container, end, doing)
             seconds = time.monotonic() - started
             with engine_faults(doing):
                 if not ended:
                     self._kill(container)
-                    end = time.monotonic() + _GRACE_S
-                    while time.monotonic() < end and (data := output.receive(_TICK_S)):
+                    enough = time.monotonic() + _GRACE_S
+                    while time.monotonic() < enough and (data := output.receive(_TICK_S)):
                         hand_on(data)
                 state = self.client.inspect_container(container.name)["State"]
+        container.report.rest(stderr)
+        exit_code = int(state["ExitCode"]) if ended else None
+        killed = container.report.killed or bool(state.get("OOMKilled"))
+        unknown = container.report.killed is None and exit_code == _KILLED
         return ContainerOutcome(
-            exit_code=int(state["ExitCode"]) if ended else None,
-            out_of_memory=bool(state.get("OOMKilled")),
-            timed_out=not ended,
+            exit_code=exit_code,
+            out_of_memory=None if unknown and not killed else killed,
+            timed_out=not ended and not stop.is_set(),
             seconds=seconds,
+            stopped=not ended and stop.is_set(),
         )
 
     def _attach(self, container: _Container, **streams: int) -> Attachment:
         return Attachment(self.client.attach_socket(container.name, {**streams, "stream": 1}))
 
-    def _pump(
-        self, container: _Container, output: Attachment, hand_on: Sink, deadline: float | None, doing: str
-    ) -> bool:
-        """Hand on output until its end; False when the deadline came first."""
+    def _pump(self, container: _Container, output: Attachment, hand_on: Sink, end: _End, doing: str) -> bool:
+        """Hand on output until its end; False where it must end first."""
         silent_since = time.monotonic()
         while True:
-            now = time.monotonic()
-            if deadline is not None and now >= deadline:
+            if end.is_due():
                 return False
+            now = time.monotonic()
             with engine_faults(doing):
-                data = output.receive(_TICK_S if deadline is None else max(0.01, min(_TICK_S, deadline - now)))
+                data = output.receive(end.within(_TICK_S))
                 if data is None and now - silent_since > _LOOK_AFTER_S:
                     silent_since = now
                     if not self.client.inspect_container(container.name)["State"]["Running"]:
@@ -412,17 +410,16 @@ class DockerEngine(Engine):
                 silent_since = now
                 hand_on(data)
 
-    def _wait(self, container: _Container, deadline: float | None, doing: str) -> bool:
-        """Wait for the end of a container whose output has ended; False when the deadline came first."""
+    def _wait(self, container: _Container, end: _End, doing: str) -> bool:
+        """Wait for the end of a container whose output has ended; False where it must end first."""
         import requests
 
         while True:
-            left = None if deadline is None else deadline - time.monotonic()
-            if left is not None and left <= 0:
+            if end.is_due():
                 return False
             with engine_faults(doing):
                 try:
-                    self.client.wait(container.name, timeout=min(REQUEST_TIMEOUT_S, left or REQUEST_TIMEOUT_S))
+                    self.client.wait(container.name, timeout=end.within(_LOOK_AFTER_S))
                 except requests.exceptions.ReadTimeout:
                     continue
                 except requests.exceptions.ConnectionError as error:
@@ -540,33 +537,6 @@ def _remove_when_there(client: Any, name: str) -> None:
 
 def _closed() -> EngineUnavailable:
     return EngineUnavailable("the session at the container engine was closed", DOCTOR)
-
-
-def _is_local(address: EngineAddress, said: dict[str, Any]) -> bool:
-    """Tell whether the engine sees this host's files: same name, same kernel, and its own folder is here.
-
-    A socket alone proves nothing: it may be forwarded, or be that of the host around a container.
-    """
-    host = address.url.partition("://")[2].partition(":")[0]
-    near = address.url.startswith("unix://") or host in {"localhost", "127.0.0.1", "[::1]"}
-    root = str(said.get("DockerRootDir") or "")
-    return (
-        near
-        and said.get("Name") == socket.gethostname()
-        and said.get("KernelVersion") == platform.release()
-        and bool(root)
-        and _may_exist(root)
-    )
-
-
-def _may_exist(path: str) -> bool:
-    try:
-        os.stat(path)
-    except PermissionError:
-        return True
-    except OSError:
-        return False
-    return True
 
 
 def _architecture(name: str) -> str:

@@ -1,13 +1,14 @@
 """What the rest of the runner knows of a container engine: request in, outcome out.
 
-An engine runs one container per request and removes it. Phases talk through volumes and archives, never through bind
-mounts of the user's files; `HostDirectory` is the one exception (a local DVC remote, read-only, on a local engine).
+An engine runs one container per request and removes it. Phases talk through named volumes and standard streams, never
+through this host's folders: where the engine runs makes no difference.
 """
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -28,21 +29,14 @@ class VolumeMount:
 
 
 @dataclass(frozen=True, kw_only=True)
-class HostDirectory:
-    """A folder of this host, always read-only; refused where the engine does not run on this host."""
-
-    path: str
-    target: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class ContainerRequest:
     """One container, from start to removal.
 
-    `stdin` is written to its standard input and never stored: credentials go there. `network` is `none` unless asked
-    for. `timeout_s` of None waits for ever. `files` are (path in the container, content), put in before the start.
-    `purpose` names the phase in labels and messages, `run` the recorded run in labels. `hardened` drops every
-    capability, forbids new privileges and makes the root file system read-only; `files` then lie in writable mounts.
+    The pieces of `stdin` are written to its standard input as they come, from a thread, and never stored: credentials
+    go there, and what is large. `network` is `none` unless asked for. `timeout_s` of None waits for ever. `files` are
+    small: (path on the container's own root, content), put in before the start. `purpose` names the phase in labels
+    and messages, `run` the recorded run in labels. `hardened` drops every capability, forbids new privileges and makes
+    the root file system read-only, so that it excludes `files`.
     """
 
     image: str
@@ -50,9 +44,8 @@ class ContainerRequest:
     purpose: str
     environment: dict[str, str] = field(default_factory=dict)
     mounts: tuple[VolumeMount, ...] = ()
-    host_directories: tuple[HostDirectory, ...] = ()
     files: tuple[tuple[str, bytes], ...] = ()
-    stdin: bytes | None = None
+    stdin: Iterable[bytes] | None = None
     working_directory: str | None = None
     user: str | None = None
     network: Literal["none", "bridge", "host"] = "none"
@@ -69,22 +62,25 @@ class ContainerRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class ContainerOutcome:
-    """How a container ended. `exit_code` is None where it was stopped for time; `seconds` is its wall time."""
+    """How a container ended. `exit_code` is None where it was ended for time or by `stop`; `seconds` is its wall time.
+
+    `out_of_memory` tells whether any process in it was killed for memory, None for a kill of which nobody knows why.
+    """
 
     exit_code: int | None
-    out_of_memory: bool
+    out_of_memory: bool | None
     timed_out: bool
     seconds: float
+    stopped: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class EngineInfo:
-    """What an engine says of itself. `local` is true where it runs on this host and sees its files."""
+    """What an engine says of itself."""
 
     name: str
     version: str
     address: str
-    local: bool
     rootless: bool
     storage_driver: str
     cgroup_version: str
@@ -111,8 +107,10 @@ class Engine(ABC):
         """What the engine says of itself."""
 
     @abstractmethod
-    def run(self, request: ContainerRequest, *, stdout: Sink, stderr: Sink) -> ContainerOutcome:
-        """Run one container to its end and remove it, also when interrupted.
+    def run(
+        self, request: ContainerRequest, *, stdout: Sink, stderr: Sink, stop: threading.Event | None = None
+    ) -> ContainerOutcome:
+        """Run one container to its end and remove it, also when interrupted; setting `stop` ends it within seconds.
 
         Raises EngineUnavailable where the engine breaks off, DiskFull where it has no space, ImageUnavailable where
         the image is not there.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 STDOUT = 1
@@ -61,14 +61,15 @@ class Attachment:
             return None
         return data
 
-    def send_in_background(self, data: bytes) -> None:
-        """Write all the data and close, from a thread: the container may read late or never."""
+    def send_in_background(self, pieces: Iterable[bytes]) -> None:
+        """Write all the pieces and close, from a thread: the container may read late or never."""
 
         def send() -> None:
             # A container that ends without reading its input is no fault.
             with contextlib.suppress(OSError, ValueError):
                 self._socket.settimeout(None)
-                self._socket.sendall(data)
+                for piece in pieces:
+                    self._socket.sendall(piece)
             self.close()
 
         threading.Thread(target=send, name="container-stdin", daemon=True).start()

@@ -17,6 +17,7 @@ from runner.inside.discard import handle as discard
 from runner.inside.hashing import directory_digest, hash_file
 from runner.inside.objects import ObjectId, listing, verified
 from runner.inside.protocol import note, progress
+from runner.inside.usage import written_bytes
 
 _HASHED_FILES = 20_000
 _CHUNK = 1 << 20
@@ -28,9 +29,10 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
     Request: rerun, environment (key), expected_outputs[], output_bytes (limit), copy_bytes (limit), remove (whether
     the workspace goes). Result: the fields of the schema's Rerun that are observed here: capture, inputs[], outputs[],
     hardware; `opened_before_output`, files of the commit; `free_bytes`, what the training could still have written;
-    and `cut`, sentences on what went over a limit.
+    `written_bytes`, what it wrote; and `cut`, sentences on what went over a limit.
     """
     rerun = request["rerun"]
+    written = written_bytes(rerun)
     root = layout.work(rerun, f"{layout.SANDBOX}/{layout.WORKSPACE}")
     free_bytes = _free_bytes()
     with open(layout.work(rerun, f"{layout.STATE}/restored.json"), encoding="utf-8") as file:
@@ -59,6 +61,7 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
         "opened_before_output": opened_of_commit,
         "hardware": _hardware(request["environment"]),
         "free_bytes": free_bytes,
+        "written_bytes": written,
         "cut": [_as_text(sentence) for sentence in cut],
     }
 

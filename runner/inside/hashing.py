@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-_CHUNK = 1 << 20  # DVC's own: its digests of texts depend on it
+CHUNK = 1 << 20  # DVC's own: its digests of texts depend on it
 
 
 @dataclass(frozen=True)
@@ -35,20 +35,36 @@ class FileHash:
 def hash_file(path: str) -> FileHash:
     """Hash a regular file; never follows a symbolic link. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    md5 = hashlib.md5(usedforsecurity=False)  # DVC's digest; SHA-256 is kept beside it
-    text_md5 = hashlib.md5(usedforsecurity=False)
-    sha256 = hashlib.sha256()
-    size, binary = 0, False
+    hashing = Hashing()
     with os.fdopen(descriptor, "rb", buffering=0) as file:
-        while chunk := file.read(_CHUNK):
-            if size == 0:
-                binary = not _is_text(chunk[:512])
-            size += len(chunk)
-            md5.update(chunk)
-            sha256.update(chunk)
-            if not binary:
-                text_md5.update(chunk.replace(b"\r\n", b"\n"))
-    return FileHash(md5.hexdigest(), sha256.hexdigest(), size, None if binary else text_md5.hexdigest())
+        while chunk := file.read(CHUNK):
+            hashing.update(chunk)
+    return hashing.result()
+
+
+class Hashing:
+    """Hashes bytes as they come, in chunks of `CHUNK` but for the last."""
+
+    def __init__(self) -> None:
+        self._md5 = hashlib.md5(usedforsecurity=False)  # DVC's digest; SHA-256 is kept beside it
+        self._text_md5 = hashlib.md5(usedforsecurity=False)
+        self._sha256 = hashlib.sha256()
+        self._size, self._binary = 0, False
+
+    def update(self, chunk: bytes) -> None:
+        """Take the next chunk."""
+        if self._size == 0:
+            self._binary = not _is_text(chunk[:512])
+        self._size += len(chunk)
+        self._md5.update(chunk)
+        self._sha256.update(chunk)
+        if not self._binary:
+            self._text_md5.update(chunk.replace(b"\r\n", b"\n"))
+
+    def result(self) -> FileHash:
+        """Return the digests of all that came."""
+        text_md5 = None if self._binary else self._text_md5.hexdigest()
+        return FileHash(self._md5.hexdigest(), self._sha256.hexdigest(), self._size, text_md5)
 
 
 def _is_text(block: bytes) -> bool:

@@ -14,7 +14,7 @@ import re
 from dataclasses import asdict, dataclass
 
 from runner.inside import layout
-from runner.inside.hashing import hash_file
+from runner.inside.hashing import FileHash, hash_file
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,30 @@ def verify(object_id: ObjectId) -> Verified | None:
     if not found.matches(object_id.algorithm, object_id.hexdigest):
         discard(object_id)
         return None
-    os.chown(object_id.path, 0, 0)
-    os.chmod(object_id.path, 0o444)
+    _own(object_id.path)
+    return _record(object_id, found)
+
+
+def adopt(object_id: ObjectId, path: str, found: FileHash) -> bool:
+    """Give a file that was hashed while it was written its place in the cache; remove it if its bytes are others.
+
+    Only verified bytes ever bear an object's name, so that a rerun beside this one cannot link others.
+    """
+    if not found.matches(object_id.algorithm, object_id.hexdigest):
+        os.unlink(path)
+        return False
+    _own(path)
+    os.replace(path, object_id.path)
+    _record(object_id, found)
+    return True
+
+
+def _own(path: str) -> None:
+    os.chown(path, 0, 0)
+    os.chmod(path, 0o444)
+
+
+def _record(object_id: ObjectId, found: FileHash) -> Verified:
     status = os.lstat(object_id.path)
     record = Verified(found.md5, found.sha256, found.size_bytes, status.st_ino, status.st_mtime_ns)
     path = _record_path(object_id)

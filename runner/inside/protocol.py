@@ -1,10 +1,17 @@
-"""How our code inside a container talks to the host: one JSON line in, JSON lines out. Standard library only.
+"""How our code inside a container talks to the host: JSON lines in, JSON lines out. Standard library only.
 
-Standard input: one line with the request (it may hold credentials, so it is never an argument, a file or a variable).
+Standard input: one line with the request (it may hold credentials, so it is never an argument, a file or a variable),
+then the answers to what the phase asks for, in the order of asking:
+
+    {"value": …}                       the whole answer to `ask`
+    {"name": …, "size": N}             followed by N bytes: a file of the answer to `ask_for_files`
+    {"end": true}                      after the last file
+
 Standard output: events, one JSON object a line:
 
     {"event": "progress", "text": …, "done": …, "total": …}
     {"event": "note", "name": …, "value": …}      something that the host acts on before the end
+    {"event": "ask", "name": …, "value": …}       something that the host answers on standard input
     {"event": "result", "value": …}               exactly one, last, on success
     {"event": "error", "kind": …, "cause": …, "remedy": …, …}   instead of a result
 
@@ -17,13 +24,15 @@ import errno
 import json
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 MISSING = "missing"  # a fact is missing: the verdict is unverifiable
 UNAVAILABLE = "unavailable"  # something refused or timed out: exit 5
 DISK_FULL = "disk-full"
 INTERNAL = "internal"
+
+_CHUNK = 1 << 20
 
 
 class PhaseError(Exception):
@@ -73,6 +82,48 @@ def note(name: str, value: Any) -> None:
     emit({"event": "note", "name": name, "value": value})
 
 
+def ask(name: str, value: Any = None) -> Any:
+    """Ask the host something and return its answer."""
+    emit({"event": "ask", "name": name, "value": value})
+    return _line()["value"]
+
+
+def ask_for_files(name: str, value: Any, take: Callable[[str, Iterator[bytes]], None]) -> None:
+    """Ask the host for files; `take` gets the name of each and its bytes, in pieces of a MiB but for the last.
+
+    `take` must read a file to its end.
+    """
+    emit({"event": "ask", "name": name, "value": value})
+    while "end" not in (header := _line()):
+        take(header["name"], _pieces(header["size"]))
+
+
+def receive(name: str, path: str) -> None:
+    """Ask the host for one file and write it to a path."""
+
+    def take(_: str, pieces: Iterator[bytes]) -> None:
+        with open(path, "wb") as file:
+            file.writelines(pieces)
+
+    ask_for_files(name, None, take)
+
+
+def _line() -> dict[str, Any]:
+    answer: dict[str, Any] = json.loads(sys.stdin.buffer.readline() or _broken_off())
+    return answer
+
+
+def _pieces(size: int) -> Iterator[bytes]:
+    while size:
+        piece = sys.stdin.buffer.read(min(size, _CHUNK)) or _broken_off()
+        size -= len(piece)
+        yield piece
+
+
+def _broken_off() -> bytes:
+    raise PhaseError(INTERNAL, "the host broke off")
+
+
 def serve(handler: Callable[[dict[str, Any]], Any]) -> int:
     """Read the request, call the handler, write its result or error; return the exit status of the process.
 
@@ -80,7 +131,7 @@ def serve(handler: Callable[[dict[str, Any]], Any]) -> int:
     """
     sys.stdout = sys.stderr
     try:
-        request = json.loads(sys.stdin.readline())
+        request = json.loads(sys.stdin.buffer.readline())
         emit({"event": "result", "value": handler(request)})
     except PhaseError as error:
         emit(error.event)

@@ -27,10 +27,10 @@ from runner.inside.uv import Uv, WheelsNeeded, index_settings
 def handle(request: dict[str, Any]) -> dict[str, Any]:
     """Make the environment of a specification ready.
 
-    Request: specification, repository (keys), attempt (letters and digits, new for each provision), commit (in the
-    bundle `built/REPOSITORY/ATTEMPT.bundle`, there if install_project), kind, root, main, files, as_of, build_as_of,
-    python (minor), image (digest), overrides, install_project, sources {path: text}, network {ca, index_url,
-    extra_index_urls, find_links, trusted_hosts, proxies}, offline, jobs[] (what 2b has run).
+    Request: specification, repository (keys), attempt (letters and digits, new for each provision), commit, kind,
+    root, main, files, as_of, build_as_of, python (minor), image (digest), overrides, install_project,
+    sources {path: text}, network {ca, index_url, extra_index_urls, find_links, trusted_hosts, proxies}, offline,
+    jobs[] (what 2b has run). Asks for: the `bundle` of the repository, if the project is to be built.
     Result: {state: ready, cached, environment {…}} or {state: build, jobs[] {path, subpath, name, version, again}}.
     """
     ready = environment.find_ready(request["specification"], request["repository"])

@@ -1,5 +1,7 @@
 """Asking DVC remotes what they hold and pulling it, by DVC's own API in one process, on a configuration of ours.
 
+Remotes that are folders are not DVC's matter: the host reads them (`runner.inside.folders`).
+
 The repository's `.dvc/config` never reaches DVC: it may name commands to run and other endpoints for the user's keys.
 What is configured here went through a positive list on the host.
 """
@@ -14,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from runner.inside import layout
+from runner.inside import folders, layout
 from runner.inside.objects import ObjectId
 from runner.inside.protocol import DISK_FULL, MISSING, UNAVAILABLE, PhaseError
 
@@ -24,11 +26,13 @@ _DVC_ROOT = "/tmp/dvc"  # noqa: S108  # the container is ours alone and goes wit
 class Remotes:
     """The remotes of one restore, in the order in which they are asked.
 
-    Each is a dictionary {name, url, path, options}: `path` is where a local directory is mounted, None for others.
+    Each is a dictionary {name, url, source, folder, options}: `folder` is true for a directory of the host's.
+    `incoming` is a folder beside the cache for what has not arrived whole yet.
     """
 
-    def __init__(self, remotes: list[dict[str, Any]]) -> None:
+    def __init__(self, remotes: list[dict[str, Any]], incoming: str) -> None:
         self._remotes = remotes
+        self._incoming = incoming
         self._repository: Any = None
 
     @property
@@ -43,14 +47,10 @@ class Remotes:
         for remote in self._remotes:
             if not missing:
                 break
-            here = self._held_locally(remote, missing) if remote["path"] else self._held_remotely(remote, missing)
+            here = folders.held(remote["name"], missing) if remote["folder"] else self._held_remotely(remote, missing)
             found.update(dict.fromkeys(here, remote["name"]))
             missing -= here
         return found
-
-    @staticmethod
-    def _held_locally(remote: dict[str, Any], wanted: set[ObjectId]) -> set[ObjectId]:
-        return {each for each in wanted if os.path.isfile(os.path.join(remote["path"], each.relative_path))}
 
     def _held_remotely(self, remote: dict[str, Any], wanted: set[ObjectId]) -> set[ObjectId]:
         repository = self._opened()
@@ -67,17 +67,22 @@ class Remotes:
 
         Raises PhaseError: `missing` where the remote holds other bytes, `unavailable` where it breaks off.
         """
+        for remote in self._remotes:
+            here = [each for each, name in wanted.items() if name == remote["name"]]
+            if here and remote["folder"]:
+                folders.pull(remote["name"], here, self._incoming)
+            elif here:
+                self._pull_remotely(remote, here)
+
+    def _pull_remotely(self, remote: dict[str, Any], wanted: list[ObjectId]) -> None:
         from dvc_data.hashfile.hash_info import HashInfo
 
         repository = self._opened()
-        for remote in self._remotes:
-            infos = [HashInfo(each.algorithm, each.oid) for each, name in wanted.items() if name == remote["name"]]
-            if not infos:
-                continue
-            with _mapped(remote), _Errors() as errors:
-                result = repository.cloud.pull(infos, remote=remote["name"])
-                if result.failed:
-                    raise errors.as_phase_error(remote, len(result.failed))
+        infos = [HashInfo(each.algorithm, each.oid) for each in wanted]
+        with _mapped(remote), _Errors() as errors:
+            result = repository.cloud.pull(infos, remote=remote["name"])
+            if result.failed:
+                raise errors.as_phase_error(remote, len(result.failed))
 
     def _opened(self) -> Any:
         if self._repository is None:
@@ -92,8 +97,9 @@ class Remotes:
         parser["core"] = {"no_scm": "true", "analytics": "false", "check_update": "false", "autostage": "false"}
         parser["cache"] = {"dir": layout.OBJECTS, "type": "hardlink,copy"}
         for remote in self._remotes:
-            section = f"'remote \"{remote['name']}\"'"
-            parser[section] = {"url": remote["path"] or remote["url"], **remote["options"]}
+            if not remote["folder"]:
+                section = f"'remote \"{remote['name']}\"'"
+                parser[section] = {"url": remote["url"], **remote["options"]}
         os.makedirs(f"{_DVC_ROOT}/.dvc", exist_ok=True)
         with open(f"{_DVC_ROOT}/.dvc/config", "w", encoding="utf-8") as file:
             parser.write(file)
@@ -124,22 +130,10 @@ class _Errors(logging.Handler):
         for cause in self._causes:
             if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
                 return PhaseError(DISK_FULL, f"no space is left in the cache volume for data from {remote['url']}")
-            if isinstance(cause, OSError) and cause.errno == errno.EROFS:
-                # DVC wanted to delete an object of the remote, which it does when the bytes are not the digest's.
-                return _corrupt(remote)
         reason = f": {type(self._causes[0]).__name__}: {self._causes[0]}" if self._causes else ""
         return PhaseError(
             UNAVAILABLE, f"{count} objects could not be read from {remote['url']}{reason}", service="remote"
         )
-
-
-def _corrupt(remote: dict[str, Any]) -> PhaseError:
-    return PhaseError(
-        MISSING,
-        f"{remote['url']} holds other bytes under a recorded digest than the digest's",
-        "runner reproduce RUN --remote URL    if another store has the bytes",
-        fact="data",
-    )
 
 
 @contextmanager
@@ -153,8 +147,6 @@ def _mapped(remote: dict[str, Any]) -> Iterator[None]:
         number = error.errno if isinstance(error, OSError) else None
         if number in (errno.ENOSPC, errno.EDQUOT):
             raise PhaseError(DISK_FULL, f"no space is left in the cache volume: {error}") from error
-        if number == errno.EROFS:
-            raise _corrupt(remote) from error
         if isinstance(error, ImportError):  # DVC has a package of its own for each kind: trying again will not help
             kind = str(remote["url"]).partition("://")[0]
             raise PhaseError(

@@ -12,8 +12,9 @@ from typing import Any
 from runner.inside import layout, workspace
 from runner.inside.environment import find_ready
 from runner.inside.objects import ObjectId, Verified, discard, listing, verified, verify
-from runner.inside.protocol import MISSING, PhaseError, note, progress
+from runner.inside.protocol import MISSING, PhaseError, note, progress, receive
 from runner.inside.remotes import Remotes
+from runner.inside.usage import allocated_bytes
 
 # What is larger, or has more files, and is of unknown role is linked, read-only, like data.
 _COPIED_BYTES = 256 << 20
@@ -23,9 +24,10 @@ _COPIED_FILES = 1000
 def handle(request: dict[str, Any]) -> dict[str, Any]:
     """Restore a rerun's workspace.
 
-    Request: rerun, bundle, commit, branch, url, dvc_roots, outs[], pointer_edits[],
+    Request: rerun, commit, branch, url, dvc_roots, outs[], pointer_edits[],
     files[] {path, digest, role, warm_start}, expected_outputs[], allow_cached, proxies,
-    remotes[] {name, url, path, source, options}, environment {specification, repository} (keys).
+    remotes[] {name, url, folder, source, options}, environment {specification, repository} (keys).
+    Asks for: the `bundle` of the repository; what folders of the host hold (see `folders`).
     Result: files[] {path, digest, sha256, size_bytes, place, held_by}, remotes_asked[], removed[].
     """
     ready = find_ready(request["environment"]["specification"], request["environment"]["repository"])
@@ -36,12 +38,15 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
     root = layout.work(rerun, f"{layout.SANDBOX}/{layout.WORKSPACE}")
     _make_folders(rerun)
     progress("cloning")
-    workspace.clone(request["bundle"], root, commit=request["commit"], branch=request["branch"], url=request["url"])
+    bundle = layout.work(rerun, f"{layout.STATE}/repository.bundle")
+    receive("bundle", bundle)
+    workspace.clone(bundle, root, commit=request["commit"], branch=request["branch"], url=request["url"])
+    os.unlink(bundle)
     workspace.own(root)
     workspace.edit_pointers(root, request["pointer_edits"])
     workspace.private_cache(root, request["dvc_roots"])
 
-    remotes = Remotes(request["remotes"])
+    remotes = Remotes(request["remotes"], layout.work(rerun, layout.STATE))
     wanted = {ObjectId.parse(file["digest"]) for file in request["files"]}
     store = _Store(remotes, allow_cached=request["allow_cached"])
     store.fetch(wanted)
@@ -65,7 +70,8 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
         if f["place"] == "workspace" and not ObjectId.parse(f["expected"]).directory
     }
     with open(layout.work(rerun, f"{layout.STATE}/restored.json"), "w", encoding="utf-8") as file:
-        json.dump({"manifest": manifest, "files": results, "access": access}, file)
+        state = {"manifest": manifest, "files": results, "access": access}
+        json.dump({**state, "allocated": allocated_bytes(layout.work(rerun, layout.SANDBOX))}, file)
     return {"files": results, "remotes_asked": remotes.names, "removed": removed}
 
 
@@ -131,7 +137,7 @@ class _Store:
         self._remotes.pull(missing)
         for number, each in enumerate(missing):
             progress("verifying", number, len(missing))
-            found = verify(each)
+            found = verified(each) or verify(each)
             if found is None:
                 raise PhaseError(
                     MISSING,

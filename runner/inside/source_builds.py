@@ -64,11 +64,6 @@ class BuildFolder:
         """uv's cache for what is built from source."""
         return str(self.path / "uv")
 
-    @property
-    def incoming(self) -> Path:
-        """Where the host puts the bundle that holds the commit."""
-        return self.path / f"{self.attempt}.bundle"
-
     def wheels(self) -> list[Built]:
         """Return the wheels that were built from source archives."""
         return _wheels(self.path / "wheels")
@@ -140,10 +135,12 @@ def prepare_source(
 def prepare_project(
     folder: BuildFolder, uv: Uv, *, commit: str, root: str, python: str, build_as_of: str | None, editable: bool
 ) -> dict[str, Any]:
-    """Prepare the build of the repository itself from the bundle that the host sent; return the job."""
+    """Prepare the build of the repository itself from its bundle, which the host is asked for; return the job."""
     job = _new_job(folder, "the project")
     archive = job / "input" / _PROJECT_ARCHIVE
-    _archive_of_commit(folder.incoming, commit, archive)
+    bundle = job / "repository.bundle"
+    protocol.receive("bundle", str(bundle))
+    _archive_of_commit(bundle, commit, archive)
     (job / "workspace").mkdir()
     os.chown(job / "workspace", layout.TRAINER_UID, layout.TRAINER_GID)
     prefix = "" if root in {"", "."} else f"{root}/"
@@ -192,7 +189,7 @@ def _archive_of_commit(bundle: Path, commit: str, target: Path) -> None:
                 raise PhaseError(DISK_FULL, "no space is left for the repository's files")
             raise PhaseError(protocol.INTERNAL, f"git {arguments[0]} failed: {done.stderr.strip()[-500:]}")
     shutil.rmtree(bare)
-    bundle.unlink(missing_ok=True)
+    bundle.unlink()
 
 
 def fetch(address: str, target: Path, *, sha256: str, settings: IndexSettings) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from runner.errors import UsageError
+from runner.schema.notation import highest_cpu
 from runner.schema.plan import Limits
 from runner.schema.run_record import RunRecord
 from runner.settings import Settings
 
 _UNKNOWN_S = 2 * 3600.0  # for a run that records no duration
 _MORE_S = 600.0
+_LEAST_BYTES = 6 << 20  # docker's own limit
 
 
 def recorded_duration_s(record: RunRecord) -> float | None:
@@ -36,7 +39,24 @@ def set_limits(record: RunRecord, settings: Settings) -> Limits:
             ("cpuset", settings.cpuset),
             ("pids", settings.pids),
             ("shm_bytes", settings.shm_bytes),
+            ("output_bytes", settings.output_bytes),
+            ("log_bytes", settings.log_bytes),
         )
         if value is not None
     }
     return Limits(timeout_s=timeout, timeout_source=source, **given)
+
+
+def check_fit(limits: Limits, *, cpus: int, memory_bytes: int) -> None:
+    """Raise UsageError where an engine with so much has not what the limits ask for; 0 bytes are unknown."""
+    if limits.cpuset is not None and highest_cpu(limits.cpuset) >= cpus:
+        has = "one processor" if cpus == 1 else f"{cpus} processors (0-{cpus - 1})"
+        raise UsageError(f"the processors {limits.cpuset} were asked for; the engine has {has}", f"--cpus {cpus}")
+    asked = limits.memory_bytes
+    if asked is not None and memory_bytes and asked > memory_bytes:
+        raise UsageError(
+            f"{asked >> 20} MiB of memory were asked for; the engine has {memory_bytes >> 20} MiB",
+            f"--memory {memory_bytes >> 20}m, or an engine on a larger machine (DOCKER_HOST)",
+        )
+    if asked is not None and asked < _LEAST_BYTES:
+        raise UsageError(f"{asked} bytes of memory are less than an engine can limit to", "--memory 6m or more")

@@ -41,6 +41,8 @@ def set_variables(record: RunRecord, cpuset: str | None) -> tuple[dict[str, str]
             count = str(cpus_in(cpuset))
             variables.update(dict.fromkeys(_THREADS, count))
             lacking.append(f"threads of BLAS and OpenMP: not recorded, {count} here")
+    if cpuset is not None:
+        variables["PYTHON_CPU_COUNT"] = str(cpus_in(cpuset))  # os.cpu_count() sees no CPU set
     lacking.append(f"processors: not recorded, {'all' if cpuset is None else cpuset} here")
     return dict(sorted(variables.items())), tuple(lacking)
 

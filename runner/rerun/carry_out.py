@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,8 @@ def carry_out(plan: Plan, place: Place, paper: Paper, *, keep: bool, offline: bo
             progress=progress,
         )
     _check_space(trained, collected, place.volume)
+    if collected.written_bytes > plan.limits.output_bytes:
+        trained = replace(trained, ending=Ending.WROTE_TOO_MUCH)
     return _observed(plan, restored, environment, trained, collected, timings)
 
 

@@ -22,8 +22,8 @@ COPY_BYTES = 64 << 20  # of outputs that go into the evidence
 class Collected:
     """What phase 4 observed.
 
-    `opened_before_output` are files of the commit, `free_bytes` is what the volume had left, `cut` says what went over
-    a limit.
+    `opened_before_output` are files of the commit, `free_bytes` is what the volume had left, `written_bytes` what the
+    training wrote, `cut` says what went over a limit.
     """
 
     capture: CaptureReport
@@ -33,6 +33,7 @@ class Collected:
     hardware: Hardware
     cut: tuple[str, ...]
     free_bytes: int | None = None
+    written_bytes: int = 0
 
 
 def collect(
@@ -76,6 +77,7 @@ def collect(
         hardware=Hardware.model_validate(result["hardware"], strict=False),
         cut=tuple(result["cut"]),
         free_bytes=result.get("free_bytes"),
+        written_bytes=result.get("written_bytes", 0),
     )
 
 

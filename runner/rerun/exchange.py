@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import queue
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +23,7 @@ from runner.errors import (
 from runner.inside import layout, protocol
 from runner.progress import Progress
 from runner.redact import redact
+from runner.rerun.answers import Answer
 
 _SERVICES: dict[str, type[InfrastructureError]] = {
     "remote": RemoteUnavailable,
@@ -45,18 +48,28 @@ def call(
     payload: dict[str, Any],
     progress: Progress,
     on_note: OnNote | None = None,
+    answers: Mapping[str, Answer] | None = None,
+    stop: threading.Event | None = None,
 ) -> Any:
     """Run the request with `payload` on its standard input and return the value of its result event.
 
-    Raises MissingFact, RemoteUnavailable, IndexUnavailable, RepositoryUnavailable or DiskFull as the error event says,
+    `answers` has what the phase may ask for, by name; where `stop` ended it, the value is None. Raises what an answer
+    raised; MissingFact, RemoteUnavailable, IndexUnavailable, RepositoryUnavailable or DiskFull as the error event says;
     InternalError where the container ended without a result.
     """
-    events = _Events(progress, on_note)
+    stdin = _Input(payload, answers or {})
+    events = _Events(progress, on_note, stdin.ask)
     errors = _Tail(_ERROR_TAIL)
-    line = (json.dumps(payload) + "\n").encode()
-    outcome = engine.run(replace(request, stdin=line), stdout=events.feed, stderr=errors.feed)
+    try:
+        outcome = engine.run(replace(request, stdin=stdin), stdout=events.feed, stderr=errors.feed, stop=stop)
+    finally:
+        stdin.end()
+    if stdin.failure is not None:
+        raise stdin.failure
     if events.error is not None:
         raise _as_exception(events.error)
+    if outcome.stopped:
+        return None
     if not events.finished:
         how = "was killed for memory" if outcome.out_of_memory else f"ended with status {outcome.exit_code}"
         raise InternalError(
@@ -85,12 +98,46 @@ def _as_exception(event: dict[str, Any]) -> RunnerError:
     return InternalError(cause, remedy or "run again with --debug and report it")
 
 
+class _Input:
+    """What a phase reads: its request, and the answers to what it asks, made while they are sent.
+
+    The engine takes it from a thread of its own, so that what an answer raises is kept for `call`.
+    """
+
+    def __init__(self, payload: dict[str, Any], answers: Mapping[str, Answer]) -> None:
+        self._line = (json.dumps(payload) + "\n").encode()
+        self._answers = answers
+        self._asked: queue.SimpleQueue[tuple[Answer, Any] | None] = queue.SimpleQueue()
+        self.failure: Exception | None = None
+
+    def ask(self, name: str, value: Any) -> None:
+        """Have a question of the phase answered. Raises InternalError for one that nobody answers."""
+        if name not in self._answers:
+            raise InternalError(f"a phase asked for {name!r}", "run again with --debug and report it")
+        self._asked.put((self._answers[name], value))
+
+    def end(self) -> None:
+        """Say that nothing more will be asked."""
+        self._asked.put(None)
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self._line
+        while (asked := self._asked.get()) is not None:
+            answer, value = asked
+            try:
+                yield from answer(value)
+            except Exception as error:  # noqa: BLE001  # raised again by `call`
+                self.failure = error
+                return  # ends the phase's input, and thereby the phase
+
+
 class _Events:
     """Cuts the stream into lines and acts on each event."""
 
-    def __init__(self, progress: Progress, on_note: OnNote | None) -> None:
+    def __init__(self, progress: Progress, on_note: OnNote | None, on_ask: OnNote) -> None:
         self._progress = progress
         self._on_note = on_note
+        self._on_ask = on_ask
         self._pieces: list[bytes] = []
         self._size = 0
         self.result: Any = None
@@ -125,6 +172,8 @@ class _Events:
         elif kind == "note":
             if self._on_note is not None:
                 self._on_note(event["name"], event["value"])
+        elif kind == "ask":
+            self._on_ask(event["name"], event["value"])
         elif kind == "result":
             self.result, self.finished = event["value"], True
         else:

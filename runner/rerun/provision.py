@@ -20,6 +20,7 @@ from runner.inside.environment import LAYOUT_VERSION, SECRETS
 from runner.network import NetworkSettings
 from runner.progress import Progress
 from runner.redact import redact
+from runner.rerun.answers import bundle_answer
 from runner.rerun.exchange import call, inside_argv
 from runner.schema.base import canonical_digest
 from runner.schema.plan import Plan
@@ -102,12 +103,12 @@ def provision(
             "jobs": jobs,
             "sources": dict(sources or {}),
         }
-        files = _bundle(plan, keys["repository"], attempt, bundle) if not jobs else ()
         result = call(
             engine,
-            _resolve_request(plan, volume=volume, network=network, offline=offline, files=files),
+            _resolve_request(plan, volume=volume, network=network, offline=offline),
             payload=payload,
             progress=progress,
+            answers={} if bundle is None else {"bundle": bundle_answer(bundle)},
         )
         if result["state"] == "ready":
             return as_resolved(result["environment"], cached=result["cached"])
@@ -197,23 +198,12 @@ def _payload(plan: Plan, network: NetworkSettings, *, offline: bool) -> dict[str
     }
 
 
-def _bundle(plan: Plan, repository: str, attempt: str, bundle: Path | None) -> tuple[tuple[str, bytes], ...]:
-    if not plan.environment.install_project:
-        return ()
-    if bundle is None:
-        raise InternalError("the plan installs the repository, and there is no bundle of it", "report it")
-    return ((f"{layout.BUILT}/{repository}/{attempt}.bundle", bundle.read_bytes()),)
-
-
-def _resolve_request(
-    plan: Plan, *, volume: str, network: NetworkSettings, offline: bool, files: tuple[tuple[str, bytes], ...]
-) -> ContainerRequest:
+def _resolve_request(plan: Plan, *, volume: str, network: NetworkSettings, offline: bool) -> ContainerRequest:
     return ContainerRequest(
         image=plan.images.tools,
         argv=inside_argv("provision"),
         purpose="provision",
         run=plan.run.id,
-        files=files,
         mounts=(VolumeMount(volume=volume, target=layout.CACHE),),
         # Index credentials come by standard input and are written here alone.
         tmpfs={SECRETS: "size=16m,mode=0700", "/tmp": "size=512m,mode=1777"},  # noqa: S108  # in the container

@@ -9,17 +9,16 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from runner.engine.interface import ContainerRequest, Engine, HostDirectory, VolumeMount
-from runner.errors import EngineUnavailable
+from runner.engine.interface import ContainerRequest, Engine, VolumeMount
 from runner.inside import layout
 from runner.network import NetworkSettings
 from runner.pointers.remotes import is_local
 from runner.progress import Progress
+from runner.rerun.answers import Folders, bundle_answer
 from runner.rerun.exchange import call, inside_argv
 from runner.schema.plan import Plan, Remote
 from runner.schema.rerun import RestoredFile
 
-_BUNDLE = "/tmp/repository.bundle"  # noqa: S108  # inside our own container
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -51,11 +50,11 @@ def restore(
     `on_environment` is told early whether the environment is ready, so that it can be made meanwhile. Raises
     MissingFact where an input is in no store, RemoteUnavailable, DiskFull, EngineUnavailable.
     """
-    directories, remotes = _mounted(plan.remotes, engine)
+    names = _names(plan.remotes)
+    folders = {name: _folder(remote) for name, remote in zip(names, plan.remotes, strict=True) if is_local(remote.url)}
     warm = set(plan.policy.warm_start)
     payload = {
         "rerun": rerun,
-        "bundle": _BUNDLE,
         "commit": plan.lineage.commit,
         "branch": plan.lineage.branch,
         "url": plan.lineage.repository,
@@ -72,7 +71,16 @@ def restore(
             for file in plan.lineage.files
         ],
         "expected_outputs": [path for path in plan.expected_outputs if path not in warm],
-        "remotes": remotes,
+        "remotes": [
+            {
+                "name": name,
+                "url": remote.url,
+                "folder": name in folders,
+                "source": remote.source,
+                "options": remote.options,
+            }
+            for name, remote in zip(names, plan.remotes, strict=True)
+        ],
         "environment": environment_keys,
         # May hold credentials: by standard input, as all that does.
         "proxies": network.proxies if _network(plan.remotes, network) != "none" else {},
@@ -83,9 +91,7 @@ def restore(
         argv=inside_argv("restore"),
         purpose="restore",
         run=plan.run.id,
-        files=((_BUNDLE, bundle.read_bytes()),),
         mounts=(VolumeMount(volume=volume, target=layout.CACHE),),
-        host_directories=directories,
         network=_network(plan.remotes, network),
     )
 
@@ -93,39 +99,13 @@ def restore(
         if name == "environment":
             on_environment(value)
 
-    result = call(engine, request, payload=payload, progress=progress, on_note=on_note)
+    answers = {"bundle": bundle_answer(bundle), **Folders(folders).answers()}
+    result = call(engine, request, payload=payload, progress=progress, on_note=on_note, answers=answers)
     return Restored(
         files=tuple(RestoredFile.model_validate(file, strict=False) for file in result["files"]),
         remotes_asked=tuple(result["remotes_asked"]),
         removed=tuple(result["removed"]),
     )
-
-
-def _mounted(remotes: tuple[Remote, ...], engine: Engine) -> tuple[tuple[HostDirectory, ...], list[dict[str, Any]]]:
-    """Return the folders to mount and the remotes as the container sees them; a folder that is gone holds nothing."""
-    directories, described = [], []
-    names = _names(remotes)
-    for number, remote in enumerate(remotes):
-        path = None
-        if is_local(remote.url):
-            path = f"/remotes/{number}"
-            if _folder(remote).is_dir():
-                if not engine.info.local:
-                    raise EngineUnavailable(
-                        f"the engine at {engine.info.address} does not see the remote's folder {remote.url}",
-                        "use an engine on this host, or a remote that the engine's host reaches",
-                    )
-                directories.append(HostDirectory(path=str(_folder(remote).resolve()), target=path))
-        described.append(
-            {
-                "name": names[number],
-                "url": remote.url,
-                "path": path,
-                "source": remote.source,
-                "options": remote.options,
-            }
-        )
-    return tuple(directories), described
 
 
 def _names(remotes: tuple[Remote, ...]) -> list[str]:

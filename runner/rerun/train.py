@@ -11,12 +11,14 @@ from runner.engine.interface import ContainerRequest, Engine, VolumeMount
 from runner.inside import layout
 from runner.progress import Progress
 from runner.redact import redact
+from runner.rerun.watch import OutputWatch
 from runner.schema.plan import Plan
 from runner.schema.rerun import Ending
 
 _TAIL_LINES = 40
 _LINE_BYTES = 2000
 _PIECE_BYTES = 16 << 10
+_END_BYTES = _TAIL_LINES * _LINE_BYTES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,16 +38,22 @@ def train(
     """Run the plan's command; its output goes to `log_file`, up to the plan's limit, and to `progress.log`."""
     with log_file.open("wb") as file:
         log = _Log(file, plan.limits.log_bytes, progress)
-        outcome = engine.run(
-            train_request(plan, rerun=rerun, environment_key=environment_key, volume=volume),
-            stdout=log.write,
-            stderr=log.write,
-        )
+        with OutputWatch(engine, plan, rerun=rerun, volume=volume) as watch:
+            outcome = engine.run(
+                train_request(plan, rerun=rerun, environment_key=environment_key, volume=volume),
+                stdout=log.write,
+                stderr=log.write,
+                stop=watch.exceeded,
+            )
         log.finish()
-    if outcome.timed_out:
+    if outcome.stopped:
+        ending = Ending.WROTE_TOO_MUCH
+    elif outcome.timed_out:
         ending = Ending.TIMED_OUT
     elif outcome.out_of_memory:
         ending = Ending.OUT_OF_MEMORY
+    elif outcome.out_of_memory is None:
+        ending = Ending.KILLED
     else:
         ending = Ending.FINISHED if outcome.exit_code == 0 else Ending.CRASHED
     return Trained(
@@ -116,10 +124,15 @@ class _Log:
         self._lines: deque[bytes] = deque(maxlen=_TAIL_LINES)
         self._rest = b""  # came, and is not yet a line whose secrets can be told
         self._line = b""
+        self._end = b""  # of what came after the cut
         self.cut = False
 
     def write(self, data: bytes) -> None:
         self._progress.log(data)
+        if self.cut:
+            # Nothing of it is written, and its end alone is shown: looking for secrets in all of it would take hours.
+            self._end = (self._end + data)[-_END_BYTES:]
+            return
         self._rest += data
         end = max(self._rest.rfind(b"\n"), self._rest.rfind(b"\r")) + 1
         if not end and len(self._rest) > _PIECE_BYTES:
@@ -130,6 +143,10 @@ class _Log:
 
     def finish(self) -> None:
         """Write what came after the last line's end."""
+        if self._end:
+            whole = self._rest + self._end
+            # Of a line that is not whole nobody can tell whether it holds a secret.
+            self._rest = whole if len(self._end) < _END_BYTES else whole.split(b"\n", 1)[-1]
         self._keep(redact(self._rest.decode(errors="surrogateescape")).encode(errors="surrogateescape"))
         self._rest = b""
 

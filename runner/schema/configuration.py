@@ -170,6 +170,8 @@ class LimitsSection(Section):
         default=None, description="Most processes and threads."
     )
     shm_size: Bytes | None = Field(default=None, description="Size of /dev/shm.")
+    output: Bytes | None = Field(default=None, description="Most that the training may write; 16g by default.")
+    log: Bytes | None = Field(default=None, description="Most that is kept of the training's log; 64m by default.")
 
 
 class Configuration(Section):

@@ -58,11 +58,20 @@ def parse_cpus(text: str) -> str:
 
 def cpus_in(cpuset: str) -> int:
     """Return how many processors a set such as `0-3` or `0,2` names."""
+    return len(_processors(cpuset))
+
+
+def highest_cpu(cpuset: str) -> int:
+    """Return the highest number that a set of processors names."""
+    return max(_processors(cpuset))
+
+
+def _processors(cpuset: str) -> set[int]:
     processors: set[int] = set()
     for part in cpuset.split(","):
         first, _, last = part.partition("-")
         processors.update(range(int(first), int(last or first) + 1))
-    return len(processors)
+    return processors
 
 
 def parse_relative_path(text: str) -> str:

@@ -46,6 +46,10 @@ def _why_ended_badly(plan: Plan, rerun: Rerun) -> str | None:
     if rerun.ending is Ending.OUT_OF_MEMORY:
         limit = plan.limits.memory_bytes
         return "the training was killed for memory" + ("" if limit is None else f" (limit {_size(limit)})")
+    if rerun.ending is Ending.WROTE_TOO_MUCH:
+        return f"the training wrote more than it may ({_size(plan.limits.output_bytes)}: limits.output of runner.yaml)"
+    if rerun.ending is Ending.KILLED:
+        return "the training was killed from outside, perhaps for memory: nothing tells what for"
     if rerun.ending is Ending.TIMED_OUT:
         return f"the training did not end within {plan.limits.timeout_s:g} s ({plan.limits.timeout_source})"
     if rerun.ending is not Ending.FINISHED or rerun.exit_code != 0:

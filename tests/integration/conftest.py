@@ -9,6 +9,7 @@ import pytest
 
 from runner.engine.docker import DockerEngine, connect, remove_volume
 from runner.prepare import Prepared, prepare
+from tests.support.more_engines import Engines
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -37,6 +38,13 @@ def shared_engine(cache_volume: str) -> Iterator[DockerEngine]:
 def shared_images(shared_engine: DockerEngine) -> Prepared:
     """The base and tools images with Python 3.11."""
     return prepare(shared_engine)
+
+
+@pytest.fixture(scope="session")
+def engines(shared_images: Prepared) -> Iterator[Engines]:
+    """Other engines, each started when it is first asked for."""
+    with Engines((shared_images.base.reference, shared_images.tools)) as engines:
+        yield engines
 
 
 @pytest.fixture

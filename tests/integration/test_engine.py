@@ -1,4 +1,7 @@
-"""What one container per request must hold, on the real engine."""
+"""What one container per request must hold, on every engine: the contract of `runner.engine.interface`.
+
+This machine's engine is held to all of it, the others to what is marked `core`; `pytest -m full` holds all to all.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,20 +26,48 @@ from runner.engine import labels
 from runner.engine.base_image import ensure_base_image
 from runner.engine.docker import DockerEngine, connect
 from runner.engine.find import EngineAddress
-from runner.engine.interface import ContainerRequest, HostDirectory, VolumeMount
+from runner.engine.interface import ContainerRequest, VolumeMount
 from runner.engine.sweep import clear_work, sweep
 from runner.errors import EngineUnavailable, ImageUnavailable, InternalError
 from tests.support.engines import MIB, Pieces, left_of, run
+from tests.support.more_engines import NAMES, Engines
+
+
+def core(test: Any) -> Any:
+    """Mark what every engine is held to in the default tier."""
+    test.core = True
+    return test
+
+
+def at_a_socket(test: Any) -> Any:
+    """Mark what is about an engine's own socket."""
+    test.at_a_socket = True
+    return test
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "engine" in metafunc.fixturenames:
+        always = {"docker", "elsewhere", "tls", "podman"} if hasattr(metafunc.function, "core") else {"docker"}
+        able = [
+            name for name in NAMES if not hasattr(metafunc.function, "at_a_socket") or name not in {"tls", "context"}
+        ]
+        names = [pytest.param(name, marks=() if name in always else pytest.mark.full) for name in able]
+        metafunc.parametrize("engine", names, indirect=True, scope="module")
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[DockerEngine]:
-    engine = connect()
-    yield engine
-    session = engine.session_id
-    engine.close()
-    assert left_of(engine, session) == []
-    assert labels.session_volume(session) not in [one["Name"] for one in engine.client.volumes()["Volumes"] or ()]
+def engine(request: pytest.FixtureRequest, engines: Engines) -> Iterator[DockerEngine]:
+    """The engine of that name, found as a user's variables name it."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in engines.environment(request.param).items():
+            patch.delenv("DOCKER_HOST", raising=False)
+            patch.setenv(name, value)
+        engine = connect()
+        yield engine
+        session = engine.session_id
+        engine.close()
+        assert left_of(engine, session) == []
+        assert labels.session_volume(session) not in [one["Name"] for one in engine.client.volumes()["Volumes"] or ()]
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +98,7 @@ def python(image: str, script: str, **options: object) -> ContainerRequest:
     return ContainerRequest(image=image, argv=argv, purpose="test", **options)  # type: ignore[arg-type]
 
 
+@core
 def test_output_streams_and_exit_status_are_told_apart(engine: DockerEngine, image: str) -> None:
     ran = run(
         engine,
@@ -77,20 +110,23 @@ def test_output_streams_and_exit_status_are_told_apart(engine: DockerEngine, ima
     assert left_of(engine, engine.session_id) == []
 
 
+@core
 def test_a_command_that_is_not_there_ends_with_127(engine: DockerEngine, image: str) -> None:
     request = ContainerRequest(image=image, argv=("no-such-command",), purpose="test")
     assert run(engine, request).outcome.exit_code == 127
 
 
+@core
 def test_standard_input_arrives_whole_and_ends(engine: DockerEngine, image: str) -> None:
-    ran = run(engine, shell(image, "wc -c", stdin=b"x" * (3 * MIB)))
+    ran = run(engine, shell(image, "wc -c", stdin=[b"x" * MIB] * 3))
     assert ran.out.strip() == str(3 * MIB)
 
 
 def test_input_that_nobody_reads_does_not_hang(engine: DockerEngine, image: str) -> None:
-    assert run(engine, shell(image, "true", stdin=b"x" * (3 * MIB), timeout_s=30)).outcome.exit_code == 0
+    assert run(engine, shell(image, "true", stdin=[b"x" * MIB] * 3, timeout_s=30)).outcome.exit_code == 0
 
 
+@core
 def test_much_output_on_both_streams_neither_hangs_nor_gets_lost(engine: DockerEngine, image: str) -> None:
     script = """
         import os
@@ -122,6 +158,7 @@ def test_a_sink_that_fails_stops_and_removes_the_container(engine: DockerEngine,
     assert left_of(engine, engine.session_id) == []
 
 
+@core
 def test_a_timeout_kills_at_once_and_keeps_the_output(engine: DockerEngine, image: str) -> None:
     began = time.monotonic()
     ran = run(engine, shell(image, "trap '' TERM; echo before; sleep 60", timeout_s=1.0))
@@ -143,6 +180,7 @@ def test_a_container_that_closes_its_output_is_waited_for(engine: DockerEngine, 
 HOG = "python3 -c 'x = bytearray(400 << 20)'"
 
 
+@core
 @pytest.mark.parametrize(
     ("script", "status"), [(f"exec {HOG}", 137), (f"{HOG}; echo the shell goes on; exit 0", 0)], ids=["main", "child"]
 )
@@ -154,11 +192,13 @@ def test_a_kill_for_memory_is_seen_for_the_main_process_and_for_a_child(
     assert ran.outcome.exit_code == status
 
 
+@core
 def test_an_end_by_signal_is_not_taken_for_memory(engine: DockerEngine, image: str) -> None:
     ran = run(engine, shell(image, "sh -c 'kill -9 $$'; exit 137", memory_bytes=64 * MIB))
     assert (ran.outcome.exit_code, ran.outcome.out_of_memory) == (137, False)
 
 
+@core
 def test_a_sub_folder_is_mounted_alone(engine: DockerEngine, image: str, volume: str) -> None:
     mount = VolumeMount(volume=volume, target="/work", subpath="work/a/tree")
     ran = run(
@@ -171,6 +211,7 @@ def test_a_sub_folder_is_mounted_alone(engine: DockerEngine, image: str, volume:
     assert again.out == "new\n"
 
 
+@core
 def test_a_read_only_sub_folder_cannot_be_written_even_by_root(engine: DockerEngine, image: str, volume: str) -> None:
     mount = VolumeMount(volume=volume, target="/work", subpath="work/b/tree", read_only=True)
     ran = run(engine, shell(image, "echo x > /work/f", mounts=(mount,)))
@@ -195,6 +236,7 @@ def test_a_sub_folder_that_is_not_there_is_an_error_and_leaves_nothing(
     assert left_of(engine, engine.session_id) == []
 
 
+@core
 def test_a_hardened_container_can_do_nothing_but_compute(engine: DockerEngine, image: str) -> None:
     script = """
         grep -E 'CapEff|CapBnd|NoNewPrivs' /proc/self/status
@@ -221,11 +263,13 @@ def test_a_hardened_container_can_do_nothing_but_compute(engine: DockerEngine, i
     ]
 
 
+@core
 def test_a_capability_that_was_asked_for_is_given_back_alone(engine: DockerEngine, image: str) -> None:
     ran = run(engine, shell(image, "grep CapEff /proc/self/status", hardened=True, capabilities=("CHOWN",)))
     assert ran.out.split() == ["CapEff:", "0000000000000001"]
 
 
+@core
 def test_limits_hold(engine: DockerEngine, image: str) -> None:
     script = """
         import os, subprocess
@@ -246,28 +290,16 @@ def test_a_bridge_is_had_only_when_asked_for(engine: DockerEngine, image: str) -
     assert "eth0" in run(engine, shell(image, "ls /sys/class/net", network="bridge")).out
 
 
-def test_files_are_there_before_the_start(engine: DockerEngine, image: str, volume: str) -> None:
+@core
+def test_files_are_there_before_the_start(engine: DockerEngine, image: str) -> None:
     files = (("/etc/one", b"1\n"), ("/new/folder/two", b"2\n" * MIB), ("/new/run", b"#!/bin/sh\necho ran\n"))
     ran = run(engine, shell(image, "cat /etc/one; wc -c < /new/folder/two; /new/run", files=files))
     assert ran.out.split() == ["1", str(2 * MIB), "ran"]
-    mount = VolumeMount(volume=volume, target="/work", subpath="work/b/tree")
-    put = run(engine, shell(image, "cat /work/put", hardened=True, mounts=(mount,), files=(("/work/put", b"3"),)))
-    assert put.out == "3"
     with pytest.raises(InternalError, match="read-only root"):
         run(engine, shell(image, "true", hardened=True, files=(("/etc/one", b""),)))
 
 
-def test_a_folder_of_this_host_is_read_only(engine: DockerEngine, image: str, tmp_path: Path) -> None:
-    (tmp_path / "f").write_text("host\n")
-    ran = run(
-        engine,
-        shell(image, "cat /h/f; echo x > /h/f", host_directories=(HostDirectory(path=str(tmp_path), target="/h"),)),
-    )
-    assert ran.out == "host\n"
-    assert "Read-only" in ran.err
-    assert (tmp_path / "f").read_text() == "host\n"
-
-
+@core
 def test_a_missing_image_is_named(engine: DockerEngine) -> None:
     with pytest.raises(ImageUnavailable, match="no/such:image"):
         run(engine, shell("no/such:image", "true"))
@@ -447,15 +479,14 @@ class TlsFront:
         self._listener.close()
 
 
+@at_a_socket
 def test_an_engine_behind_tls_works_and_its_loss_is_told(engine: DockerEngine, image: str, tmp_path: Path) -> None:
-    if not engine.address.url.startswith("unix://"):
-        pytest.fail("this test puts TLS before the engine's socket")
     front = TlsFront(tmp_path, engine.address.url.removeprefix("unix://"))
     address = EngineAddress(
         url=f"tcp://localhost:{front.port}", origin="test", tls=True, ca_file=str(front.certificate)
     )
     remote = connect(address)
-    ran = run(remote, shell(image, "wc -c", stdin=b"x" * MIB, files=(("/f", b"x"),)))
+    ran = run(remote, shell(image, "wc -c", stdin=[b"x" * MIB], files=(("/f", b"x"),)))
     assert ran.out.strip() == str(MIB)
     with pytest.raises(EngineUnavailable):
         remote.run(shell(image, "echo up; sleep 60"), stdout=lambda _: front.cut(), stderr=Pieces())

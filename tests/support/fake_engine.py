@@ -65,7 +65,6 @@ class FakeEngine(Engine):
     """Keeps requests; answers by purpose. A purpose that has no answer is an error of the test."""
 
     answers: dict[str, Answer | Iterable[Event]] = field(default_factory=dict)
-    local: bool = True
     requests: list[ContainerRequest] = field(default_factory=list)
     closed: threading.Event = field(default_factory=threading.Event)
 
@@ -81,7 +80,6 @@ class FakeEngine(Engine):
             name="fake",
             version="1",
             address="unix:///nowhere.sock",
-            local=self.local,
             rootless=False,
             storage_driver="none",
             cgroup_version="2",
@@ -90,7 +88,9 @@ class FakeEngine(Engine):
             platform="linux/amd64",
         )
 
-    def run(self, request: ContainerRequest, *, stdout: Sink, stderr: Sink) -> ContainerOutcome:
+    def run(
+        self, request: ContainerRequest, *, stdout: Sink, stderr: Sink, stop: threading.Event | None = None
+    ) -> ContainerOutcome:
         """Keep the request and answer it."""
         self.requests.append(request)
         answer = self.answers[request.purpose]
@@ -105,11 +105,10 @@ class FakeEngine(Engine):
 
     def payload(self, purpose: str) -> dict[str, Any]:
         """What the only request of a purpose got on its standard input."""
-        stdin = self.request(purpose).stdin
-        assert stdin is not None
-        assert stdin.endswith(b"\n")
-        assert stdin.count(b"\n") == 1, "one line"
-        document: dict[str, Any] = json.loads(stdin)
+        line = next(iter(self.request(purpose).stdin or ()))
+        assert line.endswith(b"\n")
+        assert line.count(b"\n") == 1, "one line"
+        document: dict[str, Any] = json.loads(line)
         return document
 
     def ensure_volume(self, name: str) -> None:

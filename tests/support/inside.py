@@ -1,17 +1,40 @@
-"""The volume of our containers as a folder of a test: caches, workspaces, and objects in them."""
+"""The volume of our containers as a folder of a test, and the host that a phase talks to."""
 
 from __future__ import annotations
 
+import io
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from runner.inside import layout, objects
+from runner.inside import layout, objects, protocol
 from runner.inside.objects import ObjectId
+from runner.rerun.answers import Answer
 from runner.schema.digest import DigestValue
 from tests.support.repositories import directory_object, md5
+
+
+class Host:
+    """Keeps the events of a phase that runs in this process, and answers what it asks as the host does."""
+
+    def __init__(self, answers: Mapping[str, Answer], monkeypatch: pytest.MonkeyPatch) -> None:
+        self.answers = dict(answers)
+        self.events: list[dict[str, Any]] = []
+        self._sent = io.BytesIO()
+        monkeypatch.setattr(protocol, "emit", self._take)
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(self._sent))
+
+    def _take(self, event: dict[str, Any]) -> None:
+        self.events.append(event)
+        if event["event"] == "ask":
+            place = self._sent.tell()
+            self._sent.seek(0, os.SEEK_END)
+            self._sent.writelines(self.answers[event["name"]](event["value"]))
+            self._sent.seek(place)
 
 
 class Cache:

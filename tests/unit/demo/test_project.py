@@ -213,7 +213,7 @@ def test_index_password_is_in_no_message_argument_or_variable(tmp_path: Path) ->
     (request,) = engine.requests
     assert "hunter2" not in caught.value.cause
     assert "hunter2" not in " ".join([*request.argv, *request.environment.values()])
-    assert b"UV_DEFAULT_INDEX=https://ada:hunter2@index.example/simple\n" in (request.stdin or b"")
+    assert b"UV_DEFAULT_INDEX=https://ada:hunter2@index.example/simple\n" in (request.stdin or ())
     assert ("/author/ca.pem", b"PEM") in request.files
 
 

@@ -38,7 +38,7 @@ def dvc_text_md5(content: bytes, chunk: int) -> str:
 def test_digests_are_hashlibs_in_whatever_chunks_they_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
 ) -> None:
-    monkeypatch.setattr(hashing, "_CHUNK", 7)
+    monkeypatch.setattr(hashing, "CHUNK", 7)
     found = hash_file(write(tmp_path, content))
     assert found.md5 == hashlib.md5(content).hexdigest()
     assert found.sha256 == hashlib.sha256(content).hexdigest()

@@ -30,7 +30,7 @@ class Served:
         out, err = io.StringIO(), io.StringIO()
         with self._monkeypatch.context() as patched:
             for name, stream in {
-                "stdin": io.StringIO(request),
+                "stdin": io.TextIOWrapper(io.BytesIO(request.encode())),
                 "stdout": out,
                 "__stdout__": out,
                 "stderr": err,

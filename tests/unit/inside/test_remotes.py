@@ -11,14 +11,14 @@ from runner.inside.objects import ObjectId
 from runner.inside.protocol import DISK_FULL, MISSING, UNAVAILABLE, PhaseError
 from runner.inside.remotes import Remotes
 
-REMOTE = {"name": "origin", "url": "s3://dvc/x", "path": None, "options": {}, "source": "remote origin"}
+REMOTE = {"name": "origin", "url": "s3://dvc/x", "folder": False, "options": {}, "source": "remote origin"}
 
 
 class Unreadable(Remotes):
     """Remotes of which DVC raises something as soon as one is asked."""
 
     def __init__(self, raised: Exception) -> None:
-        super().__init__([REMOTE])
+        super().__init__([REMOTE], "/nowhere")
         self._raised = raised
 
     @property
@@ -38,7 +38,6 @@ class Unreadable(Remotes):
             "of a kind that restoring cannot read yet: s3",
         ),
         (OSError(errno.ENOSPC, "no space"), DISK_FULL, "no space is left"),
-        (OSError(errno.EROFS, "read-only"), MISSING, "holds other bytes"),
         (ConnectionError("reset"), UNAVAILABLE, "did not answer as it should: ConnectionError"),
     ],
 )

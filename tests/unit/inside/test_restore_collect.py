@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
-from runner.inside import collect, layout, protocol, remotes, restore
+from runner.inside import collect, layout, protocol, restore
 from runner.inside.objects import ObjectId
 from runner.inside.protocol import PhaseError
+from runner.rerun.answers import Folders, bundle_answer
 from runner.schema.rerun import OutputFile, RestoredFile
-from tests.support.inside import Cache
+from tests.support.inside import Cache, Host
 from tests.support.repositories import Repository
 
 DATA = b"a,b\n1,2\n"
@@ -27,7 +28,6 @@ class World:
 
     def __init__(self, tmp_path: Path, cache: Cache, monkeypatch: pytest.MonkeyPatch) -> None:
         self.cache = cache
-        self.events: list[dict[str, Any]] = []
         self.remote = tmp_path / "remote"
         self.remote.mkdir()
         self.repository = Repository(tmp_path / "original")
@@ -43,9 +43,9 @@ class World:
         )
         self.bundle = tmp_path / "repository.bundle"
         self.repository.git("bundle", "create", "-q", str(self.bundle), "--all")
-        monkeypatch.setattr(protocol, "emit", self.events.append)
-        monkeypatch.setattr(remotes.Remotes, "pull", self._pull)
-        self.pulled: list[ObjectId] = []
+        answers = {"bundle": bundle_answer(self.bundle), **Folders({"main": self.remote}).answers()}
+        host = Host(answers, monkeypatch)
+        self.events = host.events
 
     def hold(self, *objects: ObjectId) -> None:
         """Have the remote hold objects of the cache."""
@@ -59,12 +59,11 @@ class World:
         for each in objects:
             os.unlink(each.path)
 
-    def _pull(self, wanted: dict[ObjectId, str]) -> None:
-        # DVC itself is tried in tests/integration/test_restore.py.
-        for each in wanted:
-            self.pulled.append(each)
-            os.makedirs(os.path.dirname(each.path), exist_ok=True)
-            Path(each.path).write_bytes((self.remote / each.relative_path).read_bytes())
+    @property
+    def pulled(self) -> list[str]:
+        """The objects that the host was asked to send."""
+        asked = [event for event in self.events if event["event"] == "ask" and event["name"] == "objects"]
+        return [name for event in asked for name in event["value"]["objects"]]
 
     @property
     def root(self) -> Path:
@@ -75,7 +74,6 @@ class World:
         """Run the phase."""
         request = {
             "rerun": "r1",
-            "bundle": str(self.bundle),
             "commit": self.repository.head,
             "branch": "main",
             "url": "https://git.example/acme.git",
@@ -84,9 +82,7 @@ class World:
             "pointer_edits": [],
             "files": list(files),
             "expected_outputs": [],
-            "remotes": [
-                {"name": "main", "url": "/srv/store", "path": str(self.remote), "source": "runner.yaml", "options": {}}
-            ],
+            "remotes": [{"name": "main", "url": "/srv/store", "folder": True, "source": "runner.yaml", "options": {}}],
             "environment": {"specification": "s", "repository": "r"},
             "proxies": {},
             "allow_cached": False,
@@ -142,7 +138,7 @@ def test_data_that_the_cache_lacks_is_pulled_and_verified(world: World) -> None:
     world.hold(data)
     world.forget(data)
     world.restore(file("data/train.csv", data))
-    assert world.pulled == [data]
+    assert world.pulled == [str(data)]
     assert (world.root / "data/train.csv").read_bytes() == DATA
 
 
@@ -164,6 +160,7 @@ def test_a_remote_with_other_bytes_under_the_digest_stops_the_rerun(world: World
         world.restore(file("data/train.csv", data))
     assert caught.value.event["kind"] == protocol.MISSING
     assert not os.path.exists(data.path), "and they are not kept"
+    assert os.listdir(os.path.dirname(data.path)) == []
 
 
 def test_an_input_that_no_remote_holds_stops_the_rerun(world: World) -> None:

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from runner.errors import MissingFact
+from runner.errors import MissingFact, UsageError
 from runner.plan.edits import edit_pointers
-from runner.plan.limits import recorded_duration_s, set_limits
+from runner.plan.limits import check_fit, recorded_duration_s, set_limits
 from runner.plan.remotes import choose_remotes
 from runner.plan.variables import set_variables
 from runner.pointers.rewrite import create_pointer
@@ -39,6 +39,34 @@ def test_limits_are_the_auditors() -> None:
     assert (found.memory_bytes, found.cpuset, found.pids, found.shm_bytes) == (2 << 30, "0-3", 99, 64 << 20)
 
 
+def test_output_and_log_have_limits_of_the_auditors_file() -> None:
+    found = set_limits(run(), settings(yaml="limits: {output: 2g, log: 1m}"))
+    assert (found.output_bytes, found.log_bytes) == (2 << 30, 1 << 20)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words", "remedy"),
+    [
+        ({"cpus": "4"}, "processors 0-3 were asked for; the engine has 2 processors (0-1)", "--cpus 2"),
+        ({"cpus": "0,2"}, "processors 0,2 were asked for", "--cpus 2"),
+        ({"memory": "9g"}, "9216 MiB of memory were asked for; the engine has 8192 MiB", "--memory 8192m"),
+        ({"memory": "1m"}, "less than an engine can limit to", "--memory 6m"),
+    ],
+)
+def test_more_than_the_engine_has_is_an_error_of_usage(flags: dict[str, str], words: str, remedy: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        check_fit(set_limits(run(), settings(**flags)), cpus=2, memory_bytes=8 << 30)
+    assert words in caught.value.cause
+    assert remedy in caught.value.remedy
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("flags", [{}, {"cpus": "2"}, {"cpus": "1"}, {"cpus": "0-1"}, {"memory": "8g"}])
+def test_what_the_engine_has_may_be_asked_for(flags: dict[str, str]) -> None:
+    check_fit(set_limits(run(), settings(**flags)), cpus=2, memory_bytes=8 << 30)
+    check_fit(set_limits(run(), settings(memory="64g")), cpus=2, memory_bytes=0)
+
+
 def test_each_circumstance_that_the_record_lacks_is_a_sentence() -> None:
     variables, lacking = set_variables(run(), None)
     assert variables == {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "TZ": "UTC"}
@@ -64,6 +92,8 @@ def test_threads_that_are_not_recorded_are_those_of_the_cpu_set() -> None:
     variables, lacking = set_variables(run(), "0,2")
     assert {variables[name] for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")} == {"2"}
     assert "threads of BLAS and OpenMP: not recorded, 2 here" in lacking
+    assert variables["PYTHON_CPU_COUNT"] == "2"
+    assert "PYTHON_CPU_COUNT" not in set_variables(run(), None)[0]
 
 
 def test_a_value_that_is_no_plain_word_is_not_made_a_variable() -> None:

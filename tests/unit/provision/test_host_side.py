@@ -85,12 +85,10 @@ def test_index_credentials_travel_by_standard_input_alone() -> None:
     network = NetworkSettings(
         index_url="https://me:geheim@index.example/simple", proxies={"https_proxy": "http://p:geheim@x"}
     )
-    request = provision._resolve_request(make_plan(), volume="v", network=network, offline=False, files=())
+    request = provision._resolve_request(make_plan(), volume="v", network=network, offline=False)
     assert "geheim" not in repr(request)
     assert request.network == "bridge"
-    assert (
-        provision._resolve_request(make_plan(), volume="v", network=network, offline=True, files=()).network == "none"
-    )
+    assert provision._resolve_request(make_plan(), volume="v", network=network, offline=True).network == "none"
 
 
 @pytest.mark.parametrize(

@@ -235,7 +235,6 @@ def test_collect_has_no_network_and_no_more_than_the_cache(tmp_path: Path) -> No
     run(engine, tmp_path)
     asked = engine.request("collect")
     assert asked.network == "none"
-    assert asked.host_directories == ()
     assert [mount.target for mount in asked.mounts] == [layout.CACHE]
 
 

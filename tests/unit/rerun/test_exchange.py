@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.engine.interface import ContainerRequest
+from runner.engine.interface import ContainerOutcome, ContainerRequest, Sink
 from runner.errors import (
     DiskFull,
     IndexUnavailable,
@@ -70,11 +71,15 @@ def test_events_cut_at_any_byte_arrive_whole_and_in_order(size: int, text: str, 
     assert notes == [("environment", {"key": text}), ("output", value)]
 
 
+def keep(kept: list[object]) -> Any:
+    return lambda name, value: kept.append((name, value))
+
+
 def test_the_same_cut_between_any_two_bytes() -> None:
     said = '{"event": "note", "name": "ü", "value": 1}\n\n{"event": "result", "value": "é"}\n'.encode()
     for cut in range(len(said) + 1):
         notes: list[object] = []
-        events = exchange._Events(NoProgress(), lambda name, value, notes=notes: notes.append((name, value)))  # type: ignore[misc]
+        events = exchange._Events(NoProgress(), keep(notes), keep([]))
         events.feed(said[:cut])
         events.feed(said[cut:])
         assert (notes, events.result, events.finished) == ([("ü", 1)], "é", True), cut
@@ -190,3 +195,44 @@ def test_a_line_without_an_end_does_not_fill_the_memory(monkeypatch: pytest.Monk
     with pytest.raises(InternalError, match="too long"):
         answer(Said(b"x" * 5000, size=100))
     assert answer(Said(lines(*[note("n", "x" * 900)] * 5, result(1)), size=100)) == 1
+
+
+class Asking:
+    """A phase that asks, and keeps what it reads."""
+
+    def __init__(self, *asked: tuple[str, Any]) -> None:
+        self.asked = asked
+        self.read = b""
+
+    def __call__(self, request: ContainerRequest, stdout: Sink, stderr: Sink) -> ContainerOutcome:
+        stdin = iter(request.stdin or ())
+        next(stdin)
+        stdout(lines(*({"event": "ask", "name": name, "value": value} for name, value in self.asked), result(1)))
+        for piece in stdin:
+            self.read += piece
+            if self.read.count(b"!") == len(self.asked):
+                return outcome(0)
+        return outcome(1)
+
+
+def test_what_a_phase_asks_is_answered_in_its_order() -> None:
+    phase = Asking(("double", 3), ("say", "x"), ("double", 4))
+    answers = {"double": lambda value: [b"%d" % (2 * value), b"!"], "say": lambda value: [value.encode(), b"!"]}
+    assert call(FakeEngine({"restore": phase}), REQUEST, payload={}, progress=NoProgress(), answers=answers) == 1
+    assert phase.read == b"6!x!8!"
+
+
+def test_what_an_answer_raises_ends_the_input_and_is_raised_in_place_of_the_phases_error() -> None:
+    def broken(_: Any) -> Iterator[bytes]:
+        yield b"half"
+        raise RemoteUnavailable("the folder is gone", "mount it")
+
+    phase = Asking(("objects", None))
+    with pytest.raises(RemoteUnavailable, match="the folder is gone"):
+        call(FakeEngine({"restore": phase}), REQUEST, payload={}, progress=NoProgress(), answers={"objects": broken})
+    assert phase.read == b"half"
+
+
+def test_a_phase_may_not_ask_for_what_nobody_offers() -> None:
+    with pytest.raises(InternalError, match="asked for 'secrets'"):
+        call(FakeEngine({"restore": Asking(("secrets", None))}), REQUEST, payload={}, progress=NoProgress())

@@ -1,4 +1,4 @@
-"""What restore is asked for: which folders it sees, which network it has, how remotes are described to it."""
+"""What restore is asked for: which network it has, how remotes are described to it, what the host answers."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from runner.engine.interface import HostDirectory, VolumeMount
-from runner.errors import EngineUnavailable
+from runner.engine.interface import VolumeMount
 from runner.inside import layout
 from runner.network import NetworkSettings
 from runner.progress import NoProgress
@@ -70,10 +69,10 @@ def test_whether_the_environment_is_ready_is_told_before_the_end(tmp_path: Path,
     assert environments == [record]
 
 
-def test_the_bundle_goes_into_the_container_and_the_cache_is_all_of_the_volume(tmp_path: Path) -> None:
+def test_the_bundle_is_no_file_in_memory_and_the_cache_is_all_of_the_volume(tmp_path: Path) -> None:
     engine, _ = run(tmp_path)
     asked = engine.request("restore")
-    assert asked.files == ((engine.payload("restore")["bundle"], b"# v2 git bundle\n"),)
+    assert asked.files == ()
     assert asked.mounts == (VolumeMount(volume="cache", target=layout.CACHE),)
 
 
@@ -138,44 +137,22 @@ def test_proxies_go_by_standard_input_and_only_where_there_is_a_network(tmp_path
     assert engine.payload("restore")["proxies"] == {}
 
 
-def test_a_folder_is_mounted_alone_and_described_by_where_it_is_mounted(tmp_path: Path) -> None:
+def test_a_folder_is_described_as_one_and_no_container_sees_it(tmp_path: Path) -> None:
     (tmp_path / "store").mkdir()
-    (tmp_path / "link").symlink_to("store")
     engine, _ = run(
         tmp_path,
-        remote(f"{tmp_path}/link"),
-        remote(f"file://{tmp_path}/store"),
+        remote(f"{tmp_path}/store"),
+        remote(f"file://{tmp_path}/gone"),
         remote("s3://b", options={"user": "u"}),
     )
-    assert engine.request("restore").host_directories == (
-        HostDirectory(path=f"{tmp_path}/store", target="/remotes/0"),
-        HostDirectory(path=f"{tmp_path}/store", target="/remotes/1"),
-    )
     described = engine.payload("restore")["remotes"]
-    assert [each["path"] for each in described] == ["/remotes/0", "/remotes/1", None]
-    assert described[0]["url"] == f"{tmp_path}/link", "as its owner names it"
+    assert [(each["folder"], each["url"]) for each in described] == [
+        (True, f"{tmp_path}/store"),
+        (True, f"file://{tmp_path}/gone"),
+        (False, "s3://b"),
+    ]
     assert described[2]["options"] == {"user": "u"}
-
-
-def test_a_folder_that_is_gone_is_asked_and_holds_nothing(tmp_path: Path) -> None:
-    engine, _ = run(tmp_path, remote(f"{tmp_path}/gone"))
-    assert engine.request("restore").host_directories == ()
-    assert engine.payload("restore")["remotes"][0]["path"] == "/remotes/0"
-
-
-def test_a_file_in_the_place_of_a_remote_is_not_mounted(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("x")
-    engine, _ = run(tmp_path, remote(f"{tmp_path}/file"))
-    assert engine.request("restore").host_directories == ()
-
-
-def test_an_engine_elsewhere_does_not_see_our_folders_and_is_not_asked_to(tmp_path: Path) -> None:
-    (tmp_path / "store").mkdir()
-    engine = FakeEngine({"restore": [result(RESULT)]}, local=False)
-    with pytest.raises(EngineUnavailable, match="does not see"):
-        run(tmp_path, remote(f"{tmp_path}/store"), engine=engine)
-    assert engine.requests == []
-    run(tmp_path, remote("s3://bucket"), engine=engine)
+    assert [mount.volume for mount in engine.request("restore").mounts] == ["cache"]
 
 
 def test_each_remote_has_a_name_of_its_own_that_is_safe_in_dvcs_configuration(tmp_path: Path) -> None:

@@ -60,7 +60,6 @@ def test_the_training_sees_its_own_sandbox_and_environment_alone() -> None:
     assert (environment.volume, environment.subpath) == ("cache", f"environments/{'e' * 16}")
     assert environment.target == f"{layout.ENVIRONMENTS}/{'e' * 16}"
     assert environment.read_only
-    assert request().host_directories == ()
     assert request().files == ()
     assert request().stdin is None
 
@@ -124,7 +123,9 @@ def test_every_limit_of_the_plan_is_asked_for() -> None:
         (outcome(137), Ending.CRASHED),
         (outcome(137, out_of_memory=True), Ending.OUT_OF_MEMORY),
         (outcome(0, out_of_memory=True), Ending.OUT_OF_MEMORY),
+        (outcome(137, out_of_memory=None), Ending.KILLED),
         (outcome(None, timed_out=True), Ending.TIMED_OUT),
+        (outcome(None, stopped=True), Ending.WROTE_TOO_MUCH),
     ],
 )
 def test_each_way_to_end_is_told_from_the_others(tmp_path: Path, ended: Any, ending: Ending) -> None:
@@ -167,6 +168,16 @@ def test_a_log_says_once_that_it_was_cut_and_the_end_is_kept_all_the_same(tmp_pa
     assert done.log_tail[-1] == "epoch 999"
     assert len(done.log_tail) == 40
     assert b"".join(told.logged) == text
+
+
+def test_after_the_cut_nothing_is_kept_but_the_end_which_holds_no_secret(tmp_path: Path) -> None:
+    line = b"https://ann:~hunter2~@tracker.example/" + b"x" * 90
+    done = trained(tmp_path, Said(b"start\n" + (line + b"\n") * 5000, size=4099), log_bytes=100)
+    assert done.log_cut
+    assert len(done.log_tail) == 40
+    assert "~" not in "".join(done.log_tail)
+    assert set(done.log_tail) == {done.log_tail[0]}
+    assert (tmp_path / "train.log").stat().st_size < 200
 
 
 def test_a_log_of_just_the_limit_was_not_cut(tmp_path: Path) -> None:

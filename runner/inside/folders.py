@@ -1,0 +1,44 @@
+"""Remotes that are folders of the host: it says what they hold, and sends what the cache lacks.
+
+No container sees such a folder, so that it makes no difference where the engine runs. What arrives is hashed here while
+it is written, and gets an object's name only if it has its digest.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator
+
+from runner.inside.hashing import Hashing
+from runner.inside.objects import ObjectId, adopt
+from runner.inside.protocol import ask, ask_for_files, progress
+
+
+def held(remote: str, wanted: Collection[ObjectId]) -> set[ObjectId]:
+    """Return which objects the folder holds."""
+    by_name = {str(each): each for each in wanted}
+    return {by_name[name] for name in ask("held", {"remote": remote, "objects": sorted(by_name)})}
+
+
+def pull(remote: str, wanted: Collection[ObjectId], incoming: str) -> None:
+    """Bring objects into the cache by way of a folder beside it; those whose bytes are others stay out of it."""
+    by_name = {str(each): each for each in wanted}
+    arrived = 0
+
+    def take(name: str, pieces: Iterator[bytes]) -> None:
+        nonlocal arrived
+        progress("pulling", arrived, len(by_name))
+        _receive(by_name[name], pieces, os.path.join(incoming, "object"))
+        arrived += 1
+
+    ask_for_files("objects", {"remote": remote, "objects": sorted(by_name)}, take)
+
+
+def _receive(object_id: ObjectId, pieces: Iterator[bytes], path: str) -> None:
+    hashing = Hashing()
+    with open(path, "wb") as file:
+        for piece in pieces:
+            hashing.update(piece)
+            file.write(piece)
+    os.makedirs(os.path.dirname(object_id.path), exist_ok=True)
+    adopt(object_id, path, hashing.result())

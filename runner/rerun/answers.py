@@ -1,0 +1,128 @@
+"""What a phase may ask of this host while it runs, as bytes for its standard input; never held whole.
+
+The host answers about two things only: the repository's bundle, and the folders that are remotes of the plan. What a
+container asks for is input: it names objects by their digests, and never a path.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from runner.errors import InternalError, RemoteUnavailable, RepositoryUnavailable
+from runner.inside.objects import ObjectId
+
+Answer = Callable[[Any], Iterable[bytes]]
+
+_CHUNK = 1 << 20
+_OBJECT = re.compile(r"(md5|md5-dos2unix):[0-9a-f]{32}(\.dir)?")
+
+
+def value(answer: Any) -> Iterator[bytes]:
+    """Return the answer to `ask`."""
+    yield _line({"value": answer})
+
+
+def files(named: Iterable[tuple[str, int]]) -> Iterator[bytes]:
+    """Return the answer to `ask_for_files` from (name, descriptor), each closed after it was sent.
+
+    Raises OSError; a file that became shorter meanwhile is one, too.
+    """
+    for name, descriptor in named:
+        try:
+            left = os.fstat(descriptor).st_size
+            yield _line({"name": name, "size": left})
+            while left:
+                piece = os.read(descriptor, min(left, _CHUNK))
+                if not piece:
+                    raise OSError(f"{name} became shorter while it was read")
+                left -= len(piece)
+                yield piece
+        finally:
+            os.close(descriptor)
+    yield _line({"end": True})
+
+
+def bundle_answer(bundle: Path) -> Answer:
+    """Return what answers for the repository's bundle."""
+
+    def answer(_: Any) -> Iterator[bytes]:
+        try:
+            yield from files([("bundle", _open(bundle))])
+        except OSError as error:
+            raise RepositoryUnavailable(f"the bundle of the commit cannot be read: {error}", "run it again") from error
+
+    return answer
+
+
+class Folders:
+    """The remotes of a plan that are folders of this host, by the names that restore has for them. Only read."""
+
+    def __init__(self, folders: Mapping[str, Path]) -> None:
+        self._folders = folders
+
+    def answers(self) -> dict[str, Answer]:
+        """Return what answers for all of them."""
+        return {"held": self.held, "objects": self.objects}
+
+    def held(self, asked: Any) -> Iterator[bytes]:
+        """Answer which of some objects a folder holds; one that is gone holds nothing.
+
+        Raises RemoteUnavailable where that cannot be known: a folder that may not be read is not an empty one.
+        """
+        folder, wanted = self._asked(asked)
+        with _reading(folder):
+            yield from value([str(each) for each in wanted if _holds(folder, each)])
+
+    def objects(self, asked: Any) -> Iterator[bytes]:
+        """Answer with the bytes of objects. Raises RemoteUnavailable."""
+        folder, wanted = self._asked(asked)
+        with _reading(folder):
+            yield from files((str(each), _open(folder / each.relative_path)) for each in wanted)
+
+    def _asked(self, asked: Any) -> tuple[Path, list[ObjectId]]:
+        folder = self._folders.get(asked["remote"])
+        if folder is None or not all(_OBJECT.fullmatch(name) for name in asked["objects"]):
+            raise InternalError("restore asked for what is no object of a remote", "run again with --debug, report it")
+        return folder, [ObjectId.parse(name) for name in asked["objects"]]
+
+
+class _reading:  # noqa: N801  # a context manager reads as a verb
+    """Turns what reading a folder raises into our error."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, OSError):
+            reason = error.strerror or error
+            raise RemoteUnavailable(
+                f"the remote {self._folder} cannot be read on this host: {reason}",
+                f"ls -l {self._folder}    then give whoever runs this the right to read it, and run it again",
+            ) from error
+
+
+def _holds(folder: Path, object_id: ObjectId) -> bool:
+    try:
+        return stat.S_ISREG(os.stat(folder / object_id.relative_path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _open(path: Path) -> int:
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC  # never waits for the writer of a pipe
+    with suppress(PermissionError):
+        return os.open(path, flags | os.O_NOATIME)  # the original is only read; the owner alone may leave the time
+    return os.open(path, flags)
+
+
+def _line(document: dict[str, Any]) -> bytes:
+    return json.dumps(document).encode() + b"\n"

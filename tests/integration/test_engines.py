@@ -1,0 +1,137 @@
+"""`reproduce` by every way to an engine, typed as a user types it, with a remote that is a folder of this host.
+
+The other engines run the whole integration suite in `-m full`; docs/explanation/engines.md says what differs.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker.errors
+import pytest
+
+from runner.engine.docker import DockerEngine, connect, remove_volume
+from runner.engine.find import find_engine
+from runner.errors import EngineUnavailable
+from tests.support.command import CommandLine, left_in_engine
+from tests.support.more_engines import Engines
+from tests.support.projects import RUN_ID, RecordedProject
+from tests.support.repositories import fingerprint
+
+OTHERS = ("elsewhere", "tls", "context", "podman")
+SUITE = ("engine", "restore", "provision", "reproduce", "limits", "isolation", "capture", "demo", "signals", "doctor")
+
+
+def variables(engines: Engines, name: str) -> dict[str, str]:
+    """The variables of this process, with those that name the engine."""
+    return {**{key: value for key, value in os.environ.items() if key != "DOCKER_HOST"}, **engines.environment(name)}
+
+
+def connected(engines: Engines, name: str) -> DockerEngine:
+    return connect(find_engine(variables(engines, name)))
+
+
+@pytest.fixture(scope="module")
+def volume(engines: Engines) -> Iterator[str]:
+    """A cache of the same name on each engine, so that ways to one engine share it."""
+    name = f"reproducibility-runner-test-{uuid.uuid4().hex[:8]}"
+    yield name
+    for other in ("elsewhere", "podman"):
+        engine = connected(engines, other)
+        remove_volume(engine.client, name)
+        engine.close()
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_a_run_is_identical_wherever_the_engine_is(name: str, engines: Engines, volume: str, tmp_path: Path) -> None:
+    (tmp_path / "author").mkdir()
+    project = RecordedProject(tmp_path / "author")
+    project.commit_training()
+    project.record()
+    before = fingerprint(project.folder)
+    typed = CommandLine(
+        tmp_path / "here", tracker=project.tracker, REPRO_CACHE_VOLUME=volume, **engines.environment(name)
+    )
+    if "DOCKER_HOST" not in engines.environment(name):
+        typed.variables.pop("DOCKER_HOST", None)
+    started = typed.start("reproduce", RUN_ID, "--json")
+    said = started.end()
+    assert said.code == 0, said.err
+    assert said.document["verdict"] == "identical"
+    assert said.document["lineage"]["files"][0]["path"] == "data/train.csv"
+    assert ("podman" if name == "podman" else "docker") in said.document["plan"]["images"]["engine"]
+    assert fingerprint(project.folder) == before
+    engine = connected(engines, name)
+    assert left_in_engine(engine, started.pid) == []
+    engine.close()
+
+
+def test_the_engine_elsewhere_sees_none_of_our_folders(engines: Engines, tmp_path: Path) -> None:
+    """Else what it shows of folders would be no proof."""
+    engine = connected(engines, "elsewhere")
+    mount = docker.types.Mount("/x", str(tmp_path), type="bind")
+    options = engine.client.create_host_config(mounts=[mount])
+    with pytest.raises(docker.errors.APIError, match="does not exist"):
+        engine.client.create_container("reproducibility-runner/base:py3.11", "true", host_config=options)
+    engine.close()
+
+
+def test_data_that_only_we_have_is_not_said_to_be_in_no_store(engines: Engines, volume: str, tmp_path: Path) -> None:
+    """And data that we have not, is: the same question, asked of this host."""
+    (tmp_path / "author").mkdir()
+    project = RecordedProject(tmp_path / "author", values=(9.5, 0.25))
+    project.commit_training()
+    project.record()
+    typed = CommandLine(
+        tmp_path / "here", tracker=project.tracker, REPRO_CACHE_VOLUME=volume, **engines.environment("elsewhere")
+    )
+    assert typed.run("reproduce", RUN_ID).code == 0
+    project.store.remove(project.stored_data.digest)
+    said = typed.run("reproduce", RUN_ID, "--json")
+    assert (said.code, said.document["missing"]["fact"]) == (3, "data")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (("cert.pem", "key.pem"), "certificate required|bad certificate|alert"),
+        (("ca.pem",), "certificate verify failed"),
+    ],
+    ids=["no-client-certificate", "another-ca"],
+)
+def test_a_certificate_that_will_not_do_is_said_and_no_other_engine_is_taken(
+    spoil: tuple[str, ...], words: str, engines: Engines, tmp_path: Path
+) -> None:
+    good = engines.environment("tls")
+    for path in Path(good["DOCKER_CERT_PATH"]).iterdir():
+        if path.name not in spoil and path.name in {"ca.pem", "cert.pem", "key.pem"}:
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    if "ca.pem" in spoil:
+        make = f"req -x509 -newkey rsa:2048 -nodes -subj /CN=x -keyout {tmp_path}/k -out {tmp_path}/ca.pem"
+        subprocess.run(["openssl", *make.split()], check=True, capture_output=True)
+    with pytest.raises(EngineUnavailable, match=words) as caught:
+        find_engine({**os.environ, **good, "DOCKER_CERT_PATH": str(tmp_path)})
+    assert good["DOCKER_HOST"] in caught.value.cause
+    assert caught.value.exit_code == 5
+
+
+@pytest.mark.full
+@pytest.mark.timeout(5400)
+@pytest.mark.parametrize("name", ["elsewhere", "podman"])
+def test_the_integration_suite_passes_on(name: str, engines: Engines) -> None:
+    """With the engine as the one of this machine: the tests know no difference."""
+    files = [f"tests/integration/test_{part}.py" for part in SUITE]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", "docker or not engine", *files],
+        cwd=Path(__file__).parents[2],
+        env=variables(engines, name),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-6000:]
