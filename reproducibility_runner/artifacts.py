@@ -58,17 +58,17 @@ class ArtifactCapture(Base):  # type: ignore[misc]  # the base is MLflow's, of w
             try:
                 return super().download_artifacts(artifact_path, *arguments, **options)
             except Exception:
-                owner = _owner(self.artifact_dir)
-                if outer and owner is not None and scratch.is_adopted(os.path.dirname(self.artifact_dir)):
-                    scratch.record_read("download_artifacts", f"{artifact_path or 'all artifacts'} of run {owner[0]}")
+                whose = owner(self.artifact_dir)
+                if outer and whose is not None and scratch.is_adopted(os.path.dirname(self.artifact_dir)):
+                    scratch.record_read("download_artifacts", f"{artifact_path or 'all artifacts'} of run {whose[0]}")
                 raise
 
     def _record(self, files: Any) -> None:
         try:
-            owner = _owner(self.artifact_dir)
-            if owner is None:
+            whose = owner(self.artifact_dir)
+            if whose is None:
                 return  # a folder outside the scratch place, which the script handles as such
-            run, model, within = owner
+            run, model, within = whose
             for file in files:
                 md5, sha256, size = _digests(file)
                 relative = os.path.relpath(file, self.artifact_dir).replace(os.sep, "/")
@@ -87,7 +87,7 @@ def _names(folder: str) -> Iterator[str]:
             yield os.path.relpath(os.path.join(place, file), folder)
 
 
-def _owner(folder: str) -> Any:
+def owner(folder: str) -> Any:
     """Return (run, model, path) of the artifacts that a folder of the scratch place holds, None for other folders."""
     place = scratch.root() + os.sep
     real = os.path.realpath(folder)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 
-from reproducibility_runner import scratch
+from reproducibility_runner import artifacts, scratch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 SCHEMES = ("file", "http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks", "databricks-uc", "uc")
+
+_MODEL = re.compile(r"models:/+(m-[0-9a-f]+)")
+_RUN = re.compile(r"runs:/+(\w+)/?(.*)")
 
 Base: Any = object
 
@@ -86,7 +90,18 @@ class RegistryCapture(Base):  # type: ignore[misc]  # the base is MLflow's, of w
         """Create a version of a model."""
         with scratch.outermost() as outer:
             result = super().create_model_version(name, source, run_id, *arguments, **options)
-        return _written(outer, "create_model_version", result, name, version=result.version, run=run_id)
+        run, model, path = _origin(source)
+        model = options.get("model_id") or model
+        return _written(
+            outer,
+            "create_model_version",
+            result,
+            name,
+            version=result.version,
+            run=run or run_id,
+            model=model,
+            path=path,
+        )
 
     def transition_model_version_stage(
         self, name: Any, version: Any, stage: Any, archive_existing_versions: Any
@@ -143,6 +158,26 @@ class RegistryCapture(Base):  # type: ignore[misc]  # the base is MLflow's, of w
         """List registered models."""
         with _Read("list_registered_models", f"{list(arguments)}") as read:
             return read.found(super().list_registered_models(*arguments, **options))
+
+
+def _origin(source: Any) -> Any:
+    """Return (run, model, path) of what a version is made from; all None for what this rerun did not make.
+
+    Never the source itself, which may hold secrets.
+    """
+    text = str(source or "")
+    named = _MODEL.match(text)
+    if named:
+        return None, named.group(1), None
+    named = _RUN.match(text)
+    if named:
+        return named.group(1), None, named.group(2).strip("/")
+    if text.startswith("file:"):
+        from urllib.parse import unquote, urlsplit
+
+        text = unquote(urlsplit(text).path)
+    run, model, path = artifacts.owner(text) or (None, None, None)
+    return run, model, path if run or model else None
 
 
 def _written(outer: bool, what: str, result: Any, name: Any, **fields: Any) -> Any:
