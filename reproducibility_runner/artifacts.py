@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 
-from reproducibility_runner import scratch, start
+from reproducibility_runner import scratch, session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,16 +52,27 @@ class ArtifactCapture(Base):  # type: ignore[misc]  # the base is MLflow's, of w
         self._record(os.path.join(target, name) for name in _names(os.fspath(local_dir)))
         return result
 
+    def list_artifacts(self, path: Any = None) -> Any:
+        """List artifacts; those of a run that this rerun did not make are not there."""
+        with scratch.outermost() as outer:
+            if outer:
+                self._record_read("list_artifacts", path)
+            return super().list_artifacts(path)
+
     def download_artifacts(self, artifact_path: Any, *arguments: Any, **options: Any) -> Any:
         """Return artifacts; those of a run that this rerun did not make are not there."""
         with scratch.outermost() as outer:
             try:
                 return super().download_artifacts(artifact_path, *arguments, **options)
             except Exception:
-                whose = owner(self.artifact_dir)
-                if outer and whose is not None and scratch.is_adopted(os.path.dirname(self.artifact_dir)):
-                    scratch.record_read("download_artifacts", f"{artifact_path or 'all artifacts'} of run {whose[0]}")
+                if outer:
+                    self._record_read("download_artifacts", artifact_path)
                 raise
+
+    def _record_read(self, what: str, path: Any) -> None:
+        whose = owner(self.artifact_dir)
+        if whose is not None and scratch.is_adopted(os.path.dirname(self.artifact_dir)):
+            session.record_read(what, f"{path or 'all artifacts'} of run {whose[0]}, which this rerun did not make")
 
     def _record(self, files: Any) -> None:
         try:
@@ -73,16 +84,16 @@ class ArtifactCapture(Base):  # type: ignore[misc]  # the base is MLflow's, of w
                 md5, sha256, size = _digests(file)
                 relative = os.path.relpath(file, self.artifact_dir).replace(os.sep, "/")
                 path = os.path.normpath(os.path.join(within, relative))
-                scratch.record(
+                session.record(
                     "artifact",
                     {"run": run, "model": model, "path": path, "md5": md5, "sha256": sha256, "size": size},
                 )
         except OSError as error:
-            start.problem(f"an artifact could not be hashed: {error}")
+            session.problem(f"an artifact could not be hashed: {error}")
 
 
 def _names(folder: str) -> Iterator[str]:
-    for place, _, files in os.walk(folder):
+    for place, _, files in os.walk(folder, followlinks=True):  # as MLflow copies it
         for file in files:
             yield os.path.relpath(os.path.join(place, file), folder)
 
