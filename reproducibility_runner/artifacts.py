@@ -81,6 +81,8 @@ class ArtifactCapture(Base):  # type: ignore[misc]  # the base is MLflow's, of w
                 return  # a folder outside the scratch place, which the script handles as such
             run, model, within = whose
             for file in files:
+                if not os.path.exists(file):
+                    continue  # MLflow left it out, as today's does with what lies behind links
                 md5, sha256, size = _digests(file)
                 relative = os.path.relpath(file, self.artifact_dir).replace(os.sep, "/")
                 path = os.path.normpath(os.path.join(within, relative))

@@ -116,6 +116,12 @@ class RegistryCapture(Base):  # type: ignore[misc]  # the base is MLflow's, of w
             result = super().set_registered_model_alias(name, alias, version)
         return _written(outer, "set_registered_model_alias", result, name, alias=alias, version=version)
 
+    def delete_registered_model_alias(self, name: Any, alias: Any) -> Any:
+        """Take an alias away."""
+        with scratch.outermost() as outer:
+            result = super().delete_registered_model_alias(name, alias)
+        return _written(outer, "delete_registered_model_alias", result, name, alias=alias)
+
     # Reads: what this rerun did not register is not there
 
     def get_registered_model(self, name: Any) -> Any:

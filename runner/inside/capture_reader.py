@@ -387,6 +387,8 @@ class _Reading:
             self._versions[key].stage = self._optional_text(event.get("stage"))
         elif what == "set_registered_model_alias":
             self._aliases[key[0], self._text(event.get("alias"))] = key[1]
+        elif what == "delete_registered_model_alias":
+            self._aliases.pop((key[0], self._text(event.get("alias"))), None)
 
     def _on_read(self, sequence: int, event: dict[str, Any]) -> None:
         what, detail = self._text(event.get("what")), self._text(event.get("detail"))
