@@ -334,6 +334,20 @@ class TrackingCapture(Base):  # type: ignore[misc]  # the base is MLflow's, of w
             _record_texts("tags", run_id, tags or ())
         return result
 
+    def log_batch_async(self, run_id: Any, metrics: Any, params: Any, tags: Any) -> Any:
+        """Log at once what may be logged later: MLflow's queue loses what it holds when a script just ends."""
+        from concurrent.futures import Future
+
+        from mlflow.utils.async_logging.run_operations import RunOperations
+
+        done: Future[None] = Future()
+        try:
+            self.log_batch(run_id, metrics, params, tags)
+            done.set_result(None)
+        except Exception as error:  # noqa: BLE001  # whoever waits for it gets it
+            done.set_exception(error)
+        return RunOperations([done])
+
     def record_logged_model(self, run_id: Any, mlflow_model: Any, *arguments: Any, **options: Any) -> Any:
         """Record the description of a model in its run's tags, as MLflow 1 and 2 do."""
         with scratch.outermost() as outer:

@@ -17,6 +17,7 @@ from runner.inside.discard import handle as discard
 from runner.inside.hashing import directory_digest, hash_file
 from runner.inside.objects import ObjectId, listing, verified
 from runner.inside.protocol import note, progress
+from runner.inside.uncaptured import stores_made
 
 _HASHED_FILES = 20_000
 _CHUNK = 1 << 20
@@ -47,7 +48,12 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
         inputs=[file["path"] for file in inputs if file["place"] == "workspace" and file["unchanged"]],
         limit_bytes=request["output_bytes"],
     )
-    _send_copies(root, [output["path"] for output in outputs if output["written"]], request["copy_bytes"])
+    written = [output["path"] for output in outputs if output["written"]]
+    capture["problems"] += [
+        f"a process of the training logged past the capture, to {_as_text(store)}"
+        for store in stores_made(root, written)
+    ]
+    _send_copies(root, written, request["copy_bytes"])
     opened_of_commit = _opened_of_commit(capture, state["manifest"], inputs)
     if request["remove"]:
         progress("removing the workspace")

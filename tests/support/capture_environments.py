@@ -91,8 +91,7 @@ class Trained:
 class Environment:
     """A virtual environment whose Pythons begin the capture, as provision leaves them."""
 
-    def __init__(self, name: str, folder: Path, library: Path) -> None:
-        self.name = name
+    def __init__(self, folder: Path, library: Path) -> None:
         self.python = folder / "bin" / "python"
         self.library = library
 
@@ -142,7 +141,7 @@ def make_environment(specification: Specification, session: Path) -> Environment
     (site_packages,) = folder.glob("lib/python*/site-packages")
     (site_packages / "aa-kept-packages.pth").write_text(f"{kept}\n")
     install.write_pth(site_packages, str(library))
-    return Environment(specification.name, folder, library)
+    return Environment(folder, library)
 
 
 def _kept_packages(specification: Specification) -> Path:
