@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 
-from reproducibility_runner import scratch, start
+from reproducibility_runner import scratch, session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,42 +52,55 @@ class ArtifactCapture(Base):  # type: ignore[misc]  # the base is MLflow's, of w
         self._record(os.path.join(target, name) for name in _names(os.fspath(local_dir)))
         return result
 
+    def list_artifacts(self, path: Any = None) -> Any:
+        """List artifacts; those of a run that this rerun did not make are not there."""
+        with scratch.outermost() as outer:
+            if outer:
+                self._record_read("list_artifacts", path)
+            return super().list_artifacts(path)
+
     def download_artifacts(self, artifact_path: Any, *arguments: Any, **options: Any) -> Any:
         """Return artifacts; those of a run that this rerun did not make are not there."""
         with scratch.outermost() as outer:
             try:
                 return super().download_artifacts(artifact_path, *arguments, **options)
             except Exception:
-                owner = _owner(self.artifact_dir)
-                if outer and owner is not None and scratch.is_adopted(os.path.dirname(self.artifact_dir)):
-                    scratch.record_read("download_artifacts", f"{artifact_path or 'all artifacts'} of run {owner[0]}")
+                if outer:
+                    self._record_read("download_artifacts", artifact_path)
                 raise
+
+    def _record_read(self, what: str, path: Any) -> None:
+        whose = owner(self.artifact_dir)
+        if whose is not None and scratch.is_adopted(os.path.dirname(self.artifact_dir)):
+            session.record_read(what, f"{path or 'all artifacts'} of run {whose[0]}, which this rerun did not make")
 
     def _record(self, files: Any) -> None:
         try:
-            owner = _owner(self.artifact_dir)
-            if owner is None:
+            whose = owner(self.artifact_dir)
+            if whose is None:
                 return  # a folder outside the scratch place, which the script handles as such
-            run, model, within = owner
+            run, model, within = whose
             for file in files:
+                if not os.path.exists(file):
+                    continue  # MLflow left it out, as today's does with what lies behind links
                 md5, sha256, size = _digests(file)
                 relative = os.path.relpath(file, self.artifact_dir).replace(os.sep, "/")
                 path = os.path.normpath(os.path.join(within, relative))
-                scratch.record(
+                session.record(
                     "artifact",
                     {"run": run, "model": model, "path": path, "md5": md5, "sha256": sha256, "size": size},
                 )
         except OSError as error:
-            start.problem(f"an artifact could not be hashed: {error}")
+            session.problem(f"an artifact could not be hashed: {error}")
 
 
 def _names(folder: str) -> Iterator[str]:
-    for place, _, files in os.walk(folder):
+    for place, _, files in os.walk(folder, followlinks=True):  # as MLflow copies it
         for file in files:
             yield os.path.relpath(os.path.join(place, file), folder)
 
 
-def _owner(folder: str) -> Any:
+def owner(folder: str) -> Any:
     """Return (run, model, path) of the artifacts that a folder of the scratch place holds, None for other folders."""
     place = scratch.root() + os.sep
     real = os.path.realpath(folder)

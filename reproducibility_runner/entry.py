@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from reproducibility_runner import start
+from reproducibility_runner import session, start
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     # Looked up anew for each entry point: by then MLflow has made the registry that the scheme is for.
     start.begin("entry point")
-    if start.writer is None:
-        raise AttributeError("the capture is not active: REPRO_CAPTURE_DIR is not set")
+    if session.writer is None:
+        raise AttributeError("the capture is not active: REPRO_CAPTURE_DIR names no directory")
     if name == "build_store":
         from reproducibility_runner import tracking
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 
+from reproducibility_runner import places
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 DISTRIBUTION = "reproducibility_runner_capture-1.0.dist-info"
 PTH = "zz-reproducibility-runner.pth"
-DIRECTORY = "/opt/reproducibility-runner/capture"  # runner.inside.layout.CAPTURE_PACKAGE
-
 _TRACKING_SCHEMES = ("file", "http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks")
 _REGISTRY_SCHEMES = (*_TRACKING_SCHEMES, "databricks-uc", "uc")
 _METADATA = """\
@@ -56,10 +56,10 @@ def entry_points() -> str:
     return "\n".join(lines)
 
 
-def write_pth(site_packages: Any, directory: str = DIRECTORY) -> str:
+def write_pth(site_packages: Any, directory: str = places.PACKAGE) -> str:
     """Write the `.pth` file into an environment's `site-packages`, by which each of its Pythons begins the capture.
 
-    It does nothing where the folder or the variable REPRO_CAPTURE_DIR is missing. Returns its path; raises OSError.
+    It does nothing where the folder, or a place for the capture, is missing. Returns its path; raises OSError.
     """
     path = os.path.join(os.fspath(site_packages), PTH)
     with open(path, "w", encoding="utf-8") as file:
@@ -67,12 +67,13 @@ def write_pth(site_packages: Any, directory: str = DIRECTORY) -> str:
     return path
 
 
-def pth_line(directory: str = DIRECTORY) -> str:
+def pth_line(directory: str = places.PACKAGE) -> str:
     """Return the one line of the `.pth` file."""
     # At the front while ours is loaded, so that no other version of this package is; at the end from then on.
     return (
         f"import os, sys; _d = {directory!r};"
-        " os.environ.get('REPRO_CAPTURE_DIR') and os.path.isdir(_d + '/reproducibility_runner')"
+        f" (os.environ.get('REPRO_CAPTURE_DIR') or os.path.isdir({places.CAPTURE!r}))"
+        " and os.path.isdir(_d + '/reproducibility_runner')"
         " and (sys.path.insert(0, _d), __import__('reproducibility_runner.start').start.begin('.pth'),"
         " sys.path.remove(_d), sys.path.append(_d)); del _d\n"
     )

@@ -18,13 +18,6 @@ if TYPE_CHECKING:
     from reproducibility_runner.events import Writer
 
 LIMIT = 100_000  # distinct paths per process
-_HOST_ARGUMENT = {
-    "socket.getaddrinfo": 0,
-    "socket.gethostbyname": 0,
-    "socket.gethostbyaddr": 0,
-    "socket.connect": 1,
-    "socket.sendto": 1,
-}
 _SKIPPED = ("__pycache__/", ".git/")
 
 
@@ -41,9 +34,9 @@ def install(writer: Writer, workspace: str, inherited: dict[str, str]) -> bool:
 
 def _hook(writer: Writer, workspace: str, inherited: dict[str, str]) -> Callable[[str, tuple[Any, ...]], None]:
     files = _Files(writer, workspace)
-    hosts = _Hosts(writer)
     read, written = files.read, files.written
     write_only, read_write, truncate = os.O_WRONLY, os.O_RDWR, os.O_TRUNC
+    actions = _actions(files, _Hosts(writer), inherited)
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         try:
@@ -54,21 +47,41 @@ def _hook(writer: Writer, workspace: str, inherited: dict[str, str]) -> Callable
                         files.opened(path, flags & read_write and not flags & truncate, True)
                 elif path not in read:
                     files.opened(path, True, False)
-            elif event in _HOST_ARGUMENT:
-                hosts.tried(arguments[_HOST_ARGUMENT[event]])
-            elif event == "os.rename":
-                files.opened(arguments[1], False, True)
-            elif event in ("os.chdir", "os.fchdir"):
-                files.moved()
-            elif event == "subprocess.Popen":
-                environment = arguments[3]
-                if type(environment) is dict:
-                    for name, value in inherited.items():
-                        environment.setdefault(name, value)
+            else:
+                act = actions.get(event)
+                if act is not None:
+                    act(arguments)
         except Exception:  # noqa: BLE001, S110  # whatever is wrong with us must not stop the training
             pass
 
     return hook
+
+
+def _actions(files: _Files, hosts: _Hosts, inherited: dict[str, str]) -> dict[str, Callable[[tuple[Any, ...]], None]]:
+    """Return what to do at each event but `open`, with the event's arguments."""
+
+    def inherit(environment: Any) -> None:
+        if type(environment) is dict:
+            for name, value in inherited.items():
+                environment.setdefault(name, value)
+
+    return {
+        "os.rename": lambda arguments: files.renamed(arguments[0], arguments[1]),
+        "os.link": lambda arguments: files.opened(arguments[0], True, False),
+        "os.symlink": lambda arguments: files.linked(arguments[0], arguments[1]),
+        "os.chdir": lambda _: files.moved(),
+        "os.fchdir": lambda _: files.moved(),
+        "sqlite3.connect": lambda arguments: files.connected(arguments[0]),
+        "subprocess.Popen": lambda arguments: inherit(arguments[3]),
+        "os.exec": lambda arguments: inherit(arguments[2]),
+        "os.posix_spawn": lambda arguments: inherit(arguments[2]),
+        "socket.getaddrinfo": lambda arguments: hosts.tried(arguments[0]),
+        "socket.gethostbyname": lambda arguments: hosts.tried(arguments[0]),
+        "socket.gethostbyaddr": lambda arguments: hosts.tried(arguments[0]),
+        "socket.connect": lambda arguments: hosts.tried(arguments[1]),
+        "socket.sendto": lambda arguments: hosts.tried(arguments[1]),
+        "socket.sendmsg": lambda arguments: hosts.tried(arguments[1]),
+    }
 
 
 class _Files:
@@ -82,6 +95,7 @@ class _Files:
         self._excluded = tuple({writer.directory + "/", os.path.realpath(writer.directory) + "/"})
         self._known: dict[str, set[str]] = {"r": set(), "w": set()}
         self._cut = False
+        self._without_links: set[str] = set()
 
     def moved(self) -> None:
         """Forget relative paths: the working directory is about to change."""
@@ -100,18 +114,63 @@ class _Files:
             full = os.path.normpath(full)
         if not full.startswith(self._roots) or full.startswith(self._excluded):
             return
+        real = self._resolve(full)
+        if real != full and real.startswith(self._roots):
+            self._take(real, reads, writes)
+        if self._take(full, reads, writes):
+            seen = self.written if writes else self.read
+            if len(seen) < LIMIT:
+                seen.add(text)
+
+    def renamed(self, source: Any, target: Any) -> None:
+        """Take note of a rename: what was there under the old name is as good as read, the new one is written."""
+        place = os.fsdecode(source)
+        if os.path.isdir(place) and not os.path.islink(place):
+            left = LIMIT
+            for folder, _, names in os.walk(place):
+                for name in names[:left]:
+                    self.opened(os.path.join(folder, name), True, False)
+                left -= len(names)
+                if left <= 0:
+                    break
+        else:
+            self.opened(source, True, False)
+        self.opened(target, False, True)
+
+    def linked(self, source: Any, target: Any) -> None:
+        """Take note of a symbolic link: whoever reads it by its new name, which may lie elsewhere, reads its source."""
+        self.opened(os.path.join(os.path.dirname(os.fsdecode(target)), os.fsdecode(source)), True, False)
+
+    def connected(self, database: Any) -> None:
+        """Take note of a database of SQLite's, which opens its files by itself."""
+        name = os.fsdecode(database)
+        if name.startswith("file:"):
+            name = name[5:].partition("?")[0]
+            name = name[2:] if name.startswith("//") else name
+        self.opened(name, True, False)
+
+    def _resolve(self, full: str) -> str:
+        folder = full.rpartition("/")[0]
+        if folder not in self._without_links:
+            if os.path.realpath(folder) != folder:
+                return os.path.realpath(full)
+            self._without_links.add(folder)
+        return os.path.realpath(full) if os.path.islink(full) else full
+
+    def _take(self, full: str, reads: Any, writes: bool) -> bool:
+        """Take note of a file beneath the workspace; false for what must be looked at again another time."""
         root = next(root for root in self._roots if full.startswith(root))
         name = full[len(root) :]
         if name.startswith(_SKIPPED) or "/__pycache__/" in name:
-            return
+            return False
         try:
             status = os.stat(full)
         except OSError:
             if not writes:
-                return  # probed for and not there; it may come yet
+                return False  # probed for and not there; it may come yet
             status = None
         if status is not None and not stat.S_ISREG(status.st_mode):
-            return
+            return False
         if reads and status is not None:
             # Whether the training made the file: copies keep the one time, a changed mode only moves the other, and
             # links from elsewhere change the latter too.
@@ -119,9 +178,7 @@ class _Files:
             self._note("r", name, {"changed_ns": changed})
         if writes:
             self._note("w", name, {"existed": status is not None})
-        seen = self.written if writes else self.read
-        if len(seen) < LIMIT:
-            seen.add(text)
+        return True
 
     def _note(self, mode: str, name: str, fields: dict[str, Any]) -> None:
         known = self._known[mode]

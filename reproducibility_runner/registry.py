@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 
-from reproducibility_runner import scratch
+from reproducibility_runner import artifacts, scratch, session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-SCHEMES = ("file", "http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks", "databricks-uc", "uc")
+SCHEMES = ("", "file", "http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks", "databricks-uc", "uc")
+
+_MODEL = re.compile(r"models:/+(m-[0-9a-f]+)")
+_RUN = re.compile(r"runs:/+(\w+)/?(.*)")
 
 Base: Any = object
 
@@ -20,27 +24,26 @@ _stores: list[Any] = []
 def build_registry(store_uri: Any = None, tracking_uri: Any = None) -> Any:  # noqa: ARG001  # all URIs are one place
     """Return the registry of this process; MLflow calls this for every registry URI."""
     if not _stores:
-        kind, arguments = _kind(store_uri)
+        kind, arguments = _kind()
         _stores.append(scratch.create_file_store(lambda: kind(*arguments)))
     return _stores[0]
 
 
-def _kind(store_uri: Any) -> Any:
+def _kind() -> Any:
     try:
         from mlflow.store.model_registry.file_store import FileStore
     except ImportError:
-        return _kind_of_mlflow_1(store_uri)
+        return _kind_of_mlflow_1()
     kind = type("CaptureRegistry", (RegistryCapture, FileStore), {})
     scratch.adopt_signatures(kind, RegistryCapture, FileStore)
     return kind, ("file://" + scratch.root(),)
 
 
-def _kind_of_mlflow_1(store_uri: Any) -> Any:
-    """Return a registry in SQL: before version 2, files could hold none, and MLflow said so."""
-    if str(store_uri).startswith("file:") or ":" not in str(store_uri):
-        from mlflow.tracking.registry import UnsupportedModelRegistryStoreURIException
+def _kind_of_mlflow_1() -> Any:
+    """Return a registry in SQL: before version 2, files could hold none.
 
-        raise UnsupportedModelRegistryStoreURIException(store_uri, [name for name in SCHEMES if name != "file"])
+    Also where the tracking URI is a folder: the original's may have come from a variable that the rerun does not have.
+    """
     from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore
 
     kind = type("CaptureRegistry", (RegistryCapture, SqlAlchemyStore), {})
@@ -64,7 +67,7 @@ def claim(module: Any) -> None:
 
 
 def claim_schemes(registry: Any) -> None:
-    """Put our registry in the place of every scheme; the empty one only where MLflow has it."""
+    """Put our registry in the place of every scheme."""
     for scheme in set(registry._registry) | set(SCHEMES):
         registry.register(scheme, build_registry)
 
@@ -86,7 +89,18 @@ class RegistryCapture(Base):  # type: ignore[misc]  # the base is MLflow's, of w
         """Create a version of a model."""
         with scratch.outermost() as outer:
             result = super().create_model_version(name, source, run_id, *arguments, **options)
-        return _written(outer, "create_model_version", result, name, version=result.version, run=run_id)
+        run, model, path = _origin(source)
+        model = options.get("model_id") or model
+        return _written(
+            outer,
+            "create_model_version",
+            result,
+            name,
+            version=result.version,
+            run=run or run_id,
+            model=model,
+            path=path,
+        )
 
     def transition_model_version_stage(
         self, name: Any, version: Any, stage: Any, archive_existing_versions: Any
@@ -102,6 +116,12 @@ class RegistryCapture(Base):  # type: ignore[misc]  # the base is MLflow's, of w
             result = super().set_registered_model_alias(name, alias, version)
         return _written(outer, "set_registered_model_alias", result, name, alias=alias, version=version)
 
+    def delete_registered_model_alias(self, name: Any, alias: Any) -> Any:
+        """Take an alias away."""
+        with scratch.outermost() as outer:
+            result = super().delete_registered_model_alias(name, alias)
+        return _written(outer, "delete_registered_model_alias", result, name, alias=alias)
+
     # Reads: what this rerun did not register is not there
 
     def get_registered_model(self, name: Any) -> Any:
@@ -109,10 +129,14 @@ class RegistryCapture(Base):  # type: ignore[misc]  # the base is MLflow's, of w
         with _Read("get_registered_model", f"model {name}") as read:
             return read.found(super().get_registered_model(name))
 
-    def get_latest_versions(self, name: Any, *arguments: Any, **options: Any) -> Any:
-        """Return the latest versions of a model."""
-        with _Read("get_latest_versions", f"model {name} {list(arguments)}") as read:
-            return read.found(super().get_latest_versions(name, *arguments, **options))
+    def get_latest_versions(self, name: Any, stages: Any = None) -> Any:
+        """Return the latest version of each stage; the original's registry may have had others filled too."""
+        with _Read("get_latest_versions", f"model {name} stages {stages or 'all'}") as read:
+            found = super().get_latest_versions(name, stages)
+            filled = {str(version.current_stage).lower() for version in found}
+            if (stages and filled >= {str(stage).lower() for stage in stages}) or (found and _wants_only_the_latest()):
+                read.found(found)
+            return found
 
     def get_model_version(self, name: Any, version: Any) -> Any:
         """Return a version of a model."""
@@ -129,31 +153,58 @@ class RegistryCapture(Base):  # type: ignore[misc]  # the base is MLflow's, of w
         with _Read("get_model_version_download_uri", f"model {name} version {version}") as read:
             return read.found(super().get_model_version_download_uri(name, version))
 
+    # Searches never show all that the original's registry held
+
     def search_model_versions(self, *arguments: Any, **options: Any) -> Any:
         """Search versions."""
-        with _Read("search_model_versions", f"{list(arguments)} {options}") as read:
-            return read.found(super().search_model_versions(*arguments, **options))
+        with _Read("search_model_versions", f"{list(arguments)} {options}"):
+            return super().search_model_versions(*arguments, **options)
 
     def search_registered_models(self, *arguments: Any, **options: Any) -> Any:
         """Search registered models."""
-        with _Read("search_registered_models", f"{list(arguments)} {options}") as read:
-            return read.found(super().search_registered_models(*arguments, **options))
+        with _Read("search_registered_models", f"{list(arguments)} {options}"):
+            return super().search_registered_models(*arguments, **options)
 
     def list_registered_models(self, *arguments: Any, **options: Any) -> Any:
         """List registered models."""
-        with _Read("list_registered_models", f"{list(arguments)}") as read:
-            return read.found(super().list_registered_models(*arguments, **options))
+        with _Read("list_registered_models", f"{list(arguments)}"):
+            return super().list_registered_models(*arguments, **options)
+
+
+def _wants_only_the_latest() -> bool:
+    """Tell whether MLflow resolves `models:/NAME/latest`: what was registered last is the same in every registry."""
+    return scratch.find_caller(("mlflow.store.artifact.utils.models", "_get_latest_model_version")) is not None
+
+
+def _origin(source: Any) -> Any:
+    """Return (run, model, path) of what a version is made from; all None for what this rerun did not make.
+
+    Never the source itself, which may hold secrets.
+    """
+    text = str(source or "")
+    named = _MODEL.match(text)
+    if named:
+        return None, named.group(1), None
+    named = _RUN.match(text)
+    if named:
+        return named.group(1), None, named.group(2).strip("/")
+    if text.startswith("file:"):
+        from urllib.parse import unquote, urlsplit
+
+        text = unquote(urlsplit(text).path)
+    run, model, path = artifacts.owner(text) or (None, None, None)
+    return run, model, path if run or model else None
 
 
 def _written(outer: bool, what: str, result: Any, name: Any, **fields: Any) -> Any:
     if outer:
         texts: dict[str, Any] = {key: scratch.to_text(value) for key, value in fields.items()}
-        scratch.record("registry", dict(texts, what=what, name=str(name)))
+        session.record("registry", dict(texts, what=what, name=str(name)))
     return result
 
 
 class _Read:
-    """A read of the registry; one that finds nothing, or fails, is written down as missed."""
+    """A read of the registry; written down as missed unless it says that it found all there can be."""
 
     def __init__(self, what: str, detail: str) -> None:
         self._what = what
@@ -174,4 +225,4 @@ class _Read:
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         self._nesting.__exit__(None, None, None)
         if self._outer and not self._hit:
-            scratch.record_read(self._what, self._detail)
+            session.record_read(self._what, self._detail)

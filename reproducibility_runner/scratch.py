@@ -7,12 +7,12 @@ import os
 import sys
 from contextlib import contextmanager
 
-from reproducibility_runner import start
+from reproducibility_runner import session
 from reproducibility_runner.events import SCRATCH, Lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from typing import Any
 
 _FILE_STORE_SWITCH = "MLFLOW_ALLOW_FILE_STORE"
@@ -24,9 +24,9 @@ _locks: list[Lock] = []
 
 def root() -> str:
     """Return the folder of the scratch store, an absolute path without symbolic links."""
-    if start.writer is None:
+    if session.writer is None:
         raise ImportError("the capture is not active: REPRO_CAPTURE_DIR is not set")
-    return os.path.join(os.path.realpath(start.writer.directory), SCRATCH)
+    return os.path.join(os.path.realpath(session.writer.directory), SCRATCH)
 
 
 def lock() -> Lock:
@@ -34,17 +34,6 @@ def lock() -> Lock:
     if not _locks:
         _locks.append(Lock(root() + ".lock"))
     return _locks[0]
-
-
-def record(event: str, fields: Mapping[str, Any], numbers: int = 1) -> None:
-    """Append an event to the capture."""
-    if start.writer is not None:
-        start.writer.append(event, fields, numbers)
-
-
-def record_read(what: str, detail: str) -> None:
-    """Record that the training read something of its tracker that this rerun did not make itself."""
-    record("read", {"what": what, "detail": detail[:1000]})
 
 
 def mark_adopted(folder: str) -> None:

@@ -1,7 +1,8 @@
 """Begins the capture in a Python that starts: a start record, the audit hook, and a watch for MLflow's import.
 
 Imported by the `.pth` file of an environment, by the entry points that MLflow loads, or both; does nothing unless the
-variable REPRO_CAPTURE_DIR names a directory.
+variable REPRO_CAPTURE_DIR names a directory, or there is the one that a training's container has. The latter counts
+where a command or a script starts a Python with an environment made anew, as `env -i` does.
 """
 
 from __future__ import annotations
@@ -10,34 +11,26 @@ import os
 import sys
 import time
 
-from reproducibility_runner import events, observe
+from reproducibility_runner import events, observe, places, session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-DIRECTORY_VARIABLE = "REPRO_CAPTURE_DIR"
-WORKSPACE_VARIABLE = "REPRO_WORKSPACE"
-
-writer: events.Writer | None = None
-
 
 def begin(how: str) -> None:
     """Begin the capture, once per process; `how` says what loaded it."""
-    global writer  # noqa: PLW0603  # one capture per process
-    directory = os.environ.get(DIRECTORY_VARIABLE)
-    if writer is not None or not directory or not os.path.isdir(directory):
+    directory = os.environ.get(places.CAPTURE_VARIABLE) or places.CAPTURE
+    if session.writer is not None or not os.path.isdir(directory):
         return
-    directory = os.path.abspath(directory)
-    try:
-        workspace = os.environ.setdefault(WORKSPACE_VARIABLE, os.getcwd())
-    except OSError:  # the working directory is gone
-        workspace = os.environ.setdefault(WORKSPACE_VARIABLE, directory)
-    writer = events.Writer(directory)
+    directory = os.environ[places.CAPTURE_VARIABLE] = os.path.abspath(directory)
+    workspace = os.environ.setdefault(places.WORKSPACE_VARIABLE, _workspace(directory))
+    writer = session.open_writer(directory)
     # MLflow 3 reports usage to a host of its own, which would stand among those that the training tried.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    observed = observe.install(writer, workspace, {DIRECTORY_VARIABLE: directory, WORKSPACE_VARIABLE: workspace})
+    inherited = {places.CAPTURE_VARIABLE: directory, places.WORKSPACE_VARIABLE: workspace}
+    observed = observe.install(writer, workspace, inherited)
     _count_processors()
     kind, name = _program()
     writer.append(
@@ -60,6 +53,15 @@ def _count_processors() -> None:
     count = os.environ.get("PYTHON_CPU_COUNT", "")
     if sys.version_info < (3, 13) and count.isdigit() and int(count) > 0:
         os.cpu_count = lambda: int(count)
+
+
+def _workspace(directory: str) -> str:
+    if directory == places.CAPTURE:
+        return places.WORKSPACE
+    try:
+        return os.getcwd()
+    except OSError:  # the working directory is gone
+        return directory
 
 
 def _program() -> tuple[str, str]:
@@ -125,18 +127,12 @@ def _act_after(loader: Any, action: Callable[[Any], None]) -> None:
         try:
             action(module)
         except Exception as error:  # noqa: BLE001  # the training goes on; the report says what is missing
-            problem(f"the capture could not attach itself to {module.__name__}: {error!r}")
+            session.problem(f"the capture could not attach itself to {module.__name__}: {error!r}")
 
     try:
         loader.exec_module = exec_module
     except AttributeError:
-        problem(f"the capture could not watch how {type(loader).__name__} loads a module of MLflow")
-
-
-def problem(text: str) -> None:
-    """Write down, in a sentence, why the capture may not be whole."""
-    if writer is not None:
-        writer.append("problem", {"text": events.short(text)})
+        session.problem(f"the capture could not watch how {type(loader).__name__} loads a module of MLflow")
 
 
 def _watch_stores(module: Any) -> None:
@@ -146,7 +142,7 @@ def _watch_stores(module: Any) -> None:
     def __init__(self: Any, *arguments: Any, **options: Any) -> None:  # noqa: N807
         kind = type(self)
         if not getattr(kind, "reproducibility_runner", False):
-            problem(f"the training used a store that is not captured: {kind.__module__}.{kind.__qualname__}")
+            session.problem(f"the training used a store that is not captured: {kind.__module__}.{kind.__qualname__}")
         made(self, *arguments, **options)
 
     __init__.__wrapped__ = made  # type: ignore[attr-defined]

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 
-from reproducibility_runner import scratch
+from reproducibility_runner import names, scratch, session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +23,15 @@ _TEXTS = 50  # params or tags per event
 _ENDED = ("FINISHED", "FAILED", "KILLED")
 _OWN_RUN = re.compile(r"(?:parentRunId|rootRunId|run_id)[`\"]?\s*=\s*['\"]([0-9a-fA-F]{32})['\"]")
 
+# MLflow itself looks at a run to find its folder or its address; what it was given back goes no further.
+_MINDS_ONLY_THE_PLACE = (
+    ("mlflow.tracking._tracking_service.client", "_get_artifact_repo"),
+    ("mlflow.tracking._tracking_service.client", "_log_url"),
+    ("mlflow.tracking._tracking_service.client", "update_run"),
+    ("mlflow.tracking.artifact_utils", "get_artifact_uri"),
+    ("mlflow.system_metrics.system_metrics_monitor", "_get_next_logging_step"),
+)
+
 Base: Any = object
 
 _stores: list[Any] = []
@@ -32,8 +41,10 @@ _claimed: list[Any] = []
 def build_store(store_uri: Any = None, artifact_uri: Any = None) -> Any:  # noqa: ARG001  # all URIs are one place
     """Return the store of this process; MLflow calls this for every tracking URI."""
     if not _stores:
+        from mlflow.store.tracking import file_store
         from mlflow.store.tracking.file_store import FileStore
 
+        names.claim(file_store)
         kind = type("CaptureStore", (TrackingCapture, FileStore), {})
         scratch.adopt_signatures(kind, TrackingCapture, FileStore)
         place = "file://" + scratch.root()
@@ -49,7 +60,7 @@ def claim(module: Any) -> None:
     if not _claimed:
         _claimed.append(module)
         version = sys.modules.get("mlflow.version")
-        scratch.record("mlflow", {"version": str(getattr(version, "VERSION", ""))})
+        session.record("mlflow", {"version": str(getattr(version, "VERSION", ""))})
 
 
 class TrackingCapture(Base):  # type: ignore[misc]  # the base is MLflow's, of whatever version
@@ -60,6 +71,7 @@ class TrackingCapture(Base):  # type: ignore[misc]  # the base is MLflow's, of w
     def __init__(self, *arguments: Any, **options: Any) -> None:
         self._folders: dict[str, Any] = {}
         self._looked_up: set[str] = set()
+        self._resumed: set[str] = set()
         super().__init__(*arguments, **options)
 
     # Experiments
@@ -73,7 +85,7 @@ class TrackingCapture(Base):  # type: ignore[misc]  # the base is MLflow's, of w
                 identity = known.experiment_id
             else:
                 identity = super().create_experiment(name, None, tags)
-        scratch.record("experiment", {"how": "created", "id": str(identity), "name": str(name)})
+        session.record("experiment", {"how": "created", "id": str(identity), "name": str(name)})
         return identity
 
     def get_experiment(self, experiment_id: Any) -> Any:
@@ -94,11 +106,27 @@ class TrackingCapture(Base):  # type: ignore[misc]  # the base is MLflow's, of w
                     with open(self._created_on_demand(identity), "w"):
                         pass
                     experiment = super().get_experiment(identity)
-        scratch.record(
+        session.record(
             "experiment",
             {"how": "on demand", "id": str(experiment.experiment_id), "name": str(experiment_name)},
         )
         return experiment
+
+    def search_experiments(self, *arguments: Any, **options: Any) -> Any:
+        """Search experiments; the original's store may have held others."""
+        return self._list_experiments("search_experiments", arguments, options)
+
+    def list_experiments(self, *arguments: Any, **options: Any) -> Any:
+        """List experiments, as before MLflow 2; the original's store may have held others."""
+        return self._list_experiments("list_experiments", arguments, options)
+
+    def _list_experiments(self, how: str, arguments: Any, options: Any) -> Any:
+        with scratch.outermost() as outer:
+            found = getattr(super(), how)(*arguments, **options)
+        if outer:
+            asked = options.get("filter_string")
+            session.record_read(how, f"filter {asked!r} found {len(found)} experiments of this rerun")
+        return found
 
     def _created_on_demand(self, experiment_id: Any) -> str:
         return f"{scratch.root()}.created-{experiment_id}"
@@ -111,7 +139,7 @@ class TrackingCapture(Base):  # type: ignore[misc]  # the base is MLflow's, of w
             if self._has_experiment(identity):
                 return
             self._create_experiment_with_id("experiment " + identity, identity, None, None)
-        scratch.record("experiment", {"how": "on demand", "id": identity, "name": None})
+        session.record("experiment", {"how": "on demand", "id": identity, "name": None})
 
     # Runs
 
@@ -130,7 +158,7 @@ class TrackingCapture(Base):  # type: ignore[misc]  # the base is MLflow's, of w
 
     def _record_run(self, info: Any, experiment: Any, tags: dict[str, Any], on_demand: bool) -> None:
         name = None if experiment is None or _is_placeholder(experiment) else str(experiment.name)
-        scratch.record(
+        session.record(
             "run",
             {
                 "run": str(info.run_id),
@@ -191,10 +219,21 @@ class TrackingCapture(Base):  # type: ignore[misc]  # the base is MLflow's, of w
         """Return a run; to look at one that this rerun did not make is a read that misses."""
         with scratch.outermost() as outer:
             if outer and run_id not in self._looked_up and self._is_foreign(run_id):
-                self._looked_up.add(run_id)
-                if not _is_resumed_by_caller(run_id):
-                    scratch.record_read("get_run", f"run {run_id}, which this rerun did not make")
+                if _is_resumed_by_caller(run_id):
+                    self._resumed.add(run_id)
+                elif run_id not in self._resumed or scratch.find_caller(*_MINDS_ONLY_THE_PLACE) is None:
+                    self._looked_up.add(run_id)
+                    session.record_read("get_run", f"run {run_id}, which this rerun did not make")
             return super().get_run(run_id)
+
+    def get_metric_history(self, run_id: Any, metric_key: Any, *arguments: Any, **options: Any) -> Any:
+        """Return a metric's history; that of a run that this rerun did not make is a read that misses."""
+        with scratch.outermost() as outer:
+            if outer and self._is_foreign(run_id):
+                session.record_read(
+                    "get_metric_history", f"{metric_key} of run {run_id}, which this rerun did not make"
+                )
+            return super().get_metric_history(run_id, metric_key, *arguments, **options)
 
     def _is_foreign(self, run_id: Any) -> bool:
         folder = self._find_run_root(run_id)[1]
@@ -206,7 +245,7 @@ class TrackingCapture(Base):  # type: ignore[misc]  # the base is MLflow's, of w
             info = super().update_run_info(run_id, run_status, end_time, *arguments, **options)
         if outer:
             status = _status_text(info.status)
-            scratch.record(
+            session.record(
                 "ended" if status in _ENDED else "status",
                 {
                     "run": str(run_id),
@@ -224,7 +263,7 @@ class TrackingCapture(Base):  # type: ignore[misc]  # the base is MLflow's, of w
         with scratch.outermost() as outer:
             found = super().search_runs(experiment_ids, filter_string, *arguments, **options)
         if outer and not self._is_own(filter_string):
-            scratch.record_read("search_runs", f"filter {filter_string!r} found {len(found)} runs of this rerun")
+            session.record_read("search_runs", f"filter {filter_string!r} found {len(found)} runs of this rerun")
         return found
 
     def _is_own(self, filter_string: Any) -> bool:
@@ -232,7 +271,26 @@ class TrackingCapture(Base):  # type: ignore[misc]  # the base is MLflow's, of w
         named = _OWN_RUN.findall(str(filter_string or ""))
         return any(not self._is_foreign(run_id) for run_id in named)
 
-    # Values
+    # Values, each in a file of its own
+
+    def _get_metric_path(self, experiment_id: Any, run_uuid: Any, metric_key: Any) -> Any:
+        return names.replace_end(super()._get_metric_path(experiment_id, run_uuid, metric_key), metric_key)
+
+    def _get_model_metric_path(self, experiment_id: Any, model_id: Any, metric_key: Any) -> Any:
+        return names.replace_end(super()._get_model_metric_path(experiment_id, model_id, metric_key), metric_key)
+
+    def _get_param_path(self, experiment_id: Any, run_uuid: Any, param_name: Any) -> Any:
+        return names.replace_end(super()._get_param_path(experiment_id, run_uuid, param_name), param_name)
+
+    def _get_tag_path(self, experiment_id: Any, run_uuid: Any, tag_name: Any) -> Any:
+        return names.replace_end(super()._get_tag_path(experiment_id, run_uuid, tag_name), tag_name)
+
+    def _get_experiment_tag_path(self, experiment_id: Any, tag_name: Any) -> Any:
+        return names.replace_end(super()._get_experiment_tag_path(experiment_id, tag_name), tag_name)
+
+    def _get_resource_files(self, root_dir: Any, subfolder_name: Any) -> Any:
+        folder, files = super()._get_resource_files(root_dir, subfolder_name)
+        return folder, [names.from_file(file) for file in files]
 
     def log_metric(self, run_id: Any, metric: Any) -> Any:
         """Log one value."""
@@ -263,7 +321,7 @@ class TrackingCapture(Base):  # type: ignore[misc]  # the base is MLflow's, of w
         with scratch.outermost() as outer:
             result = super().delete_tag(run_id, key)
         if outer:
-            scratch.record("tag deleted", {"run": str(run_id), "key": str(key)})
+            session.record("tag deleted", {"run": str(run_id), "key": str(key)})
         return result
 
     def log_batch(self, run_id: Any, metrics: Any, params: Any, tags: Any) -> Any:
@@ -276,13 +334,27 @@ class TrackingCapture(Base):  # type: ignore[misc]  # the base is MLflow's, of w
             _record_texts("tags", run_id, tags or ())
         return result
 
+    def log_batch_async(self, run_id: Any, metrics: Any, params: Any, tags: Any) -> Any:
+        """Log at once what may be logged later: MLflow's queue loses what it holds when a script just ends."""
+        from concurrent.futures import Future
+
+        from mlflow.utils.async_logging.run_operations import RunOperations
+
+        done: Future[None] = Future()
+        try:
+            self.log_batch(run_id, metrics, params, tags)
+            done.set_result(None)
+        except Exception as error:  # noqa: BLE001  # whoever waits for it gets it
+            done.set_exception(error)
+        return RunOperations([done])
+
     def record_logged_model(self, run_id: Any, mlflow_model: Any, *arguments: Any, **options: Any) -> Any:
         """Record the description of a model in its run's tags, as MLflow 1 and 2 do."""
         with scratch.outermost() as outer:
             result = super().record_logged_model(run_id, mlflow_model, *arguments, **options)
         if outer:
             path = getattr(mlflow_model, "artifact_path", None)
-            scratch.record("logged model", {"run": str(run_id), "model": None, "name": scratch.to_text(path)})
+            session.record("logged model", {"run": str(run_id), "model": None, "name": scratch.to_text(path)})
         return result
 
     def log_inputs(self, run_id: Any, datasets: Any = None, *arguments: Any, **options: Any) -> Any:
@@ -294,7 +366,7 @@ class TrackingCapture(Base):  # type: ignore[misc]  # the base is MLflow's, of w
                 {name: scratch.to_text(getattr(item.dataset, name, None)) for name in ("name", "digest", "source_type")}
                 for item in datasets or ()
             ]
-            scratch.record("inputs", {"run": str(run_id), "datasets": described})
+            session.record("inputs", {"run": str(run_id), "datasets": described})
         return result
 
     # Models, as MLflow 3 has them
@@ -304,7 +376,7 @@ class TrackingCapture(Base):  # type: ignore[misc]  # the base is MLflow's, of w
         self._ensure_experiment(experiment_id)
         with scratch.outermost():
             model = super().create_logged_model(experiment_id, *arguments, **options)
-        scratch.record(
+        session.record(
             "logged model",
             {
                 "run": scratch.to_text(model.source_run_id),
@@ -321,7 +393,7 @@ class TrackingCapture(Base):  # type: ignore[misc]  # the base is MLflow's, of w
                 return super().get_logged_model(model_id, *arguments, **options)
             except Exception:
                 if outer:
-                    scratch.record_read("get_logged_model", f"model {model_id}, which this rerun did not make")
+                    session.record_read("get_logged_model", f"model {model_id}, which this rerun did not make")
                 raise
 
     def search_logged_models(self, experiment_ids: Any, filter_string: Any = None, *rest: Any, **options: Any) -> Any:
@@ -334,7 +406,7 @@ class TrackingCapture(Base):  # type: ignore[misc]  # the base is MLflow's, of w
             run_id = _run_of_caller()
             if run_id is not None and not self._is_foreign(run_id):
                 return found
-            scratch.record_read("search_logged_models", f"filter {filter_string!r} found {len(found)} models")
+            session.record_read("search_logged_models", f"filter {filter_string!r} found {len(found)} models")
         return found
 
 
@@ -380,10 +452,10 @@ def _record_points(run_id: Any, metrics: Iterable[Any]) -> None:
     ]  # type: list[Any]
     for first in range(0, len(points), _CHUNK):
         part = points[first : first + _CHUNK]
-        scratch.record("metrics", {"run": str(run_id), "points": part}, len(part))
+        session.record("metrics", {"run": str(run_id), "points": part}, len(part))
 
 
 def _record_texts(event: str, run_id: Any, pairs: Iterable[Any]) -> None:
     texts = [(str(pair.key), str(pair.value)) for pair in pairs]
     for first in range(0, len(texts), _TEXTS):
-        scratch.record(event, {"run": str(run_id), event: dict(texts[first : first + _TEXTS])})
+        session.record(event, {"run": str(run_id), event: dict(texts[first : first + _TEXTS])})

@@ -17,6 +17,7 @@ from runner.inside.discard import handle as discard
 from runner.inside.hashing import directory_digest, hash_file
 from runner.inside.objects import ObjectId, listing, verified
 from runner.inside.protocol import note, progress
+from runner.inside.uncaptured import stores_made
 from runner.inside.usage import written_bytes
 
 _HASHED_FILES = 20_000
@@ -32,7 +33,7 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
     `written_bytes`, what it wrote; and `cut`, sentences on what went over a limit.
     """
     rerun = request["rerun"]
-    written = written_bytes(rerun)
+    size_bytes = written_bytes(rerun)  # before anything is removed
     root = layout.work(rerun, f"{layout.SANDBOX}/{layout.WORKSPACE}")
     free_bytes = _free_bytes()
     with open(layout.work(rerun, f"{layout.STATE}/restored.json"), encoding="utf-8") as file:
@@ -49,7 +50,12 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
         inputs=[file["path"] for file in inputs if file["place"] == "workspace" and file["unchanged"]],
         limit_bytes=request["output_bytes"],
     )
-    _send_copies(root, [output["path"] for output in outputs if output["written"]], request["copy_bytes"])
+    written = [output["path"] for output in outputs if output["written"]]
+    capture["problems"] += [
+        f"a process of the training logged past the capture, to {_as_text(store)}"
+        for store in stores_made(root, written)
+    ]
+    _send_copies(root, written, request["copy_bytes"])
     opened_of_commit = _opened_of_commit(capture, state["manifest"], inputs)
     if request["remove"]:
         progress("removing the workspace")
@@ -61,7 +67,7 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
         "opened_before_output": opened_of_commit,
         "hardware": _hardware(request["environment"]),
         "free_bytes": free_bytes,
-        "written_bytes": written,
+        "written_bytes": size_bytes,
         "cut": [_as_text(sentence) for sentence in cut],
     }
 

@@ -52,6 +52,36 @@ class CapturedRun(Value):
     artifacts: dict[str, Digest] = {}
 
 
+class CapturedModel(Value):
+    """A model that the training logged, with the digests of its files by their paths within the model.
+
+    `model_id` is MLflow 3's; before, a model was a folder among its run's artifacts, which is then its `name`.
+    `run_id` is None for a model that was logged outside any run.
+    """
+
+    model_id: str | None
+    run_id: str | None
+    name: str
+    files: dict[str, Digest] = {}
+
+
+class RegisteredVersion(Value):
+    """A version that the training registered: which model it points at, and the digests of that model's files.
+
+    The model is `model_id` (MLflow 3), or the folder `path` among the artifacts of `run_id`; all three are None, and
+    there are no files, where it was made from what the rerun did not log. `stage` and `aliases` are the last given.
+    """
+
+    name: str
+    version: str
+    run_id: str | None
+    model_id: str | None
+    path: str | None
+    stage: str | None = None
+    aliases: tuple[str, ...] = ()
+    files: dict[str, Digest] = {}
+
+
 class TrackerRead(Value):
     """A read of tracker or registry that missed in the scratch store (VERDICTS rule 15)."""
 
@@ -69,6 +99,8 @@ class CaptureReport(Value):
     """
 
     runs: tuple[CapturedRun, ...]
+    models: tuple[CapturedModel, ...] = ()
+    versions: tuple[RegisteredVersion, ...] = ()
     reads: tuple[TrackerRead, ...] = ()
     processes: int = 0
     mlflow_processes: int = 0

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from runner.engine.docker import DockerEngine, connect, remove_volume
 from runner.prepare import Prepared, prepare
+from tests.support.capture_environments import Environment, Specification, make_environment
 from tests.support.more_engines import Engines
 
 
@@ -53,3 +55,15 @@ def engine(shared_images: Prepared) -> Iterator[DockerEngine]:
     engine = connect()
     yield engine
     engine.close()
+
+
+@pytest.fixture(scope="session")
+def environment_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Specification], Environment]:
+    """Returns the environment of a specification, made at its first use in this session."""
+    session = tmp_path_factory.mktemp("capture-environments")
+
+    @functools.cache
+    def environment(specification: Specification) -> Environment:
+        return make_environment(specification, session)
+
+    return environment

@@ -4,68 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.support.capture_environments import (
-    MLFLOW_1_30,
-    MLFLOW_2_2,
-    MLFLOW_2_22,
-    MLFLOW_2_22_SKLEARN,
-    MLFLOW_TODAY,
-    MLFLOW_TODAY_SKLEARN,
-    Environment,
-    Specification,
-    make_environment,
-)
+from tests.support.capture_environments import EACH_MLFLOW, EACH_PYTHON, MLFLOW_2_22, Environment, Specification
 
-
-@pytest.fixture(scope="session")
-def environments(tmp_path_factory: pytest.TempPathFactory) -> dict[Specification, Environment]:
-    """Environments made so far in this session."""
-    return {}
-
-
-def _environment(
-    request: pytest.FixtureRequest,
-    environments: dict[Specification, Environment],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Environment:
-    specification = request.param
-    if specification not in environments:
-        session = tmp_path_factory.getbasetemp() / "capture-environments"
-        session.mkdir(exist_ok=True)
-        environments[specification] = make_environment(specification, session)
-    return environments[specification]
+EnvironmentOf = Callable[..., Environment]
 
 
 @pytest.fixture(
     params=[
-        MLFLOW_2_22,
-        MLFLOW_TODAY,
-        pytest.param(MLFLOW_1_30, marks=pytest.mark.full),
-        pytest.param(MLFLOW_2_2, marks=pytest.mark.full),
-    ],
-    ids=lambda specification: specification.name,
+        pytest.param(mlflow, marks=() if mlflow is MLFLOW_2_22 else pytest.mark.full, id=mlflow.name)
+        for mlflow in EACH_MLFLOW
+    ]
 )
-def mlflow(
-    request: pytest.FixtureRequest,
-    environments: dict[Specification, Environment],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Environment:
+def mlflow(request: pytest.FixtureRequest, environment_of: EnvironmentOf) -> Environment:
     """An environment with MLflow of one of several times."""
-    return _environment(request, environments, tmp_path_factory)
-
-
-@pytest.fixture(params=[MLFLOW_2_22_SKLEARN, MLFLOW_TODAY_SKLEARN], ids=lambda specification: specification.name)
-def sklearn(
-    request: pytest.FixtureRequest,
-    environments: dict[Specification, Environment],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Environment:
-    """An environment with MLflow's flavors and scikit-learn."""
-    return _environment(request, environments, tmp_path_factory)
+    return environment_of(request.param)
 
 
 @pytest.fixture
@@ -408,100 +365,41 @@ def test_a_run_inside_a_try_is_captured_as_it_ended(mlflow: Environment, workspa
     assert (run.status, run.params) == ("FAILED", {"p": "1"})
 
 
-REGISTRY = """
+SMOKE = """
 import mlflow
 mlflow.set_tracking_uri("http://tracker:5000")
-client = mlflow.tracking.MlflowClient()
-try:
-    client.get_model_version("fraud", "7")
-except Exception:
-    print("missed")
-with mlflow.start_run(run_name="registering") as run:
+mlflow.set_experiment("smoke")
+with mlflow.start_run(run_name="parent"):
+    mlflow.log_params({"depth": 3})
+    mlflow.log_metric("loss", 0.5)
+    mlflow.log_metric("loss/val", 0.25, step=1)
     mlflow.log_text("weights", "model/weights.txt")
-    client.create_registered_model("fraud")
-    source = mlflow.get_artifact_uri("model")
-    version = client.create_model_version("fraud", source, run.info.run_id, await_creation_for=5)
-    assert version.status == "READY", version.status
-    assert str(version.version) == "1"
-    latest = client.get_latest_versions("fraud", stages=["None"])
-    assert [str(found.version) for found in latest] == ["1"]
-    client.transition_model_version_stage("fraud", 1, "Staging")
-    if hasattr(client, "set_registered_model_alias"):
-        client.set_registered_model_alias("fraud", "champion", 1)
-        assert str(client.get_model_version_by_alias("fraud", "champion").version) == "1"
-    path = client.get_model_version_download_uri("fraud", "1")
-    assert path.startswith("file://"), path
-    assert not client.get_latest_versions("fraud", stages=["Production"])
+    with mlflow.start_run(run_name="child", nested=True):
+        mlflow.log_metric("loss", float("nan"))
+mlflow.tracking.MlflowClient().get_run("e" * 32)
 """
 
 
-def test_the_registry_works_and_holds_only_what_the_rerun_registered(mlflow: Environment, workspace: Path) -> None:
-    trained = mlflow.train(workspace, REGISTRY)
-    assert trained.status == 0, trained.err
-    assert trained.report.problems == ()
-    assert [read.what for read in trained.report.reads] == ["get_model_version", "get_latest_versions"]
-    calls = [event["what"] for event in trained.events if event["event"] == "registry"]
-    assert calls[:3] == ["create_registered_model", "create_model_version", "transition_model_version_stage"]
-    assert trained.files() == ["train.py"]
-
-
-TODAYS = """
-import mlflow
-if hasattr(mlflow, "initialize_logged_model"):
-    with mlflow.start_run(run_name="models") as run:
-        model = mlflow.initialize_logged_model(name="net")
-        mlflow.log_metric("auc", 0.5, model_id=model.model_id)
-        client = mlflow.MlflowClient()
-        client.finalize_logged_model(model.model_id, "READY")
-        assert client.get_logged_model(model.model_id).metrics[0].value == 0.5
-    try:
-        client.get_logged_model("m-" + "0" * 32)
-    except Exception:
-        print("missed")
-"""
-
-
-def test_logged_models_of_mlflow_3_are_captured(
-    environments: dict[Specification, Environment],
-    tmp_path_factory: pytest.TempPathFactory,
-    request: pytest.FixtureRequest,
-    workspace: Path,
+@pytest.mark.parametrize(
+    "specification",
+    [
+        *(pytest.param(each, id=each.name) for each in EACH_MLFLOW),
+        *(pytest.param(each, id=each.name, marks=pytest.mark.full) for each in EACH_PYTHON),
+    ],
+)
+def test_every_mlflow_on_every_python_of_its_time_is_captured(
+    specification: Specification, environment_of: EnvironmentOf, workspace: Path
 ) -> None:
-    request.param = MLFLOW_TODAY
-    trained = _environment(request, environments, tmp_path_factory).train(workspace, TODAYS)
-    assert trained.status == 0, trained.err
-    assert "missed" in trained.out
-    assert [(point.name, point.value) for point in trained.run("models").metrics] == [("auc", 0.5)]
-    assert [read.what for read in trained.report.reads] == ["get_logged_model"]
-    assert [event["name"] for event in trained.events if event["event"] == "logged model"] == ["net"]
-
-
-SKLEARN = """
-import mlflow, mlflow.sklearn, numpy
-from sklearn.linear_model import Ridge
-from sklearn.model_selection import GridSearchCV
-mlflow.set_tracking_uri("sqlite:///mlflow.db")
-mlflow.sklearn.autolog()
-rows = numpy.random.default_rng(0).normal(size=(60, 3))
-with mlflow.start_run(run_name="grid"):
-    GridSearchCV(Ridge(), {"alpha": [0.1, 1.0]}, cv=2).fit(rows, rows[:, 0] * 2)
-with mlflow.start_run(run_name="logged") as run:
-    mlflow.sklearn.log_model(Ridge().fit(rows, rows[:, 0]), "model", registered_model_name="ridge")
-loaded = mlflow.sklearn.load_model("runs:/%s/model" % run.info.run_id)
-assert loaded.predict(rows).shape == (60,)
-assert mlflow.sklearn.load_model("models:/ridge/1").predict(rows).shape == (60,)
-"""
-
-
-@pytest.mark.full
-def test_autologging_and_models_of_scikit_learn_are_captured(sklearn: Environment, workspace: Path) -> None:
-    trained = sklearn.train(workspace, SKLEARN)
+    trained = environment_of(specification).train(workspace, SMOKE)
     assert trained.status == 0, trained.err
     assert trained.report.problems == ()
-    assert trained.report.reads == ()
-    grid = trained.run("grid")
-    assert {"best_cv_score", "training_score"} <= {point.name for point in grid.metrics}
-    assert [run.parent_run_id for run in trained.report.runs].count(grid.run_id) == 2
-    assert {"model/MLmodel", "model/model.pkl"} <= set(trained.run("logged").artifacts)
+    parent, child = trained.run("parent"), trained.run("child")
+    assert [(point.name, point.value, point.step) for point in parent.metrics] == [
+        ("loss", 0.5, 0),
+        ("loss/val", 0.25, 1),
+    ]
+    assert (parent.params, list(parent.artifacts)) == ({"depth": "3"}, ["model/weights.txt"])
+    assert (child.parent_run_id, math.isnan(child.metrics[0].value)) == (parent.run_id, True)
+    assert (parent.status, child.status) == ("FINISHED", "FINISHED")
+    assert [read.what for read in trained.report.reads] == ["get_run"]
     assert trained.files() == ["train.py"]
-    assert trained.report.hosts_tried == ()

@@ -35,12 +35,32 @@ class Specification:
     packages: tuple[str, ...]
 
 
-MLFLOW_1_30 = Specification("mlflow-1.30", "3.9", ("mlflow==1.30.1", "setuptools<80"))
-MLFLOW_2_2 = Specification("mlflow-2.2", "3.10", ("mlflow==2.2.2", "setuptools<80"))
-MLFLOW_2_22 = Specification("mlflow-2.22", None, ("mlflow-skinny==2.22.0",))
-MLFLOW_TODAY = Specification("mlflow-today", None, ("mlflow-skinny>=3.1",))
-MLFLOW_2_22_SKLEARN = Specification("mlflow-2.22-sklearn", None, ("mlflow==2.22.0",))
-MLFLOW_TODAY_SKLEARN = Specification("mlflow-today-sklearn", None, ("mlflow>=3.1",))
+_OLD = ("setuptools<80",)
+MLFLOW_1_30 = Specification("mlflow-1.30", None, ("mlflow-skinny==1.30.1", *_OLD))
+MLFLOW_2_2 = Specification("mlflow-2.2", None, ("mlflow-skinny==2.2.2", *_OLD))
+MLFLOW_2_22 = Specification("mlflow-2.22", None, ("mlflow-skinny==2.22.0", "psutil"))
+MLFLOW_TODAY = Specification("mlflow-today", None, ("mlflow-skinny>=3.1", "psutil"))
+EACH_MLFLOW = (MLFLOW_1_30, MLFLOW_2_2, MLFLOW_2_22, MLFLOW_TODAY)
+
+# With all that MLflow brings, and scikit-learn, on a Python of their own time.
+_SKLEARN_OF_2022 = ("scikit-learn<1.3", "matplotlib<3.8", "numpy<1.25")
+WHOLE_1_30 = Specification("whole-mlflow-1.30", "3.9", ("mlflow==1.30.1", *_SKLEARN_OF_2022, *_OLD))
+WHOLE_2_2 = Specification("whole-mlflow-2.2", "3.10", ("mlflow==2.2.2", *_SKLEARN_OF_2022, *_OLD))
+WHOLE_2_22 = Specification("whole-mlflow-2.22", None, ("mlflow==2.22.0",))
+WHOLE_TODAY = Specification("whole-mlflow-today", None, ("mlflow>=3.1",))
+EACH_WHOLE = (WHOLE_1_30, WHOLE_2_2, WHOLE_2_22, WHOLE_TODAY)
+
+# Each on the oldest and the newest Python that it supports, and one between.
+EACH_PYTHON = tuple(
+    Specification(f"{mlflow.name}-python-{python}", python, mlflow.packages)
+    for mlflow, pythons in (
+        (MLFLOW_1_30, ("3.7", "3.9", "3.10")),
+        (MLFLOW_2_2, ("3.8", "3.9", "3.10")),
+        (MLFLOW_2_22, ("3.9", "3.12", "3.13")),
+        (MLFLOW_TODAY, ("3.10", "3.12", "3.13")),
+    )
+    for python in pythons
+)
 
 
 @dataclass(frozen=True)

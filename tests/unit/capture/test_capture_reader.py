@@ -322,3 +322,118 @@ class TestNumbers:
         report = read(tmp_path)
         assert report.problems == ()
         assert report.hosts_tried == ("h",)
+
+
+def artifact(path: str, digit: str, *, run: str | None = "a1", model: str | None = None) -> dict[str, Any]:
+    return {"event": "artifact", "run": run, "model": model, "path": path, "md5": digit * 32}
+
+
+def logged_model(model: str | None, name: str) -> dict[str, Any]:
+    return {"event": "logged model", "run": "a1", "model": model, "name": name}
+
+
+def version_made(name: str, version: str, **fields: Any) -> dict[str, Any]:
+    made = {"run": None, "model": None, "path": None, **fields}
+    return {"event": "registry", "what": "create_model_version", "name": name, "version": version, **made}
+
+
+class TestModels:
+    """Which bytes a logged model and a registered version have, in the ways of MLflow 3 and of the versions before."""
+
+    def test_before_mlflow_3_a_model_is_a_folder_of_its_run(self, tmp_path: Path) -> None:
+        write_events(
+            tmp_path,
+            START,
+            RUN,
+            artifact("net/MLmodel", "0"),
+            artifact("net/model.pkl", "1"),
+            artifact("network/plot.png", "2"),
+            logged_model(None, "net"),
+            version_made("fraud", "1", run="a1", path="net"),
+        )
+        report = read(tmp_path)
+        (model,) = report.models
+        assert (model.model_id, model.run_id, model.name) == (None, "a1", "net")
+        assert {path: str(digest) for path, digest in model.files.items()} == {
+            "MLmodel": "md5:" + "0" * 32,
+            "model.pkl": "md5:" + "1" * 32,
+        }
+        (version,) = report.versions
+        assert (version.name, version.version, version.run_id, version.path) == ("fraud", "1", "a1", "net")
+        assert version.files == model.files
+
+    def test_in_mlflow_3_a_model_has_an_id_and_its_version_points_at_that(self, tmp_path: Path) -> None:
+        write_events(
+            tmp_path,
+            START,
+            RUN,
+            logged_model("m-1", "net"),
+            artifact("MLmodel", "0", run=None, model="m-1"),
+            version_made("fraud", "1", model="m-1"),
+            {
+                "event": "registry",
+                "what": "set_registered_model_alias",
+                "name": "fraud",
+                "alias": "best",
+                "version": "1",
+            },
+            {
+                "event": "registry",
+                "what": "transition_model_version_stage",
+                "name": "fraud",
+                "version": "1",
+                "stage": "Staging",
+            },
+        )
+        report = read(tmp_path)
+        (model,), (version,), (run,) = report.models, report.versions, report.runs
+        assert (model.model_id, model.run_id, list(model.files)) == ("m-1", "a1", ["MLmodel"])
+        assert (version.model_id, version.run_id, version.files) == ("m-1", "a1", model.files)
+        assert (version.stage, version.aliases) == ("Staging", ("best",))
+        assert list(run.artifacts) == ["net/MLmodel"]
+
+    def test_two_models_of_one_name_are_never_mixed(self, tmp_path: Path) -> None:
+        write_events(
+            tmp_path,
+            START,
+            RUN,
+            logged_model("m-1", "net"),
+            artifact("MLmodel", "0", run=None, model="m-1"),
+            artifact("extra.bin", "1", run=None, model="m-1"),
+            logged_model("m-2", "net"),
+            artifact("MLmodel", "2", run=None, model="m-2"),
+            version_made("fraud", "1", model="m-1"),
+        )
+        report = read(tmp_path)
+        (run,), (version,) = report.runs, report.versions
+        assert {path: str(digest) for path, digest in run.artifacts.items()} == {"net/MLmodel": "md5:" + "2" * 32}
+        assert sorted(version.files) == ["MLmodel", "extra.bin"]
+
+    def test_an_alias_that_moves_is_where_it_was_put_last(self, tmp_path: Path) -> None:
+        write_events(
+            tmp_path,
+            START,
+            RUN,
+            version_made("fraud", "1"),
+            version_made("fraud", "2"),
+            {
+                "event": "registry",
+                "what": "set_registered_model_alias",
+                "name": "fraud",
+                "alias": "best",
+                "version": "1",
+            },
+            {
+                "event": "registry",
+                "what": "set_registered_model_alias",
+                "name": "fraud",
+                "alias": "best",
+                "version": "2",
+            },
+        )
+        assert [version.aliases for version in read(tmp_path).versions] == [(), ("best",)]
+
+    def test_a_version_of_what_the_rerun_did_not_log_has_no_files(self, tmp_path: Path) -> None:
+        write_events(tmp_path, START, RUN, artifact("net/MLmodel", "0"), version_made("fraud", "1", model="m-9"))
+        (version,) = read(tmp_path).versions
+        assert version.files == {}

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from reproducibility_runner import install
+from reproducibility_runner import install, places
 from runner.inside import layout
 from runner.inside.capture_reader import read_capture
 from tests.unit.capture.test_capture_events import ROOT, events, run_python
 
-BEGIN = "import reproducibility_runner.start as s; s.begin('test')\n"
+BEGIN = "import reproducibility_runner.session, reproducibility_runner.start as s; s.begin('test')\n"
 
 
 @pytest.fixture
@@ -83,7 +83,53 @@ class TestFiles:
             "open('tmp', 'w').close(); os.replace('tmp', 'moved.txt')\n",
         )
         found = [(event["path"], event["mode"]) for event in events(capture) if event["event"] == "open"]
-        assert found == [("new.txt", "w"), ("old.txt", "r"), ("old.txt", "w"), ("tmp", "w"), ("moved.txt", "w")]
+        moved = [("tmp", "w"), ("tmp", "r"), ("moved.txt", "w")]
+        assert found == [("new.txt", "w"), ("old.txt", "r"), ("old.txt", "w"), *moved]
+
+    @pytest.mark.parametrize(
+        "code",
+        [
+            "os.replace('old/results.json', 'mine.json'); open('mine.json').read()",
+            "shutil.move('old', 'mine'); open('mine/results.json').read()",
+            "os.link('old/results.json', 'mine.json'); open('mine.json').read()",
+            "os.symlink('workspace/old/results.json', '../seen.json'); open('../seen.json').read()",
+            "os.symlink('old', 'mine'); open('mine/results.json').read()",
+            "open('latest/results.json').read()",
+            "open('latest.json').read()",
+        ],
+        ids=[
+            "rename",
+            "rename folder",
+            "link",
+            "link elsewhere",
+            "link folder",
+            "committed link",
+            "committed link file",
+        ],
+    )
+    def test_what_the_commit_holds_is_read_also_by_another_name(self, capture: Path, code: str) -> None:
+        workspace = capture.parent / "workspace"
+        (workspace / "old").mkdir()
+        (workspace / "old" / "results.json").write_text("1")
+        (workspace / "latest").symlink_to("old")
+        (workspace / "latest.json").symlink_to("latest/results.json")
+        report = watch(capture, f"import os, shutil\n{code}\n")
+        assert "old/results.json" in report["files_opened_before_output"]
+
+    def test_what_the_training_wrote_and_renamed_is_its_own(self, capture: Path) -> None:
+        report = watch(
+            capture,
+            "import os\nopen('tmp', 'w').close(); os.replace('tmp', 'made.json'); open('made.json').read()\n",
+        )
+        assert report["files_opened_before_output"] == []
+
+    @pytest.mark.parametrize("name", ["'data.db'", "'file:data.db?mode=ro', uri=True", "pathlib.Path('data.db')"])
+    def test_a_database_of_sqlite_is_a_file_that_was_opened(self, capture: Path, name: str) -> None:
+        import sqlite3
+
+        sqlite3.connect(capture.parent / "workspace" / "data.db").execute("create table t (x)")
+        report = watch(capture, f"import pathlib, sqlite3\nsqlite3.connect({name}); sqlite3.connect(':memory:')\n")
+        assert report["files_opened"] == ["data.db"]
 
     def test_folders_pipes_and_descriptors_are_no_files(self, capture: Path) -> None:
         report = watch(
@@ -160,12 +206,14 @@ class TestProcesses:
         assert watch(capture, code)["processes"] == 2
 
     def test_nothing_happens_without_the_variable(self, capture: Path) -> None:
-        out = run_python(BEGIN + "import sys; print(s.writer, len(sys.meta_path))", env={"REPRO_CAPTURE_DIR": ""})
+        out = run_python(
+            BEGIN + "import sys; print(s.session.writer, len(sys.meta_path))", env={"REPRO_CAPTURE_DIR": ""}
+        )
         assert out.startswith("None ")
         assert list(capture.iterdir()) == []
 
     def test_nothing_happens_where_the_folder_is_missing(self, capture: Path) -> None:
-        out = run_python(BEGIN + "print(s.writer)", env={"REPRO_CAPTURE_DIR": str(capture / "gone")})
+        out = run_python(BEGIN + "print(s.session.writer)", env={"REPRO_CAPTURE_DIR": str(capture / "gone")})
         assert out == "None\n"
 
     def test_it_begins_once(self, capture: Path) -> None:
@@ -200,8 +248,42 @@ class TestInstall:
         install.lay_out(tmp_path)
         assert sorted(path.name for path in tmp_path.iterdir()) == ["reproducibility_runner", install.DISTRIBUTION]
 
-    def test_its_folder_is_the_one_of_our_image(self) -> None:
-        assert install.DIRECTORY == layout.CAPTURE_PACKAGE
+    def test_its_places_are_those_of_our_containers(self) -> None:
+        assert (places.PACKAGE, places.CAPTURE) == (layout.CAPTURE_PACKAGE, layout.CAPTURE_TARGET)
+        assert places.WORKSPACE == layout.WORKSPACE_TARGET
+
+    @pytest.mark.parametrize(
+        "code",
+        [
+            "pass",
+            "import os, subprocess, sys; os.environ.clear(); subprocess.run([sys.executable, sys.argv[1]], check=True)",
+            "import os, sys; os.execve(sys.executable, [sys.executable, sys.argv[1]], {})",
+            "import os, sys; os.waitpid(os.posix_spawn(sys.executable, [sys.executable, sys.argv[1]], {}), 0)",
+        ],
+        ids=["command", "cleared", "exec", "spawn"],
+    )
+    def test_a_python_whose_environment_was_made_anew_writes_to_the_containers_capture(
+        self, tmp_path: Path, code: str
+    ) -> None:
+        """As `env -i python train.py` has it; the place is the container's, here under another name."""
+        install.lay_out(tmp_path / "lib")
+        module = tmp_path / "lib" / "reproducibility_runner" / "places.py"
+        capture, workspace = tmp_path / "capture", tmp_path / "workspace"
+        for folder in (capture, workspace):
+            folder.mkdir()
+        module.write_text(
+            module.read_text().replace(places.CAPTURE, str(capture)).replace(places.WORKSPACE, str(workspace))
+        )
+        line = install.pth_line(str(tmp_path / "lib")).replace(places.CAPTURE, str(capture))
+        script = workspace / "train.py"
+        script.write_text(f"exec({line!r})\nopen({str(script)!r}).read()\n")
+        first = "exec(sys.argv[2])\n" if code != "pass" else f"open({str(script)!r}).read()\n"
+        command = [sys.executable, "-c", f"import sys\nexec({line!r})\n{first}{code}", str(script), line]
+        subprocess.run(command, env={}, cwd=tmp_path, check=True)
+        report = read_capture(str(capture))
+        assert report["problems"] == []
+        assert [event["event"] for event in events(capture)].count("start") == (1 if code == "pass" else 2)
+        assert report["files_opened"] == ["train.py"]
 
     @pytest.mark.parametrize("missing", ["folder", "variable"])
     def test_the_pth_line_is_harmless_where_something_is_missing(self, tmp_path: Path, missing: str) -> None:

@@ -1,0 +1,43 @@
+"""Finds MLflow stores that a training made in its workspace: some process of it logged past the capture.
+
+All calls of a captured process go to the scratch place, whatever store they name. A Python that skipped the capture, as
+`python -S` does, or that is not the environment's, leaves what MLflow makes by itself: a folder or a database.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterable
+
+_RUN = re.compile(rb"^artifact_uri:.*^run_(?:id|uuid): ", re.MULTILINE | re.DOTALL)
+_RUNS_TABLE = re.compile(rb'CREATE TABLE "?runs"? ?\(')
+_DATABASE = b"SQLite format 3\0"
+_DATABASES = (".db", ".sqlite", ".sqlite3")
+_DESCRIPTION_BYTES = 64 << 10
+_DATABASE_BYTES = 8 << 20
+
+
+def stores_made(root: str, written: Iterable[str]) -> list[str]:
+    """Return the stores among the files that a training wrote, as paths within its workspace `root`."""
+    found = set()
+    for path in written:
+        folder, _, name = path.rpartition("/")
+        if name == "meta.yaml" and _RUN.search(_start_of(root, path, _DESCRIPTION_BYTES)):
+            found.add("/".join(folder.split("/")[:-2]) or ".")
+        elif name.endswith(_DATABASES):
+            data = _start_of(root, path, _DATABASE_BYTES)
+            if data.startswith(_DATABASE) and _RUNS_TABLE.search(data):
+                found.add(path)
+    return sorted(found)
+
+
+def _start_of(root: str, path: str, size: int) -> bytes:
+    """Return the first bytes of a regular file, nothing of any other."""
+    try:
+        file = os.open(os.path.join(root, path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except (OSError, ValueError):
+        return b""
+    with os.fdopen(file, "rb") as opened:
+        return opened.read(size) if stat.S_ISREG(os.fstat(file).st_mode) else b""
