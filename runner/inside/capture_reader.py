@@ -63,8 +63,10 @@ class _Run:
     tags: dict[str, str] = field(default_factory=dict)
     metrics: list[tuple[int, str, float | str, int, int]] = field(default_factory=list)
     artifacts: dict[str, str] = field(default_factory=dict)
+    folders: dict[str | None, dict[str, dict[str, Any]]] = field(default_factory=dict)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self, names: dict[str, str]) -> dict[str, Any]:
+        """Return the run; `names` are those of models that MLflow 3 logged, by their id."""
         return {
             "run_id": self.run_id,
             "experiment": self.experiment,
@@ -82,6 +84,10 @@ class _Run:
                 for sequence, name, value, step, timestamp in self.metrics
             ],
             "artifacts": self.artifacts,
+            "folders": [
+                {"model_id": model, "name": names.get(model or "", ""), "files": list(files.values())}
+                for model, files in self.folders.items()
+            ],
         }
 
 
@@ -330,10 +336,11 @@ class _Reading:
         digest = event.get("md5")
         if not isinstance(digest, str) or len(digest) != 32 or not _HEX.fullmatch(digest):
             raise _Malformed("an artifact has no digest")
-        model = event.get("model")
+        model = self._optional_text(event.get("model"))
+        file = self._file(path, event)
         if model is not None:
             # As MLflow shows a model's files among those of the run that it came from.
-            run_id, name = self._models.get(self._text(model), ("", ""))
+            run_id, name = self._models.get(model, ("", ""))
             path = f"{name}/{path}"
         else:
             run_id = self._text(event.get("run") or "")
@@ -343,6 +350,14 @@ class _Reading:
         run.touched = True
         if self._has_room():
             run.artifacts[path] = f"md5:{digest}"
+            run.folders.setdefault(model, {})[file["path"]] = file
+
+    def _file(self, path: str, event: dict[str, Any]) -> dict[str, Any]:
+        sha256 = event.get("sha256")
+        if not isinstance(sha256, str) or len(sha256) != 64 or not _HEX.fullmatch(sha256):
+            raise _Malformed("an artifact has no digest")
+        text = self._optional_text(event.get("text"))
+        return {"path": path, "sha256": f"sha256:{sha256}", "size_bytes": _integer(event, "size"), "text": text}
 
     def _on_logged_model(self, _: int, event: dict[str, Any]) -> None:
         model, run, name = (self._optional_text(event.get(key)) for key in ("model", "run", "name"))
@@ -415,8 +430,9 @@ class _Reading:
     def report(self) -> dict[str, Any]:
         """Return what was read."""
         runs = [run for run in self._runs.values() if run.touched or not run.on_demand]
+        names = {model: name for model, (_, name) in self._models.items()}
         return {
-            "runs": [run.to_json() for run in sorted(runs, key=lambda run: run.started)],
+            "runs": [run.to_json(names) for run in sorted(runs, key=lambda run: run.started)],
             "reads": self._reads,
             "processes": len(self._processes),
             "mlflow_processes": len(self._mlflow_processes),

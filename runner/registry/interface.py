@@ -44,9 +44,11 @@ class ModelVersion:
 class Registry(ABC):
     """A store of registered models that is only ever read.
 
-    `uri` is its address without credentials. All methods raise TrackerUnavailable where the store refuses or times
-    out.
+    `uri` is its address without credentials, `flag` the option by which the user named it. All methods raise
+    TrackerUnavailable where the store refuses or times out.
     """
+
+    flag = "--registry-uri"
 
     def __init__(self, uri: str) -> None:
         self.uri = redact(uri)
@@ -142,9 +144,9 @@ class Registry(ABC):
         near = list(near)
         if near and not there:
             there = f"nearest: {', '.join(near)}"
-        remedy = f"name the model by {MODEL_FORMS}; `--registry-uri URI` names another registry"
+        remedy = f"name the model by {MODEL_FORMS}; `{self.flag} URI` names another registry"
         if near and HIDDEN not in self.uri:
-            remedy = f"runner plan {shlex.quote(near[0])} --registry-uri {shlex.quote(self.uri)}"
+            remedy = f"runner plan {shlex.quote(near[0])} {self.flag} {shlex.quote(self.uri)}"
         return RunNotFound(redact(f"{what} in {self.uri}" + (f"; {there}" if there else "")), remedy)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import os
+import posixpath
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from runner.engine.interface import ContainerRequest, Engine, VolumeMount
 from runner.inside import layout
 from runner.progress import Progress
 from runner.rerun.exchange import call, inside_argv
+from runner.schema.model_text import parts_of
 from runner.schema.plan import Plan
 from runner.schema.rerun import CaptureReport, Hardware, OutputFile, RestoredFile
 
@@ -69,7 +72,7 @@ def collect(
         on_note=writer.take,
     )
     return Collected(
-        capture=CaptureReport.model_validate(result["capture"], strict=False),
+        capture=CaptureReport.model_validate(_taken_apart(result["capture"]), strict=False),
         inputs=tuple(RestoredFile.model_validate(file, strict=False) for file in result["inputs"]),
         outputs=tuple(OutputFile.model_validate(file, strict=False) for file in result["outputs"]),
         opened_before_output=tuple(result["opened_before_output"]),
@@ -77,6 +80,17 @@ def collect(
         cut=tuple(result["cut"]),
         free_bytes=result.get("free_bytes"),
     )
+
+
+def _taken_apart(capture: dict[str, Any]) -> dict[str, Any]:
+    """Put the parts of MLflow's own texts in the place of the texts, which may be long and hold anything."""
+    for run in capture["runs"]:
+        for folder in run["folders"]:
+            for file in folder["files"]:
+                text = (file.pop("text") or "").encode()
+                if file["sha256"] == f"sha256:{hashlib.sha256(text).hexdigest()}":
+                    file["parts"] = parts_of(posixpath.basename(file["path"]), text)
+    return capture
 
 
 def discard(engine: Engine, *, rerun: str, image: str, volume: str, progress: Progress) -> None:

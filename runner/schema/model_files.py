@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from runner.schema.base import Value, canonical_digest
 from runner.schema.digest import Digest
 
@@ -85,8 +83,9 @@ class RegisteredModel(Value):
 class RegisteredComparison(Value):
     """The registered files, the run's own logged model and the rerun's, by the digest of their content.
 
-    A digest is None where there is no such model. `differences` are sentences on the files in which the registered
-    model and the rerun's differ, `circumstances` on those that are equal but for what MLflow writes anew each time.
+    A digest is None where there is no such model, and what it would be compared with is None too. `differences` are
+    sentences on the files in which the registered model and the rerun's differ, `circumstances` on those that are
+    equal but for what MLflow writes anew each time.
     """
 
     reference: str
@@ -94,6 +93,13 @@ class RegisteredComparison(Value):
     registered: str
     logged: str | None
     rerun: str | None
-    outcome: Literal["equal", "rerun differs", "run differs", "all differ", "not logged again"]
+    equals_run: bool | None
+    equals_rerun: bool | None
+    run_equals_rerun: bool | None
     differences: tuple[str, ...] = ()
     circumstances: tuple[str, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        """Tell whether the rerun's model is the registered one, and no other was registered than the run's."""
+        return self.equals_rerun is True and self.equals_run is not False

@@ -7,6 +7,7 @@ from typing import Literal
 
 from runner.schema.base import Number, Value
 from runner.schema.digest import Digest
+from runner.schema.model_files import ModelFile
 
 
 class Ending(str, Enum):
@@ -28,11 +29,20 @@ class CapturedPoint(Value):
     timestamp_ms: int
 
 
+class CapturedFolder(Value):
+    """Artifacts that the training logged: of the run itself, or of a model of MLflow 3, which has an id and a name."""
+
+    model_id: str | None = None
+    name: str = ""
+    files: tuple[ModelFile, ...]
+
+
 class CapturedRun(Value):
     """A run that the training made, as captured. `status` is None where it was never ended.
 
-    `started` and `ended` are sequence numbers. Artifacts are (path, digest) of what was logged. `experiment` is None
-    where the training named an experiment by its id alone, which `experiment_id` then holds.
+    `started` and `ended` are sequence numbers. Artifacts are (path, digest) of what was logged, `folders` the same by
+    the model that it belongs to. `experiment` is None where the training named an experiment by its id alone, which
+    `experiment_id` then holds.
     """
 
     run_id: str
@@ -48,6 +58,7 @@ class CapturedRun(Value):
     tags: dict[str, str]
     metrics: tuple[CapturedPoint, ...]
     artifacts: dict[str, Digest] = {}
+    folders: tuple[CapturedFolder, ...] = ()
 
 
 class TrackerRead(Value):

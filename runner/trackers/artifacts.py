@@ -33,6 +33,10 @@ class UnreadableFiles(Exception):
     """The files of a model cannot be had whole; the text says why, for a sentence that names them."""
 
 
+class NoFiles(UnreadableFiles):
+    """There are none."""
+
+
 def artifact_folder(store: Folder, recorded: str | None, owner: str, usual: Iterable[str]) -> str | None:
     """Return the folder, relative to the store's, that holds the artifacts of `owner` (a run's or a model's id).
 
@@ -112,7 +116,7 @@ def hash_files(store: Folder, folder: str | None, path: str) -> tuple[ModelFile,
     here = None if folder is None else store.inside(folder)
     there = None if folder is None else store.inside(posixpath.join(folder, path))
     if folder is None or here is None or not here.is_dir():
-        raise UnreadableFiles("their folder is not there")
+        raise NoFiles("their folder is not there")
     if there is None or not there.is_relative_to(here):
         raise UnreadableFiles(f"{path} leads out of the store")
     if there.is_file():
@@ -122,7 +126,7 @@ def hash_files(store: Folder, folder: str | None, path: str) -> tuple[ModelFile,
     except NotPlain as error:
         raise UnreadableFiles(str(error)) from error
     if not found:
-        raise UnreadableFiles("there is none")
+        raise NoFiles("there is none")
     if len(found) > ARTIFACT_COUNT:
         raise UnreadableFiles(f"there are more than {ARTIFACT_COUNT}")
     return tuple(sorted((_hashed(readable(name), real) for name, real in found), key=lambda file: file.path))

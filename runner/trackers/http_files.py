@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from runner.schema.digest import DigestValue
 from runner.schema.model_files import ModelFile
 from runner.schema.model_text import LONGEST_TEXT, TEXTS, parts_of
-from runner.trackers.artifacts import UnreadableFiles
+from runner.trackers.artifacts import NoFiles, UnreadableFiles
 from runner.trackers.http_requests import Refused, Server
 from runner.trackers.recorded import ARTIFACT_COUNT
 
@@ -80,7 +80,7 @@ def hash_shelf(server: Server, shelf: Shelf, path: str) -> tuple[ModelFile, ...]
     except Refused as error:  # its text may hold addresses of the artifacts' store
         raise UnreadableFiles(f"the server could not list them: {error.status} {error.code}") from error
     if not found:
-        raise UnreadableFiles("there is none")
+        raise NoFiles("there is none")
     below = f"{path}/" if path else ""
     files = [
         _hashed(server, shelf, whole, whole.removeprefix(below) if whole != path else posixpath.basename(path), size)
