@@ -118,7 +118,8 @@ def _beneath(folder: CapturedFolder, place: str) -> ModelFiles:
 
 
 def _moved(file: ModelFile, path: str) -> ModelFile:
-    return file.model_copy(update={"path": path, "parts": file.parts if path in TEXTS else None})
+    parts = file.parts if path in TEXTS else None
+    return ModelFile(path=path, sha256=file.sha256, size_bytes=file.size_bytes, parts=parts)
 
 
 def _files(files: Iterable[ModelFile]) -> ModelFiles:

@@ -87,7 +87,7 @@ def _taken_apart(capture: dict[str, Any]) -> dict[str, Any]:
     for run in capture["runs"]:
         for folder in run["folders"]:
             for file in folder["files"]:
-                text = (file.pop("text") or "").encode()
+                text = (file.pop("text", None) or "").encode()
                 if file["sha256"] == f"sha256:{hashlib.sha256(text).hexdigest()}":
                     file["parts"] = parts_of(posixpath.basename(file["path"]), text)
     return capture

@@ -29,12 +29,18 @@ class CapturedPoint(Value):
     timestamp_ms: int
 
 
+class CapturedFile(ModelFile):
+    """A file as it was logged. `text` is that of MLflow's own small texts, until the host makes `parts` of it."""
+
+    text: str | None = None
+
+
 class CapturedFolder(Value):
     """Artifacts that the training logged: of the run itself, or of a model of MLflow 3, which has an id and a name."""
 
     model_id: str | None = None
     name: str = ""
-    files: tuple[ModelFile, ...]
+    files: tuple[CapturedFile, ...]
 
 
 class CapturedRun(Value):

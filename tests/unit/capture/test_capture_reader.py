@@ -52,6 +52,11 @@ def opened(path: str, mode: str = "r", changed_ns: int | None = 1) -> dict[str, 
     return {"event": "open", "path": path, "mode": mode, "changed_ns": changed_ns}
 
 
+def artifact(path: str, *, run: str | None = None, model: str | None = None, text: str | None = None) -> dict[str, Any]:
+    digests = {"md5": "0" * 32, "sha256": "0" * 64, "size": 7}
+    return {"event": "artifact", "run": run, "model": model, "path": path, **digests, "text": text}
+
+
 class TestWhatWasCaptured:
     def test_a_run_comes_back_with_all_that_was_logged_in_order(self, tmp_path: Path) -> None:
         write_events(
@@ -64,7 +69,7 @@ class TestWhatWasCaptured:
             metrics(["auc", 0.1 + 0.2, 0, 13]),
             {"event": "tags", "run": "a1", "tags": {"a": "b", "gone": "x"}},
             {"event": "tag deleted", "run": "a1", "key": "gone"},
-            {"event": "artifact", "run": "a1", "model": None, "path": "m/model.bin", "md5": "0" * 32},
+            artifact("m/model.bin", run="a1"),
             {"event": "ended", "run": "a1", "status": "FINISHED", "name": None},
         )
         report = read(tmp_path)
@@ -108,9 +113,16 @@ class TestWhatWasCaptured:
             START,
             RUN,
             {"event": "logged model", "model": "m-1", "run": "a1", "name": "model"},
-            {"event": "artifact", "run": None, "model": "m-1", "path": "MLmodel", "md5": "1" * 32},
+            artifact("MLmodel", model="m-1", text="run_id: a1"),
+            artifact("other.bin", run="a1"),
         )
-        assert list(read(tmp_path).runs[0].artifacts) == ["model/MLmodel"]
+        (run,) = read(tmp_path).runs
+        assert list(run.artifacts) == ["model/MLmodel", "other.bin"]
+        assert [(folder.model_id, folder.name, [file.path for file in folder.files]) for folder in run.folders] == [
+            ("m-1", "model", ["MLmodel"]),
+            (None, "", ["other.bin"]),
+        ]
+        assert run.folders[0].files[0].text == "run_id: a1"
 
     def test_it_can_be_read_although_no_run_was_made(self, tmp_path: Path) -> None:
         write_events(tmp_path, START)
