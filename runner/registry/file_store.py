@@ -11,13 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from runner.errors import NotAStore, TrackerUnavailable
 from runner.registry.interface import GONE, ModelVersion, Registry
 from runner.schema.model_files import ModelFile
 from runner.trackers.artifacts import hash_place
 from runner.trackers.folder import Folder, readable
+from runner.trackers.meta_yaml import parse_meta
 
 _MODELS = "models"
 _META = "meta.yaml"
@@ -25,8 +24,6 @@ _LONGEST_META = 1 << 18  # bytes
 _LONGEST_ALIAS = 64
 _VERSION = re.compile(r"version-([0-9]{1,18})")
 _STATUSES = {1: "PENDING_REGISTRATION", 2: "FAILED_REGISTRATION", 3: "READY"}
-
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class FileRegistry(Registry):
@@ -98,11 +95,7 @@ class FileRegistry(Registry):
     def _meta(self, folder: str) -> dict[str, Any] | None:
         """Return a folder's meta.yaml; None where there is none, or it is too long, no mapping, or leads elsewhere."""
         data = self._store.read(f"{folder}/{_META}", _LONGEST_META)
-        try:
-            meta = None if data is None else yaml.load(data, Loader=_Loader)  # noqa: S506  # a safe loader
-        except (yaml.YAMLError, ValueError, RecursionError):
-            return None
-        return meta if isinstance(meta, dict) else None
+        return None if data is None else parse_meta(data)
 
     @contextmanager
     def _reading(self) -> Iterator[None]:

@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from runner.errors import AmbiguousRun, NotAStore, TrackerUnavailable
 from runner.schema.model_files import ModelFile
 from runner.schema.run_record import DatasetInput, MetricHistory, RunRecord, StoreKind
@@ -30,6 +28,7 @@ from runner.trackers.artifacts import (
 )
 from runner.trackers.folder import Folder, readable
 from runner.trackers.interface import LoggedModel, RunSummary, Tracker
+from runner.trackers.meta_yaml import parse_meta
 from runner.trackers.metric_lines import parse_metric_lines
 from runner.trackers.recorded import CONTEXT_TAG, PARENT_TAG, RUN_NAME_TAG, cut_params, status_name, utc_time
 
@@ -40,8 +39,6 @@ _LONGEST_HISTORY = 1 << 29  # bytes of a metric's file
 _TRIES = 4  # to read a file that somebody is writing
 _PAUSE_S = 0.05
 _SUGGESTED = 500  # runs looked at for suggestions
-
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
@@ -259,11 +256,8 @@ class FileTracker(Tracker):
             data = self._store.read(f"{folder}/{_META}", _LONGEST_TEXT)
             if data is None:
                 return None
-            try:
-                meta = yaml.load(data, Loader=_Loader)  # noqa: S506  # a safe loader
-            except (yaml.YAMLError, ValueError, RecursionError):
-                meta = None
-            if isinstance(meta, dict):
+            meta = parse_meta(data)
+            if meta is not None:
                 return meta
             time.sleep(_PAUSE_S)
         return None
