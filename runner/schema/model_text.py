@@ -22,6 +22,7 @@ _WRITTEN_ANEW = frozenset({"artifact_path", "model_id", "model_size_bytes", "mod
 _PYTHON = re.compile(r"(?P<minor>3\.\d{1,2})(?:\.\d{1,3})?")
 _CONDA_PYTHON = re.compile(r"python={1,2}" + _PYTHON.pattern)
 _INSTALLER = re.compile(r"(?:pip|setuptools|wheel)(?:\s*(?:==|<=|>=|<|>|~=)\s*[0-9][0-9.]*)?")
+_TAG = re.compile(r"tag:yaml\.org,2002:(?:str|int|float|bool|null|timestamp|map|seq)")
 _STRING = "tag:yaml.org,2002:str"
 
 
@@ -37,27 +38,31 @@ def parts_of(path: str, data: bytes) -> dict[str, str] | None:
         text = data.decode("utf-8")
         if why_not_composed(text) is not None:
             return None
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except (UnicodeDecodeError, yaml.YAMLError, ValueError):
-        return None
-    entries = _entries(node)
-    if entries is None:
+        entries = _entries(yaml.compose(text, Loader=yaml.SafeLoader))
+    except (yaml.YAMLError, ValueError):
         return None
     return {name: canonical_digest(value) for name, value in sorted(without(entries).items())}
 
 
-def _entries(node: yaml.Node | None) -> dict[str, Any] | None:
-    """Return a mapping's entries; None for what is no mapping, has a key twice, or a key that is no text."""
-    if not isinstance(node, yaml.MappingNode):
-        return None
-    names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-    if len(set(names)) < len(node.value):
-        return None
+def _entries(node: yaml.Node | None) -> dict[str, Any]:
+    """Return a mapping's entries. Raises ValueError for no mapping, a key twice, or what is of a strange kind."""
+    names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)] if _is_mapping(node) else []
+    if node is None or not names or len(set(names)) < len(node.value):
+        raise ValueError("not a mapping of names")
     return {key.value: _plain(value) for key, value in node.value}
 
 
+def _is_mapping(node: yaml.Node | None) -> bool:
+    return isinstance(node, yaml.MappingNode) and _TAG.fullmatch(node.tag) is not None
+
+
 def _plain(node: yaml.Node) -> Any:
-    """Return a node as a value that tells `1`, `"1"` and `true` apart, its mappings without an order."""
+    """Return a node as a value that tells `1`, `"1"` and `true` apart, its mappings without an order.
+
+    Raises ValueError for a tag of its own, by which some loaders would make an object.
+    """
+    if not _TAG.fullmatch(node.tag):
+        raise ValueError(f"the tag {node.tag}")
     if isinstance(node, yaml.MappingNode):
         pairs = [[_plain(key), _plain(value)] for key, value in node.value]
         return {"map": sorted(pairs, key=lambda pair: canonical_digest(pair[0]))}
