@@ -182,7 +182,9 @@ def subject(reproduction: Reproduction) -> str:
 def registered_row(comparison: RegisteredComparison) -> str:
     """Return how a registered model compares: `models:/fraud/7 sha256 e41b… = the run's = the rerun's model`."""
     digest = f"sha256 {comparison.registered.removeprefix('sha256:')[:8]}…"
-    words = f"{plain(comparison.reference)}  {digest}"
+    version = comparison.title.rpartition(" ")[2]
+    number = f" ({plain(version)})" if not comparison.reference.endswith(f"/{version.removeprefix('v')}") else ""
+    words = f"{plain(comparison.reference)}{number}  {digest}"
     if comparison.holds:
         whose = "= the run's own = the rerun's model" if comparison.equals_run else "= the rerun's model"
         return f"{words}  {whose}"

@@ -46,14 +46,12 @@ def parts_of(path: str, data: bytes) -> dict[str, str] | None:
 
 def _entries(node: yaml.Node | None) -> dict[str, Any]:
     """Return a mapping's entries. Raises ValueError for no mapping, a key twice, or what is of a strange kind."""
-    names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)] if _is_mapping(node) else []
-    if node is None or not names or len(set(names)) < len(node.value):
+    if not isinstance(node, yaml.MappingNode) or not _TAG.fullmatch(node.tag):
+        raise ValueError("not a mapping")
+    names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+    if len(set(names)) < len(node.value):
         raise ValueError("not a mapping of names")
     return {key.value: _plain(value) for key, value in node.value}
-
-
-def _is_mapping(node: yaml.Node | None) -> bool:
-    return isinstance(node, yaml.MappingNode) and _TAG.fullmatch(node.tag) is not None
 
 
 def _plain(node: yaml.Node) -> Any:
