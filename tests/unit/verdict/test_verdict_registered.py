@@ -42,7 +42,7 @@ A, B, C = (texts(weights) for weights in ("1 2 3", "1 2 4", "9 9 9"))
 
 
 @pytest.mark.parametrize(
-    ("of_registry", "of_run", "of_rerun"), itertools.product([A, B, C], [A, B, C, None], [A, B, C, None])
+    ("of_registry", "of_run", "of_rerun"), [*itertools.product([A, B, C], [A, B, C, None], [A, B, C, None])]
 )
 def test_only_a_registered_model_that_is_the_runs_and_the_reruns_passes(
     of_registry: dict[str, str], of_run: dict[str, str] | None, of_rerun: dict[str, str] | None
