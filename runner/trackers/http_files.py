@@ -61,7 +61,7 @@ def shelf_of_proxy(uri: str, server: Server) -> Shelf:
         raise UnreadableFiles("they are on no server that you named")
     root = parsed.path.strip("/")
     return Shelf(
-        listing=lambda path: (_PROXY, {"path": posixpath.join(root, path)}),
+        listing=lambda path: (_PROXY, {"path": posixpath.join(root, path).rstrip("/")}),
         reading=lambda path: (f"{_PROXY}/{urllib.parse.quote(posixpath.join(root, path))}", {}),
         bare=True,
     )
