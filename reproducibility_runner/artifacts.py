@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 _CHUNK = 1 << 20
+_DESCRIPTIONS = ("MLmodel", "conda.yaml", "python_env.yaml")  # what MLflow writes into every model, anew each time
+_LONGEST_TEXT = 1 << 16
 
 Base: Any = object
 
@@ -86,10 +88,10 @@ class ArtifactCapture(Base):  # type: ignore[misc]  # the base is MLflow's, of w
                 md5, sha256, size = _digests(file)
                 relative = os.path.relpath(file, self.artifact_dir).replace(os.sep, "/")
                 path = os.path.normpath(os.path.join(within, relative))
-                session.record(
-                    "artifact",
-                    {"run": run, "model": model, "path": path, "md5": md5, "sha256": sha256, "size": size},
-                )
+                fields = {"run": run, "model": model, "path": path, "md5": md5, "sha256": sha256, "size": size}
+                if os.path.basename(path) in _DESCRIPTIONS and size <= _LONGEST_TEXT:
+                    fields["text"] = _text(file)
+                session.record("artifact", fields)
         except OSError as error:
             session.problem(f"an artifact could not be hashed: {error}")
 
@@ -112,6 +114,16 @@ def owner(folder: str) -> Any:
     if len(parts) >= 3 and parts[2] == "artifacts":
         return parts[1], None, "/".join(parts[3:])
     return None, None, "/".join(parts)
+
+
+def _text(path: str) -> Any:
+    """Return a small file's text, None where it is no UTF-8."""
+    with open(path, "rb") as file:
+        data = file.read(_LONGEST_TEXT)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
 
 
 def _digests(path: str) -> tuple[str, str, int]:

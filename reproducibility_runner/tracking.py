@@ -348,15 +348,6 @@ class TrackingCapture(Base):  # type: ignore[misc]  # the base is MLflow's, of w
             done.set_exception(error)
         return RunOperations([done])
 
-    def record_logged_model(self, run_id: Any, mlflow_model: Any, *arguments: Any, **options: Any) -> Any:
-        """Record the description of a model in its run's tags, as MLflow 1 and 2 do."""
-        with scratch.outermost() as outer:
-            result = super().record_logged_model(run_id, mlflow_model, *arguments, **options)
-        if outer:
-            path = getattr(mlflow_model, "artifact_path", None)
-            session.record("logged model", {"run": str(run_id), "model": None, "name": scratch.to_text(path)})
-        return result
-
     def log_inputs(self, run_id: Any, datasets: Any = None, *arguments: Any, **options: Any) -> Any:
         """Record which datasets a run was given."""
         with scratch.outermost() as outer:

@@ -8,17 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.errors import MissingFact, RepositoryUnavailable, RunnerError, UsageError
+from runner.errors import MissingFact, RepositoryUnavailable, RunnerError
 from runner.progress import Progress
 
 if TYPE_CHECKING:
+    from runner.finding import Asked
     from runner.repository.mirror import Mirror
     from runner.schema.lineage import Lineage, Provenance
+    from runner.schema.model_files import RegisteredModel
     from runner.schema.plan import Images, Plan
     from runner.schema.run_record import RunRecord
     from runner.schema.snapshot import RepositorySnapshot
     from runner.settings import Settings
-    from runner.trackers.interface import Tracker
 
 _LOOKS = 3  # a text that names others that name others, such as requirements that include requirements
 
@@ -30,8 +31,7 @@ ImagesFor = Callable[[str], "Images"]
 class Found:
     """What is known so far; filled in step by step, so that whatever stops a rerun can say what was there."""
 
-    tracker: Tracker | None = None
-    record: RunRecord | None = None
+    asked: Asked | None = None
     lineage: Lineage | None = None
     plan: Plan | None = None
     mirror: Mirror | None = None
@@ -65,23 +65,6 @@ def mirrors_folder() -> Path:
     return cache_folder() / "mirrors"
 
 
-def find_run(run: str, settings: Settings, found: Found) -> RunRecord:
-    """Read the run from its tracker. Raises RunNotFound, AmbiguousRun, NotAStore, TrackerUnavailable, UsageError."""
-    from runner.trackers.open import open_tracker
-    from runner.trackers.reference import parse_reference
-
-    reference = parse_reference(run)
-    if settings.tracker is None and not (Path(settings.folder) / "mlruns").is_dir():
-        raise UsageError(
-            "no tracker is named, and there is no mlruns here",
-            f"runner reproduce {run} --tracker URI    or set MLFLOW_TRACKING_URI",
-        )
-    tracker = open_tracker(settings.tracker or "mlruns", folder=Path(settings.folder))
-    found.tracker = tracker
-    found.record = tracker.read_run(tracker.find_run(reference))
-    return found.record
-
-
 def make_plan(record: RunRecord, settings: Settings, images_for: ImagesFor, found: Found, progress: Progress) -> Plan:
     """Resolve the lineage of a run and build its plan.
 
@@ -93,6 +76,7 @@ def make_plan(record: RunRecord, settings: Settings, images_for: ImagesFor, foun
     from runner.plan.images import NOT_MADE
     from runner.trackers.baseline import baseline_digest
 
+    registered = _read_registered(record, settings, found, progress)
     clean = check_clean(record, settings)
     commit = recorded_commit(record, settings)
     with progress.phase("fetch"):
@@ -102,12 +86,29 @@ def make_plan(record: RunRecord, settings: Settings, images_for: ImagesFor, foun
         found.snapshot = _read_snapshot(record, settings, mirror, resolved)
     commit = commit.model_copy(update={"value": resolved})
     agreed = _check_commits(record, settings, mirror)
-    notes = tuple(note for note in (clean, agreed) if note is not None)
+    asked = found.asked.notes if found.asked is not None else ()
+    notes = tuple(note for note in (*asked, clean, agreed) if note is not None)
     found.lineage = resolve_lineage(record, found.snapshot, settings, repository, commit, notes)
-    plan = build_plan(record, found.snapshot, found.lineage, settings, NOT_MADE, baseline_digest(record))
+    baseline = baseline_digest(record)
+    plan = build_plan(record, found.snapshot, found.lineage, settings, NOT_MADE, baseline, registered)
     found.plan = plan
     found.plan = plan.model_copy(update={"images": images_for(plan.environment.python)}).sealed()
     return found.plan
+
+
+def _read_registered(record: RunRecord, settings: Settings, found: Found, progress: Progress) -> RegisteredModel | None:
+    """Return the model that was asked for, by digest. Raises MissingFact where no rerun can say anything about it."""
+    from runner.lineage.remedy import command_again
+    from runner.verdict.registered import FACT, why_not_the_runs
+
+    if found.asked is None or found.asked.model is None:
+        return None
+    progress.update(f"hashing the files of {found.asked.model.title}")
+    registered = found.asked.registered()
+    why = None if registered is None else why_not_the_runs(registered)
+    if why is not None:
+        raise MissingFact(why, command_again(record, settings), fact=FACT)
+    return registered
 
 
 def _read_snapshot(record: RunRecord, settings: Settings, mirror: Mirror, commit: str) -> RepositorySnapshot:
@@ -216,9 +217,12 @@ def plan_run(run: str, settings: Settings, *, progress: Progress) -> Plan:
 
     Raises MissingFact where a fact is missing, and whatever `find_run` and `make_plan` raise.
     """
-    found = Found()
-    record = find_run(run, settings, found)
-    return make_plan(record, settings, lambda python: _images_there(python, settings), found, progress)
+    from runner.finding import find_run
+
+    asked = find_run(run, settings)
+    settings = asked.settings
+    found = Found(asked=asked)
+    return make_plan(asked.record, settings, lambda python: _images_there(python, settings), found, progress)
 
 
 def _images_there(python: str, settings: Settings) -> Images:

@@ -22,10 +22,11 @@ from runner.compare.build import compare
 from runner.engine.labels import cache_volume
 from runner.errors import InfrastructureError, MissingFact
 from runner.evidence.folder import EvidenceFolder, evidence_folder
+from runner.finding import Asked, find_run
 from runner.lineage.remedy import command_again
 from runner.network import read_network_settings
 from runner.plan.limits import check_fit
-from runner.planning import Found, ImagesFor, find_run, make_plan
+from runner.planning import Found, ImagesFor, make_plan
 from runner.prepare import images_of, open_engine, prepare
 from runner.progress import NoProgress, Progress
 from runner.report.markdown import render_markdown
@@ -34,7 +35,6 @@ from runner.rerun.carry_out import Paper, Place, carry_out, discard_workspace
 from runner.schema.plan import Images, Plan
 from runner.schema.reproduction import Missing, Reproduction, RunIdentity, Verdict
 from runner.schema.rerun import Rerun
-from runner.schema.run_record import RunRecord
 from runner.settings import Settings
 from runner.trackers.baseline import baseline_digest
 from runner.verdict.decide import decide
@@ -69,8 +69,8 @@ def reproduce(run: str, settings: Settings, *, progress: Progress, engine: Docke
     InfrastructureError where something refused, Interrupted; nothing is then left behind.
     """
     started = time.monotonic()
-    found = Found()
-    record = find_run(run, settings, found)
+    asked = find_run(run, settings)
+    record, settings, found = asked.record, asked.settings, Found(asked=asked)
     now = datetime.now(timezone.utc)
     with evidence_folder(settings.out, record.run_id, now, Path(settings.folder)) as evidence:
         kept, stay = None, _nothing
@@ -80,9 +80,9 @@ def reproduce(run: str, settings: Settings, *, progress: Progress, engine: Docke
                 check_fit(plan.limits, cpus=session.info.cpus, memory_bytes=session.info.memory_bytes)
                 rerun, stay = _rerun(plan, session, evidence, found, settings, progress)
                 kept = session.session_id if settings.keep else None
-            reproduction = _judged(record, plan, rerun, found)
+            reproduction = _judged(asked, plan, rerun)
         except MissingFact as missing:
-            reproduction = _unverifiable(record, settings, found, missing)
+            reproduction = _unverifiable(asked, found, missing)
         seconds = time.monotonic() - started
         reproduction = reproduction.model_copy(update={"timings": {**reproduction.timings, "total": seconds}})
         folder = evidence.finish(
@@ -152,12 +152,19 @@ def _rerun(
     return rerun, forget
 
 
-def _judged(record: RunRecord, plan: Plan, rerun: Rerun, found: Found) -> Reproduction:
-    """Compare, read the record once more (VERDICTS rule 13), and decide."""
-    assert found.tracker is not None  # noqa: S101  # the record came from it
-    changed = baseline_digest(found.tracker.read_run(record.run_id)) != plan.run.baseline_digest
+def _judged(asked: Asked, plan: Plan, rerun: Rerun) -> Reproduction:
+    """Compare, read the record and the registered model once more (VERDICTS rules 9 and 13), and decide."""
+    record = asked.record
+    now, change = asked.read_again(plan.registered)
     comparison = compare(record, plan, rerun)
-    decision = decide(plan, record, rerun, comparison, record_changed=changed)
+    decision = decide(
+        plan,
+        record,
+        rerun,
+        comparison,
+        record_changed=baseline_digest(now) != plan.run.baseline_digest,
+        registered_change=change,
+    )
     return Reproduction(
         tool_version=__version__,
         created=datetime.now(timezone.utc),
@@ -165,7 +172,7 @@ def _judged(record: RunRecord, plan: Plan, rerun: Rerun, found: Found) -> Reprod
         reason=decision.reason,
         verified=decision.verified,
         not_verified=decision.not_verified,
-        run=_identity(record),
+        run=_identity(asked),
         record=record,
         lineage=plan.lineage,
         plan=plan,
@@ -176,7 +183,7 @@ def _judged(record: RunRecord, plan: Plan, rerun: Rerun, found: Found) -> Reprod
     )
 
 
-def _unverifiable(record: RunRecord, settings: Settings, found: Found, missing: MissingFact) -> Reproduction:
+def _unverifiable(asked: Asked, found: Found, missing: MissingFact) -> Reproduction:
     """Return the reproduction of a run for which a fact is missing, with all that was found otherwise."""
     phase: Phase = "lineage"
     if found.lineage is not None:
@@ -190,15 +197,15 @@ def _unverifiable(record: RunRecord, settings: Settings, found: Found, missing: 
         reason=missing.cause,
         verified=(),
         not_verified=found.plan.not_verified if found.plan is not None else (),
-        run=_identity(record),
-        record=record,
+        run=_identity(asked),
+        record=asked.record,
         lineage=found.lineage,
         plan=found.plan,
         missing=Missing(
             fact=missing.fact,
             cause=missing.cause,
             # Phases do not know how the run was named; what is pasted must.
-            remedy=missing.remedy.replace("runner reproduce RUN", command_again(record, settings)),
+            remedy=missing.remedy.replace("runner reproduce RUN", command_again(asked.record, asked.settings)),
             looked_in=missing.looked_in,
             nearest=missing.nearest,
             found_otherwise=found.facts(except_for=missing.fact),
@@ -207,5 +214,12 @@ def _unverifiable(record: RunRecord, settings: Settings, found: Found, missing: 
     )
 
 
-def _identity(record: RunRecord) -> RunIdentity:
-    return RunIdentity(id=record.run_id, uri=record.uri, name=record.name, experiment=record.experiment_name)
+def _identity(asked: Asked) -> RunIdentity:
+    record = asked.record
+    return RunIdentity(
+        id=record.run_id,
+        uri=record.uri,
+        name=record.name,
+        experiment=record.experiment_name,
+        model=None if asked.model is None else asked.model.title,
+    )

@@ -28,6 +28,9 @@ from runner.schema.plan import MetricPolicy, Policy
 from runner.schema.yaml_text import UnreadableYaml, read_model
 
 FILE_NAME = "runner.yaml"
+PASTED = "the pasted address"
+"""The source of a tracker that the address of a page names."""
+
 Parsed = TypeVar("Parsed")
 AnySection = TypeVar("AnySection", bound=Section)
 
@@ -37,6 +40,7 @@ class Flags(Value):
 
     tracker: str | None = None
     registry_uri: str | None = None
+    run_of_model: str | None = None
     repo: str | None = None
     commit: str | None = None
     remote: str | None = None
@@ -67,12 +71,15 @@ class Flags(Value):
 class Settings(Value):
     """What the auditor wants, resolved. `sources` tells for each set field where it was set (`--repo`).
 
-    `command_source` and the like are for provenance; `folder` is the absolute directory from which relative local
-    paths are meant; `pointers` maps digests (`md5:…`) to paths. None leaves the matter to the record or the engine.
+    `run_of_model` is what `--run` names, `model` the reference to a model that was asked for; `folder` is the absolute
+    directory from which relative local paths are meant; `pointers` maps digests (`md5:…`) to paths. None leaves the
+    matter to the record or the engine.
     """
 
     tracker: str | None = None
     registry_uri: str | None = None
+    run_of_model: str | None = None
+    model: str | None = None
     repo: str | None = None
     commit: str | None = None
     remote: str | None = None
@@ -294,6 +301,7 @@ class _Resolver:
             flag = "--" + name.replace("_", "-")
             self.take(name, (getattr(flags, name), flag), (getattr(file, name), f"{name} in {FILE_NAME}"))
         self.take("commit", (flags.commit, "--commit"))
+        self.take("run_of_model", (flags.run_of_model, "--run"))
         self.take("keep", (flags.keep, "--keep"))
         self.take_command(file)
         self.take_environment(file)

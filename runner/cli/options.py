@@ -25,7 +25,14 @@ def _set_debug(value: bool) -> bool:
 Text = Optional[str]  # noqa: UP045  # Typer evaluates it on Python 3.10 as well
 Many = Optional[list[str]]  # noqa: UP045
 
-Run = Annotated[str, typer.Argument(metavar="RUN", help="A run id or unique prefix, runs:/ID, or EXPERIMENT/RUN_NAME.")]
+Run = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="A run id or unique prefix, runs:/ID, EXPERIMENT/RUN_NAME, models:/NAME/VERSION, models:/NAME@ALIAS, "
+        "models:/m-ID, or the address of a run's page.",
+    ),
+]
 Argv = Annotated[
     Many,
     typer.Argument(metavar="[-- CMD...]", help="The command to run instead of the recorded one.", show_default=False),
@@ -43,6 +50,17 @@ Tracker = Annotated[
         rich_help_panel=_LINEAGE, show_default=False,
     ),
 ]  # fmt: skip
+RegistryUri = Annotated[
+    Text,
+    typer.Option(
+        "--registry-uri", metavar="URI", help="The model registry, if not the tracker's. [env: MLFLOW_REGISTRY_URI]",
+        rich_help_panel=_LINEAGE, show_default=False,
+    ),
+]  # fmt: skip
+RunOfModel = Annotated[
+    Text,
+    typer.Option("--run", metavar="RUN", help="The run of a model that names none.", rich_help_panel=_LINEAGE),
+]
 Repo = Annotated[
     Text, typer.Option("--repo", metavar="URL|PATH", help="The git repository of the run.", rich_help_panel=_LINEAGE)
 ]

@@ -18,6 +18,8 @@ def reproduce(
     run: o.Run,
     argv: o.Argv = None,
     tracker: o.Tracker = None,
+    registry_uri: o.RegistryUri = None,
+    run_of_model: o.RunOfModel = None,
     repo: o.Repo = None,
     commit: o.Commit = None,
     remote: o.Remote = None,

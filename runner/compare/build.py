@@ -6,6 +6,7 @@ from runner.compare.environment import compare_environment
 from runner.compare.files import compare_outputs
 from runner.compare.metrics import WHOLE, compare_metrics
 from runner.compare.params import compare_params
+from runner.compare.registered import compare_registered
 from runner.compare.runs import match_run
 from runner.schema.comparison import Comparison
 from runner.schema.plan import Plan
@@ -35,6 +36,9 @@ def compare(record: RunRecord, plan: Plan, rerun: Rerun) -> Comparison:
         metrics=result.metrics,
         params=compare_params(record, match.run),
         outputs=compare_outputs(record, plan, rerun, match.run),
+        registered=None
+        if plan.registered is None
+        else compare_registered(plan.registered, rerun.capture, match.run.run_id),
         environment=environment,
         mappings=result.mappings,
         notes=match.notes,

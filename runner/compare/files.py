@@ -74,8 +74,11 @@ def _of_same_algorithm(original: DigestValue, output: OutputFile) -> DigestValue
 
 def _compare_artifact(artifact: Artifact, run: CapturedRun) -> FileComparison:
     original = artifact.digest
-    rerun = run.artifacts.get(artifact.path)
+    logged = run.artifacts.get(artifact.path)
+    rerun = None
     note: str | None
+    if logged is not None:
+        rerun = logged.sha256 if original is not None and original.algorithm == "sha256" else logged.md5
     if original is None or rerun is None:
         outcome, note = Outcome.MISSING, "recorded, and not logged again"
     else:

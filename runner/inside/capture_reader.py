@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from runner.inside.captured_models import CapturedModels, Files
+
 EVENTS = "events.jsonl"
 COUNTER = "events.counter"
 
@@ -62,7 +64,7 @@ class _Run:
     params: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     metrics: list[tuple[int, str, float | str, int, int]] = field(default_factory=list)
-    artifacts: dict[str, str] = field(default_factory=dict)
+    artifacts: Files = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -85,27 +87,6 @@ class _Run:
         }
 
 
-@dataclass
-class _Model:
-    model_id: str | None
-    run_id: str | None
-    name: str
-    files: dict[str, str] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        return {"model_id": self.model_id, "run_id": self.run_id, "name": self.name, "files": self.files}
-
-
-@dataclass
-class _Version:
-    name: str
-    version: str
-    run_id: str | None
-    model_id: str | None
-    path: str | None
-    stage: str | None = None
-
-
 def read_capture(directory: str, limits: CaptureLimits | None = None) -> dict[str, Any]:
     """Return the capture in `directory` as a JSON-ready CaptureReport. Raises nothing that its content could cause."""
     reading = _Reading(limits or CaptureLimits())
@@ -121,10 +102,7 @@ class _Reading:
         self._problems: dict[str, int] = {}
         self._unobserved: dict[str, None] = {}
         self._runs: dict[str, _Run] = {}
-        self._models: list[_Model] = []
-        self._model_ids: dict[str, _Model] = {}
-        self._versions: dict[tuple[str, str], _Version] = {}
-        self._aliases: dict[tuple[str, str], str] = {}
+        self._models = CapturedModels()
         self._reads: list[dict[str, Any]] = []
         self._processes: set[int] = set()
         self._mlflow_processes: set[int] = set()
@@ -351,44 +329,39 @@ class _Reading:
 
     def _on_artifact(self, _: int, event: dict[str, Any]) -> None:
         path = _relative(self._text(event.get("path")))
-        digest = event.get("md5")
-        if not isinstance(digest, str) or len(digest) != 32 or not _HEX.fullmatch(digest):
-            raise _Malformed("an artifact has no digest")
-        model = self._model_ids.get(self._optional_text(event.get("model")) or "")
+        file = self._file(event)
+        model = self._models.find(self._optional_text(event.get("model")))
         run = self._runs.get((model.run_id if model else self._optional_text(event.get("run"))) or "")
         if run is not None:
             run.touched = True
         files = model.files if model is not None else run.artifacts if run is not None else None
         # None is a file of no run, such as one put straight into an experiment's folder.
         if files is not None and self._has_room():
-            files[path] = f"md5:{digest}"
+            files[path] = file
+
+    def _file(self, event: dict[str, Any]) -> dict[str, Any]:
+        digests = {}
+        for algorithm, length in (("md5", 32), ("sha256", 64)):
+            digest = event.get(algorithm)
+            if not isinstance(digest, str) or len(digest) != length or not _HEX.fullmatch(digest):
+                raise _Malformed("an artifact has no digest")
+            digests[algorithm] = f"{algorithm}:{digest}"
+        return {**digests, "size_bytes": _integer(event, "size"), "text": self._optional_text(event.get("text"))}
 
     def _on_logged_model(self, _: int, event: dict[str, Any]) -> None:
-        identity, run, name = (self._optional_text(event.get(key)) for key in ("model", "run", "name"))
         if len(self._models) >= self._limits.runs:
             self._problem(f"more than {self._limits.runs} models were logged; the rest were left out")
             return
-        model = _Model(identity, run, name or identity or "")
-        if identity is None:
-            self._models = [each for each in self._models if (each.run_id, each.name) != (run, model.name)]
-        elif self._model_ids.setdefault(identity, model) is not model:
+        run, name = (self._optional_text(event.get(key)) for key in ("run", "name"))
+        if not self._models.log(self._text(event.get("model")), run, name):
             raise _Malformed("a model is created twice")
-        self._models.append(model)
 
     def _on_registry(self, _: int, event: dict[str, Any]) -> None:
-        what = self._text(event.get("what"))
-        key = (self._text(event.get("name")), self._optional_text(event.get("version")) or "")
         if not self._has_room():
             return
-        if what == "create_model_version":
-            run, model, path = (self._optional_text(event.get(field)) for field in ("run", "model", "path"))
-            self._versions[key] = _Version(*key, run, model, path)
-        elif what == "transition_model_version_stage" and key in self._versions:
-            self._versions[key].stage = self._optional_text(event.get("stage"))
-        elif what == "set_registered_model_alias":
-            self._aliases[key[0], self._text(event.get("alias"))] = key[1]
-        elif what == "delete_registered_model_alias":
-            self._aliases.pop((key[0], self._text(event.get("alias"))), None)
+        fields = {key: self._optional_text(event.get(key)) for key in ("run", "model", "path", "stage", "alias")}
+        name, version = self._text(event.get("name")), self._optional_text(event.get("version")) or ""
+        self._models.register(self._text(event.get("what")), name, version, fields)
 
     def _on_read(self, sequence: int, event: dict[str, Any]) -> None:
         what, detail = self._text(event.get("what")), self._text(event.get("detail"))
@@ -455,12 +428,13 @@ class _Reading:
 
     def report(self) -> dict[str, Any]:
         """Return what was read."""
-        self._place_models()
         runs = [run for run in self._runs.values() if run.touched or not run.on_demand]
+        artifacts = {run.run_id: run.artifacts for run in self._runs.values()}
+        models = self._models.place(artifacts)
         return {
             "runs": [run.to_json() for run in sorted(runs, key=lambda run: run.started)],
-            "models": [model.to_json() for model in self._models],
-            "versions": [self._version(version) for version in self._versions.values()],
+            "models": models,
+            "versions": self._models.versions(artifacts),
             "reads": self._reads,
             "processes": len(self._processes),
             "mlflow_processes": len(self._mlflow_processes),
@@ -477,38 +451,6 @@ class _Reading:
             ],
         }
 
-    def _place_models(self) -> None:
-        """Show each model's files among the artifacts of its run, as MLflow does, and the other way round."""
-        for model in self._models:
-            run = self._runs.get(model.run_id or "")
-            if run is None:
-                continue
-            folder = f"{model.name}/"
-            if model.model_id is None:
-                model.files = _beneath(run.artifacts, model.name)
-            elif model.files:
-                # A later model of the same name replaces the earlier whole: no mixture of two is anybody's model.
-                run.artifacts = {path: digest for path, digest in run.artifacts.items() if not path.startswith(folder)}
-                run.artifacts.update({folder + path: digest for path, digest in model.files.items()})
-
-    def _version(self, version: _Version) -> dict[str, Any]:
-        model = self._model_ids.get(version.model_id or "")
-        run = self._runs.get((model.run_id if model else version.run_id) or "")
-        files = model.files if model is not None else {}
-        if model is None and run is not None and version.path is not None:
-            files = _beneath(run.artifacts, version.path)
-        key = (version.name, version.version)
-        return {
-            "name": version.name,
-            "version": version.version,
-            "run_id": None if run is None else run.run_id,
-            "model_id": version.model_id,
-            "path": version.path,
-            "stage": version.stage,
-            "aliases": sorted(alias for (name, alias), at in self._aliases.items() if (name, at) == key),
-            "files": files,
-        }
-
     def _is_before_output(self, path: str, sequence: int, made: bool) -> bool:
         """Tell whether a file could have fed a logged value without the training having made it (VERDICTS rule 18).
 
@@ -521,12 +463,6 @@ class _Reading:
             and (written is None or sequence < written)
             and (self._last_logged < 0 or sequence <= self._last_logged)
         )
-
-
-def _beneath(files: dict[str, str], folder: str) -> dict[str, str]:
-    """Return the files of a folder by their paths within it."""
-    start = f"{folder}/" if folder else ""
-    return {path[len(start) :]: digest for path, digest in files.items() if path.startswith(start)}
 
 
 def _refuse(constant: str) -> Any:

@@ -6,7 +6,17 @@ import shlex
 
 from runner.redact import redact
 from runner.schema.run_record import RunRecord
-from runner.settings import Settings
+from runner.settings import PASTED, Settings
+
+
+def typed_again(settings: Settings, run: str) -> list[str]:
+    """Return the words of `runner reproduce RUN` with the tracker and the registry that were typed or pasted."""
+    words = ["runner", "reproduce", shlex.quote(redact(run))]
+    for name in ("tracker", "registry_uri"):
+        flag, value = "--" + name.replace("_", "-"), getattr(settings, name)
+        if value is not None and settings.source(name) in (flag, PASTED):
+            words += [flag, shlex.quote(redact(value))]
+    return words
 
 
 def command_again(record: RunRecord, settings: Settings, *flags: str) -> str:
@@ -14,9 +24,9 @@ def command_again(record: RunRecord, settings: Settings, *flags: str) -> str:
 
     What was typed of tracker, repository, commit, remote and Python is repeated.
     """
-    words = ["runner", "reproduce", shlex.quote(record.run_id)]
-    if settings.source("tracker") == "--tracker":
-        words += ["--tracker", shlex.quote(redact(record.uri))]
+    words = typed_again(settings, settings.model or record.run_id)
+    if settings.run_of_model is not None:
+        words += ["--run", shlex.quote(redact(settings.run_of_model))]
     typed = {
         "--repo": settings.repo,
         "--commit": settings.commit,

@@ -14,6 +14,7 @@ from runner.plan.remotes import choose_remotes
 from runner.plan.variables import set_variables
 from runner.redact import redact
 from runner.schema.lineage import Lineage, Provenance
+from runner.schema.model_files import RegisteredModel
 from runner.schema.plan import Images, Plan, RunSummary
 from runner.schema.run_record import RunRecord
 from runner.schema.snapshot import RepositorySnapshot
@@ -29,6 +30,7 @@ def build_plan(
     settings: Settings,
     images: Images,
     baseline_digest: str,
+    registered: RegisteredModel | None = None,
 ) -> Plan:
     """Return the sealed plan of a run.
 
@@ -47,6 +49,7 @@ def build_plan(
     notes = [note for note in lineage.notes if note != NO_POINTERS]
     return Plan(
         run=summarise(record, baseline_digest),
+        registered=registered,
         lineage=lineage,
         command=command.line,
         command_source=command.source,
@@ -63,6 +66,7 @@ def build_plan(
         expected_outputs=expected_outputs(lineage, command),
         reference_files=tuple(file.path for file in lineage.files if file.role == "output"),
         provenance=(
+            *_about_registered(registered),
             Provenance(
                 fact="command", value=redact(command.line), source=command.source, considered=command.considered
             ),
@@ -81,6 +85,15 @@ def build_plan(
         ),
         not_verified=tuple(dict.fromkeys(redact(line) for line in (*notes, *about_remotes, *circumstances))),
     ).sealed()
+
+
+def _about_registered(registered: RegisteredModel | None) -> tuple[Provenance, ...]:
+    if registered is None:
+        return ()
+    return (
+        Provenance(fact="model", value=registered.title, source=registered.reference),
+        Provenance(fact="run", value=registered.run_id, source=registered.run_source),
+    )
 
 
 def check_comparable(record: RunRecord, settings: Settings) -> None:

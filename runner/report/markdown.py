@@ -22,9 +22,11 @@ from runner.report.phrases import (
 )
 from runner.schema.comparison import Comparison, EnvironmentDifference, Outcome
 from runner.schema.lineage import Considered
+from runner.schema.model_files import RegisteredModel
 from runner.schema.plan import Plan
 from runner.schema.reproduction import Missing, Reproduction
 from runner.schema.rerun import Hardware, Rerun
+from runner.verdict.registered import agreement
 
 _ACTIVE = re.compile(r"[\\`*\[\]|~$<>&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|:(?=//)")
 _LEADING = re.compile(r"^(\d*)(?=(?:[-+#=]+|[.)])(?:\s|$))")
@@ -40,6 +42,8 @@ def render_markdown(reproduction: Reproduction) -> str:
     comparison, plan, rerun = reproduction.comparison, reproduction.plan, reproduction.rerun
     if comparison is not None:
         parts += [_metrics(comparison), _params(comparison), _outputs(comparison)]
+    if plan is not None and plan.registered is not None:
+        parts.append(_registered(plan.registered, comparison))
     if rerun is not None:
         parts.append(_inputs(rerun))
     if plan is not None:
@@ -92,6 +96,7 @@ def _head(reproduction: Reproduction) -> str:
     verdict = reproduction.verdict
     stopped = f" Stopped before {reproduction.stopped_before}." if reproduction.stopped_before else ""
     facts = [
+        ("Model", reproduction.run.model),
         ("Run", reproduction.run.id),
         ("Name", reproduction.run.name),
         ("Experiment", reproduction.run.experiment),
@@ -194,6 +199,28 @@ def _outputs(comparison: Comparison) -> str:
         for output in comparison.outputs
     ]
     return f"## Outputs\n\n{_table(('path', 'recorded', 'rerun', 'outcome', 'written', 'note'), rows)}"
+
+
+def _registered(registered: RegisteredModel, comparison: Comparison | None) -> str:
+    facts: list[tuple[str, str | None]] = [
+        ("Asked for", registered.reference),
+        ("Model", registered.title),
+        ("Registry", registered.registry),
+        ("Its run", f"{registered.run_id} ({registered.run_source})"),
+        ("Files at", registered.place),
+        ("Digest of all bytes", registered.digest),
+    ]
+    found = None if comparison is None else comparison.registered
+    if found is not None:
+        facts += [
+            ("Digest of the content", found.registered),
+            ("of the run's own model", found.logged or registered.logged_note),
+            ("of the rerun's model", found.rerun or "it logged none"),
+            ("Compared", agreement(found)),
+        ]
+    rows = [(inline(file.path), inline(str(file.sha256)), size(file.size_bytes)) for file in registered.artifact.files]
+    table = _table(("", ""), [(label, inline(value)) for label, value in facts if value])
+    return f"## Registered model\n\n{table}\n\n{_table(('file', 'SHA-256', 'size'), rows)}"
 
 
 def _inputs(rerun: Rerun) -> str:

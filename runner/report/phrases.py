@@ -13,9 +13,11 @@ from runner.redact import redact
 from runner.schema.comparison import HistoryComparison, MetricComparison, Outcome
 from runner.schema.digest import DigestValue
 from runner.schema.lineage import Provenance
+from runner.schema.model_files import RegisteredComparison
 from runner.schema.plan import Plan
 from runner.schema.reproduction import Reproduction
 from runner.verdict.causes import redact_value
+from runner.verdict.registered import agreement
 from runner.verdict.remedy import again
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
@@ -165,15 +167,28 @@ def listed(words: Iterable[str]) -> str:
 
 
 def subject(reproduction: Reproduction) -> str:
-    """Return the original run in a phrase: `run ab12cd34 "name" (2025-03-02)`."""
+    """Return the original run in a phrase: `run ab12cd34 "name" (2025-03-02)`, after the model that it made."""
     run = reproduction.run
-    words = [f"run {plain(run.id[:8])}"]
+    words = [f"{plain(run.model, 80)} ="] if run.model is not None else []
+    words.append(f"run {plain(run.id[:8])}")
     if run.name:
         words.append(f'"{plain(run.name, 60)}"')
     record = reproduction.record
     if record is not None and record.start_time is not None:
         words.append(f"({record.start_time:%Y-%m-%d})")
     return " ".join(words)
+
+
+def registered_row(comparison: RegisteredComparison) -> str:
+    """Return how a registered model compares: `models:/fraud/7 sha256 e41b… = the run's = the rerun's model`."""
+    digest = f"sha256 {comparison.registered.removeprefix('sha256:')[:8]}…"
+    version = comparison.title.rpartition(" ")[2]
+    number = f" ({plain(version)})" if not comparison.reference.endswith(f"/{version.removeprefix('v')}") else ""
+    words = f"{plain(comparison.reference)}{number}  {digest}"
+    if comparison.holds:
+        whose = "= the run's own = the rerun's model" if comparison.equals_run else "= the rerun's model"
+        return f"{words}  {whose}"
+    return f"{words}  {plain(agreement(comparison))}"
 
 
 def command(name: str, reproduction: Reproduction, *options: str) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from runner.report.phrases import plain, provenance, seconds, short, size
+from runner.report.phrases import plain, plural, provenance, seconds, short, size
 from runner.report.text import NARROWEST, Page
 from runner.schema.lineage import Considered, LineageFile
+from runner.schema.model_files import RegisteredModel
 from runner.schema.plan import Plan
 
 _DIGITS = 19
@@ -20,6 +21,8 @@ def render_plan(plan: Plan, *, width: int = 100) -> str:
     date = f" ({run.start_time:%Y-%m-%d})" if run.start_time is not None else ""
     page.head(f"PLAN  run {plain(run.id)}{name}{date}, {plain(run.status)}, of {plain(run.experiment)}", "not run yet")
     page.row("tracker", plain(run.uri))
+    if plan.registered is not None:
+        _registered(page, plan.registered)
     page.row("code", f"{plan.lineage.commit}  {plain(plan.lineage.repository)}")
     for file in plan.lineage.files:
         _file(page, file)
@@ -46,6 +49,15 @@ def render_plan(plan: Plan, *, width: int = 100) -> str:
     _list(page, "not verified", plan.not_verified)
     page.row("digest", f"{plan.digest[:_DIGITS]}…  (how: {plan.execution_digest[:_DIGITS]}…)")
     return page.text()
+
+
+def _registered(page: Page, registered: RegisteredModel) -> None:
+    count = len(registered.artifact.files)
+    page.row("model", f"{plain(registered.title)}  {plain(registered.reference)}  of {plain(registered.registry)}")
+    page.row("", f"its run from {plain(registered.run_source)}")
+    page.row("", f"{plural(count, 'file')} {registered.digest[:_DIGITS]}…  at {plain(registered.place)}")
+    own = "they are the run's own logged model" if registered.same_place else "equal to the run's own logged model"
+    page.row("", own if registered.logged_note is None else plain(f"the run's own: {registered.logged_note}"))
 
 
 def _file(page: Page, file: LineageFile) -> None:

@@ -17,6 +17,7 @@ from runner.report.phrases import (
     numbers,
     plain,
     plural,
+    registered_row,
     short,
     size,
     source_of,
@@ -36,6 +37,7 @@ _SHOWN_FILES = 4
 _SHOWN_OPEN = 6
 _SHOWN_LOG = 20
 _NAME_LIMIT = 32
+_PROMOTED = "champion"  # MLflow's own example of an alias
 _STYLES = {
     Verdict.IDENTICAL: "bold green",
     Verdict.REPRODUCED: "green",
@@ -68,6 +70,8 @@ def render_text(
         _metrics(page, reproduction.comparison, show_all=show_all)
         _params(page, reproduction.comparison, show_all=show_all)
         _outputs(page, reproduction.comparison, show_all=show_all)
+        if reproduction.comparison.registered is not None:
+            page.row("registered", registered_row(reproduction.comparison.registered))
     if verdict is Verdict.DIVERGED:
         _suspects(page, reproduction)
     if verdict is Verdict.FAILED or _crashed(reproduction):
@@ -330,6 +334,17 @@ def _open(page: Page, lines: Sequence[str], *, show_all: bool) -> None:
         page.row("", f"… {len(lines) - len(shown)} more (--all)")
 
 
+def _promotion(reproduction: Reproduction) -> str | None:
+    """Return MLflow's call that would promote a version which came out again; whether it is, is the user's matter."""
+    registered = reproduction.plan.registered if reproduction.plan is not None else None
+    if registered is None or registered.name is None or registered.alias == _PROMOTED:
+        return None
+    if reproduction.verdict not in (Verdict.IDENTICAL, Verdict.REPRODUCED):
+        return None
+    call = f"set_registered_model_alias({registered.name!r}, {_PROMOTED!r}, '{registered.version}')"
+    return plain(f"MlflowClient().{call}")
+
+
 def _next(page: Page, reproduction: Reproduction) -> None:
     rows: list[tuple[str, str]] = []
     if reproduction.verdict is Verdict.DIVERGED and reproduction.comparison is not None:
@@ -339,6 +354,9 @@ def _next(page: Page, reproduction: Reproduction) -> None:
             rows.append((command("reproduce", reproduction, "--with", suspect), "try the suspect"))
     if reproduction.verdict in (Verdict.DIVERGED, Verdict.FAILED):
         rows.append((command("reproduce", reproduction, "--keep"), "keep the workspace, to look into it"))
+    promotion = _promotion(reproduction)
+    if promotion is not None:
+        page.paste("promote", promotion)
     if reproduction.plan is not None:
         rows.append((command("plan", reproduction), "every fact, and where it was found"))
     for index, (text, note) in enumerate(rows):

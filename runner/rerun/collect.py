@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from runner.engine.interface import ContainerRequest, Engine, VolumeMount
 from runner.inside import layout
 from runner.progress import Progress
 from runner.rerun.exchange import call, inside_argv
+from runner.schema.model_text import parts_of
 from runner.schema.plan import Plan
 from runner.schema.rerun import CaptureReport, Hardware, OutputFile, RestoredFile
 
@@ -70,7 +72,7 @@ def collect(
         on_note=writer.take,
     )
     return Collected(
-        capture=CaptureReport.model_validate(result["capture"], strict=False),
+        capture=CaptureReport.model_validate(_taken_apart(result["capture"]), strict=False),
         inputs=tuple(RestoredFile.model_validate(file, strict=False) for file in result["inputs"]),
         outputs=tuple(OutputFile.model_validate(file, strict=False) for file in result["outputs"]),
         opened_before_output=tuple(result["opened_before_output"]),
@@ -79,6 +81,25 @@ def collect(
         free_bytes=result.get("free_bytes"),
         written_bytes=result.get("written_bytes", 0),
     )
+
+
+def _taken_apart(capture: dict[str, Any]) -> dict[str, Any]:
+    """Put the parts of MLflow's own texts in the place of the texts, which may be long and hold anything.
+
+    Only at the top of a model are they MLflow's; deeper in, a file of such a name is anybody's.
+    """
+    for files in (run["artifacts"] for run in capture["runs"]):
+        for file in files.values():
+            file.pop("text")
+    for model in (*capture["models"], *capture["versions"]):
+        model["files"] = {path: _with_parts(path, file) for path, file in model["files"].items()}
+    return capture
+
+
+def _with_parts(path: str, file: dict[str, Any]) -> dict[str, Any]:
+    text = (file.get("text") or "").encode()
+    parts = parts_of(path, text) if file["sha256"] == f"sha256:{hashlib.sha256(text).hexdigest()}" else None
+    return {**file, "text": None, "parts": parts}
 
 
 def discard(engine: Engine, *, rerun: str, image: str, volume: str, progress: Progress) -> None:

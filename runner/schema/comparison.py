@@ -7,6 +7,7 @@ from typing import Literal
 
 from runner.schema.base import Number, Value
 from runner.schema.digest import Digest
+from runner.schema.model_files import RegisteredComparison
 
 
 class Outcome(str, Enum):
@@ -102,6 +103,7 @@ class Comparison(Value):
     metrics: tuple[MetricComparison, ...]
     params: tuple[ParamComparison, ...]
     outputs: tuple[FileComparison, ...]
+    registered: RegisteredComparison | None = None
     environment: tuple[EnvironmentDifference, ...] = ()
     mappings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

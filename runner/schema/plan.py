@@ -8,6 +8,7 @@ from pydantic import Field
 
 from runner.schema.base import Number, UtcTime, Value, canonical_digest
 from runner.schema.lineage import Lineage, Provenance
+from runner.schema.model_files import RegisteredModel
 
 Tolerance = Annotated[Number, Field(ge=0, allow_inf_nan=False)]
 """A finite tolerance, not below zero."""
@@ -154,6 +155,7 @@ class RunSummary(Value):
 class Plan(Value):
     """What is to be rerun, and how.
 
+    `registered` is the model whose run it is, where RUN named one.
     `command` is one shell line, run by `bash -o pipefail -c` in `working_directory` (relative to the repository's
     root). `command_inferred` is true where no record or person gave it. `options_uncovered` names options of the
     script whose value nothing pins. `variables` are environment variables of the training. `expected_outputs` are
@@ -163,6 +165,7 @@ class Plan(Value):
 
     schema_version: Literal[1] = 1
     run: RunSummary
+    registered: RegisteredModel | None = None
     lineage: Lineage
     command: str
     command_source: str
@@ -200,6 +203,8 @@ class Plan(Value):
             },
             "policy": {key: value for key, value in document["policy"].items() if key != "source"},
         }
+        if self.registered is not None:
+            what["registered"] = self.registered.bound()
         how = {"limits": document["limits"], "images": document["images"], "remotes": document["remotes"]}
         digest = canonical_digest(what)
         return self.model_copy(

@@ -53,12 +53,16 @@ class Decision(Value):
 
 
 class RunIdentity(Value):
-    """The original run's identity, also where nothing else of it could be used."""
+    """The original run's identity, also where nothing else of it could be used.
+
+    `model` is the title of the registered model that was asked for, such as `fraud v7`.
+    """
 
     id: str
     uri: str
     name: str | None = None
     experiment: str | None = None
+    model: str | None = None
 
 
 class Reproduction(Value):

@@ -30,11 +30,24 @@ class CapturedPoint(Value):
     timestamp_ms: int
 
 
+class CapturedFile(Value):
+    """A file as it was logged.
+
+    `text` is that of MLflow's own small texts within a model, until the host makes `parts` of it: see `ModelFile`.
+    """
+
+    md5: Digest
+    sha256: Digest
+    size_bytes: int
+    parts: dict[str, str] | None = None
+    text: str | None = None
+
+
 class CapturedRun(Value):
     """A run that the training made, as captured. `status` is None where it was never ended.
 
-    `started` and `ended` are sequence numbers. Artifacts are (path, digest) of what was logged. `experiment` is None
-    where the training named an experiment by its id alone, which `experiment_id` then holds.
+    `started` and `ended` are sequence numbers. `artifacts` are all files that were logged, by their paths. `experiment`
+    is None where the training named an experiment by its id alone, which `experiment_id` then holds.
     """
 
     run_id: str
@@ -49,11 +62,11 @@ class CapturedRun(Value):
     params: dict[str, str]
     tags: dict[str, str]
     metrics: tuple[CapturedPoint, ...]
-    artifacts: dict[str, Digest] = {}
+    artifacts: dict[str, CapturedFile] = {}
 
 
 class CapturedModel(Value):
-    """A model that the training logged, with the digests of its files by their paths within the model.
+    """A model that the training logged, with its files by their paths within the model.
 
     `model_id` is MLflow 3's; before, a model was a folder among its run's artifacts, which is then its `name`.
     `run_id` is None for a model that was logged outside any run.
@@ -62,11 +75,11 @@ class CapturedModel(Value):
     model_id: str | None
     run_id: str | None
     name: str
-    files: dict[str, Digest] = {}
+    files: dict[str, CapturedFile] = {}
 
 
 class RegisteredVersion(Value):
-    """A version that the training registered: which model it points at, and the digests of that model's files.
+    """A version that the training registered: which model it points at, and that model's files.
 
     The model is `model_id` (MLflow 3), or the folder `path` among the artifacts of `run_id`; all three are None, and
     there are no files, where it was made from what the rerun did not log. `stage` and `aliases` are the last given.
@@ -79,7 +92,7 @@ class RegisteredVersion(Value):
     path: str | None
     stage: str | None = None
     aliases: tuple[str, ...] = ()
-    files: dict[str, Digest] = {}
+    files: dict[str, CapturedFile] = {}
 
 
 class TrackerRead(Value):

@@ -66,7 +66,7 @@ def _load(text: str) -> tuple[Any, dict[tuple[str | int, ...], int], list[Proble
     lines: dict[tuple[str | int, ...], int] = {}
     problems: list[Problem] = []
     try:
-        refused = _refused(text)
+        refused = why_not_composed(text)
         if refused is not None:
             return None, {}, [refused]
         node = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -81,8 +81,11 @@ def _load(text: str) -> tuple[Any, dict[tuple[str | int, ...], int], list[Proble
     return data, lines, problems
 
 
-def _refused(text: str) -> Problem | None:
-    """Return why a document is not even composed: the composer follows nesting with the stack, and aliases multiply."""
+def why_not_composed(text: str) -> Problem | None:
+    """Return why a document is not even composed: the composer follows nesting with the stack, and aliases multiply.
+
+    Raises YAMLError where it is no YAML.
+    """
     depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         line = event.start_mark.line + 1 if event.start_mark else 0

@@ -15,13 +15,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from runner.errors import AmbiguousRun, NotAStore, TrackerUnavailable
+from runner.schema.model_files import ModelFile
 from runner.schema.run_record import DatasetInput, MetricHistory, RunRecord, StoreKind
-from runner.trackers.artifacts import artifact_folder, list_artifacts, read_environment_files, read_from
+from runner.trackers.artifacts import (
+    artifact_folder,
+    hash_files,
+    hash_place,
+    list_artifacts,
+    read_environment_files,
+    read_from,
+)
 from runner.trackers.folder import Folder, readable
-from runner.trackers.interface import RunSummary, Tracker
+from runner.trackers.interface import LoggedModel, RunSummary, Tracker
+from runner.trackers.meta_yaml import parse_meta
 from runner.trackers.metric_lines import parse_metric_lines
 from runner.trackers.recorded import CONTEXT_TAG, PARENT_TAG, RUN_NAME_TAG, cut_params, status_name, utc_time
 
@@ -32,8 +39,6 @@ _LONGEST_HISTORY = 1 << 29  # bytes of a metric's file
 _TRIES = 4  # to read a file that somebody is writing
 _PAUSE_S = 0.05
 _SUGGESTED = 500  # runs looked at for suggestions
-
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,39 @@ class FileTracker(Tracker):
         with self._reading():
             run = self._locate(run_id)
             return read_from(self._store, self._artifacts_of(run), path, limit_bytes)
+
+    def logged_model(self, model_id: str) -> LoggedModel | None:
+        with self._reading():
+            found = self._model(model_id)
+            return None if found is None else found[0]
+
+    def models_of(self, run_id: str) -> list[LoggedModel]:
+        with self._reading():
+            models = (self._model(model) for model in sorted(self._model_folders(self._locate(run_id))))
+            return [found[0] for found in models if found is not None]
+
+    def hash_artifacts(self, run_id: str, path: str) -> tuple[ModelFile, ...]:
+        with self._reading():
+            return hash_files(self._store, self._artifacts_of(self._locate(run_id)), path)
+
+    def hash_model(self, model_id: str) -> tuple[ModelFile, ...]:
+        with self._reading():
+            found = self._model(model_id)
+            return hash_files(self._store, None if found is None else found[1], "")
+
+    def hash_place(self, uri: str) -> tuple[ModelFile, ...]:
+        with self._reading():
+            return hash_place(self._store, uri)
+
+    def _logged_models(self) -> list[LoggedModel]:
+        with self._reading():
+            models = (
+                self._model_in(experiment, name)
+                for experiment in self._all_experiments()
+                for name in self._store.folders(f"{experiment.folder}/models")
+            )
+            found = (model[0] for model in models if model is not None)
+            return [model for model, _ in zip(found, range(_SUGGESTED), strict=False)]
 
     def _has_run(self, run_id: str) -> bool:
         with self._reading():
@@ -218,11 +256,8 @@ class FileTracker(Tracker):
             data = self._store.read(f"{folder}/{_META}", _LONGEST_TEXT)
             if data is None:
                 return None
-            try:
-                meta = yaml.load(data, Loader=_Loader)  # noqa: S506  # a safe loader
-            except (yaml.YAMLError, ValueError, RecursionError):
-                meta = None
-            if isinstance(meta, dict):
+            meta = parse_meta(data)
+            if meta is not None:
                 return meta
             time.sleep(_PAUSE_S)
         return None
@@ -303,6 +338,27 @@ class FileTracker(Tracker):
                 recorded = _optional(about.get("artifact_location"))
                 folders[model] = artifact_folder(self._store, recorded, model, [f"{models}/{model}/artifacts"])
         return folders
+
+    def _model(self, model_id: str) -> tuple[LoggedModel, str | None] | None:
+        """Return a logged model with the folder of its files; one of a deleted experiment only if no other has it."""
+        found = [self._model_in(experiment, _single(model_id)) for experiment in self._all_experiments()]
+        there = [model for model in found if model is not None]
+        return min(there, key=lambda model: model[0].deleted, default=None)
+
+    def _model_in(self, experiment: _Experiment, name: str) -> tuple[LoggedModel, str | None] | None:
+        folder = f"{experiment.folder}/models/{name}"
+        meta = self._meta(folder)
+        if meta is None or str(meta.get("model_id")) != name:
+            return None
+        location = _optional(meta.get("artifact_location"))
+        model = LoggedModel(
+            model_id=name,
+            name=str(meta.get("name") or name),
+            run_id=_optional(meta.get("source_run_id")),
+            location=location,
+            deleted=experiment.deleted or meta.get("lifecycle_stage") == "deleted",
+        )
+        return model, artifact_folder(self._store, location, name, [f"{folder}/artifacts"])
 
     def _siblings(self, run: _Run, parent: str | None) -> tuple[str, ...]:
         if not parent:

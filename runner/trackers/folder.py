@@ -11,6 +11,10 @@ from pathlib import Path
 _DEEPEST = 40  # levels of folders
 
 
+class NotPlain(Exception):
+    """Something in a folder is no regular file of it, such as a link that leads out; the text names it."""
+
+
 class Folder:
     """A folder that is only read. Paths are relative to it and POSIX; what leads out of it is as if absent."""
 
@@ -59,6 +63,28 @@ class Folder:
         Links to folders are not followed.
         """
         yield from self._files(path, "", 0)
+
+    def every_file(self, path: str) -> Iterator[tuple[str, Path]]:
+        """Yield (path relative to `path`, where it is) of all that lies beneath it, sorted, leaving nothing out.
+
+        Raises NotPlain where something is neither a regular file of this folder nor a folder in its place.
+        """
+        for name, folder in sorted(self._entries(path)):
+            here = posixpath.join(path, name)
+            real = self.inside(here)
+            if folder and (self.root / here).is_symlink():
+                raise NotPlain(f"{readable(name)} is a link to another folder")
+            if folder:
+                if path.count("/") > _DEEPEST:
+                    raise NotPlain(f"{readable(name)} lies too deep")
+                for below, found in self.every_file(here):
+                    yield posixpath.join(name, below), found
+            elif real is None:
+                raise NotPlain(f"{readable(name)} leads out of {self.root}")
+            elif not real.is_file():
+                raise NotPlain(f"{readable(name)} is no regular file")
+            else:
+                yield name, real
 
     def _files(self, base: str, below: str, depth: int) -> Iterator[tuple[str, int]]:
         here = posixpath.join(base, below)

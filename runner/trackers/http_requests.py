@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any, Literal, NoReturn
 from urllib.parse import urlsplit
@@ -42,10 +42,12 @@ class Server:
     def __init__(self, address: str) -> None:
         self._address = address.rstrip("/")
         self.uri = redact(self._address)
+        self.host = urlsplit(self._address).netloc.rpartition("@")[2]
 
     def get(self, endpoint: str, **params: str | int) -> dict[str, Any]:
-        """Return the answer to a GET of MLflow's REST API. Raises Refused."""
-        with self._send("GET", f"/api/2.0/mlflow/{endpoint}", params=params) as response:
+        """Return the answer to a GET of MLflow's REST API, or of a whole path. Raises Refused."""
+        path = endpoint if endpoint.startswith("/") else f"/api/2.0/mlflow/{endpoint}"
+        with self._send("GET", path, params=params) as response:
             return self._json(response)
 
     def search(self, endpoint: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -61,6 +63,16 @@ class Server:
             if response.status_code != 200:  # a file that is not there is an internal error to some servers
                 return None
             return _body(response, limit_bytes)
+
+    def stream(self, endpoint: str, take: Callable[[bytes], None], **params: str | int) -> int:
+        """Pass a file on piece by piece; return the status of the answer, which is 200 where there was one."""
+        with self._send("GET", endpoint, params=params) as response:
+            if response.status_code in _TRANSIENT:
+                raise self._answered(response.status_code)
+            if response.status_code == 200:
+                for piece in response.iter_content(1 << 18):
+                    take(piece)
+            return int(response.status_code)
 
     @contextmanager
     def _send(self, method: Literal["GET", "POST"], endpoint: str, **options: Any) -> Iterator[Any]:

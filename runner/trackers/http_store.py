@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from runner.errors import NotAStore, TrackerUnavailable
+from runner.schema.model_files import ModelFile
 from runner.schema.run_record import (
     Artifact,
     DatasetInput,
@@ -18,8 +19,9 @@ from runner.schema.run_record import (
     StoreKind,
     TextFile,
 )
+from runner.trackers.http_files import hash_shelf, shelf_of_model, shelf_of_proxy, shelf_of_run
 from runner.trackers.http_requests import Refused, Server
-from runner.trackers.interface import RunSummary, Tracker
+from runner.trackers.interface import LoggedModel, RunSummary, Tracker
 from runner.trackers.recorded import (
     ARTIFACT_COUNT,
     CONTEXT_TAG,
@@ -96,6 +98,41 @@ class HttpTracker(Tracker):
         if self._get(run_id) is None:
             raise self._no_run(run_id)
         return self._download(run_id, path, limit_bytes)
+
+    def logged_model(self, model_id: str) -> LoggedModel | None:
+        if not model_id.replace("-", "").replace("_", "").isalnum():
+            return None
+        try:
+            found = self._server.get(f"logged-models/{model_id}").get("model", {}).get("info", {})
+        except (Refused, NotAStore) as error:  # servers before 3.0 have no such models
+            if isinstance(error, Refused) and error.status >= 500:
+                raise self._refusal(error) from error
+            return None
+        return _logged_model(found) if found.get("model_id") == model_id else None
+
+    def models_of(self, run_id: str) -> list[LoggedModel]:
+        run = self._get(run_id)
+        if run is None:
+            raise self._no_run(run_id)
+        found = (self.logged_model(model) for model in _models(run))
+        return [model for model in found if model is not None]
+
+    def hash_artifacts(self, run_id: str, path: str) -> tuple[ModelFile, ...]:
+        return hash_shelf(self._server, shelf_of_run(run_id), path)
+
+    def hash_model(self, model_id: str) -> tuple[ModelFile, ...]:
+        return hash_shelf(self._server, shelf_of_model(model_id), "")
+
+    def hash_place(self, uri: str) -> tuple[ModelFile, ...]:
+        return hash_shelf(self._server, shelf_of_proxy(uri, self._server), "")
+
+    def _logged_models(self) -> list[LoggedModel]:
+        experiments = [str(found["experiment_id"]) for found in self._all_experiments()][:_EXPERIMENTS_AT_ONCE]
+        try:
+            found = self._server.search("logged-models/search", {"experiment_ids": experiments, "max_results": 50})
+        except (Refused, NotAStore):
+            return []
+        return [_logged_model(model.get("info", {})) for model in found.get("models", [])]
 
     def _has_run(self, run_id: str) -> bool:
         return self._get(run_id) is not None
@@ -331,6 +368,17 @@ def _dataset_inputs(run: dict[str, Any]) -> tuple[DatasetInput, ...]:
             )
         )
     return tuple(sorted(inputs, key=lambda found: (found.name, found.digest)))
+
+
+def _logged_model(info: dict[str, Any]) -> LoggedModel:
+    model_id = str(info.get("model_id", ""))
+    return LoggedModel(
+        model_id=model_id,
+        name=str(info.get("name") or model_id),
+        run_id=info.get("source_run_id") or None,
+        location=info.get("artifact_uri") or None,
+        deleted=info.get("lifecycle_stage") == "deleted",
+    )
 
 
 def _models(run: dict[str, Any]) -> list[str]:

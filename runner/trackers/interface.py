@@ -16,8 +16,9 @@ from typing import ClassVar
 
 from runner.errors import AmbiguousRun, RunNotFound
 from runner.redact import HIDDEN, redact
+from runner.schema.model_files import ModelFile
 from runner.schema.run_record import RunRecord, StoreKind
-from runner.trackers.reference import FORMS, RunId, RunIdPrefix, RunName, RunReference
+from runner.trackers.reference import FORMS, LoggedModelId, RunId, RunIdPrefix, RunName, RunReference
 
 _LISTED = 10  # runs named in a message
 
@@ -38,6 +39,17 @@ class RunSummary:
             when = datetime.fromtimestamp(self.start_ms / 1000, timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
         name = f"{self.experiment}/{self.name}" if self.name else self.experiment
         return f"{self.run_id} {redact(name)!r} ({when}{', deleted' if self.deleted else ''})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoggedModel:
+    """A model that MLflow 3 keeps beside its runs. `location` is the recorded address of its files."""
+
+    model_id: str
+    name: str
+    run_id: str | None
+    location: str | None
+    deleted: bool = False
 
 
 class Tracker(ABC):
@@ -86,6 +98,43 @@ class Tracker(ABC):
         None where there is none, where it is no regular file, longer than `limit_bytes`, or outside the store. Raises
         RunNotFound.
         """
+
+    @abstractmethod
+    def logged_model(self, model_id: str) -> LoggedModel | None:
+        """Return what the store knows of a model that a run logged (MLflow 3); None where it has none of this id."""
+
+    @abstractmethod
+    def models_of(self, run_id: str) -> list[LoggedModel]:
+        """Return the models that a run logged (MLflow 3), sorted by id."""
+
+    @abstractmethod
+    def hash_artifacts(self, run_id: str, path: str) -> tuple[ModelFile, ...]:
+        """Return all files beneath `path` among a run's artifacts, with digests. Raises UnreadableFiles."""
+
+    @abstractmethod
+    def hash_model(self, model_id: str) -> tuple[ModelFile, ...]:
+        """Return all files of a logged model, with digests. Raises UnreadableFiles."""
+
+    @abstractmethod
+    def hash_place(self, uri: str) -> tuple[ModelFile, ...]:
+        """Return all files at an address that a registry names, if it is the store's own. Raises UnreadableFiles."""
+
+    def find_model(self, reference: LoggedModelId) -> LoggedModel:
+        """Return the logged model that is meant. Raises RunNotFound with what came close."""
+        found = self.logged_model(reference.model_id)
+        if found is not None:
+            return found
+        names = {model.model_id: model for model in self._logged_models()}
+        near = difflib.get_close_matches(reference.model_id, names, n=3, cutoff=0.7)
+        nearest = f"; nearest: {', '.join(f'models:/{model} {names[model].name!r}' for model in near)}" if near else ""
+        raise RunNotFound(
+            redact(f"no run logged a model {reference.model_id!r} in {self.uri}{nearest}"),
+            "name the run itself, or the tracker that holds the model by --tracker URI",
+        )
+
+    @abstractmethod
+    def _logged_models(self) -> list[LoggedModel]:
+        """Return logged models; for suggestions, so a few hundred do."""
 
     @abstractmethod
     def _has_run(self, run_id: str) -> bool:

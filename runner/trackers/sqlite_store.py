@@ -12,10 +12,18 @@ from pathlib import Path
 from typing import Any
 
 from runner.errors import NotAStore
+from runner.schema.model_files import ModelFile
 from runner.schema.run_record import DatasetInput, MetricHistory, MetricPoint, RunRecord, StoreKind
-from runner.trackers.artifacts import artifact_folder, list_artifacts, read_environment_files, read_from
+from runner.trackers.artifacts import (
+    artifact_folder,
+    hash_files,
+    hash_place,
+    list_artifacts,
+    read_environment_files,
+    read_from,
+)
 from runner.trackers.folder import Folder
-from runner.trackers.interface import RunSummary, Tracker
+from runner.trackers.interface import LoggedModel, RunSummary, Tracker
 from runner.trackers.recorded import (
     CONTEXT_TAG,
     MODELS,
@@ -61,6 +69,36 @@ class SqliteTracker(Tracker):
         if run is None:
             raise self._no_run(run_id)
         return read_from(self._beside, self._artifacts_of(run), path, limit_bytes)
+
+    def logged_model(self, model_id: str) -> LoggedModel | None:
+        with self._database() as database:
+            return next(iter(database.models("m.model_id = ?", (model_id,))), None)
+
+    def models_of(self, run_id: str) -> list[LoggedModel]:
+        with self._database() as database:
+            models = database.logged_models(run_id)
+            return [model for each in models for model in database.models("m.model_id = ?", (each,))]
+
+    def hash_artifacts(self, run_id: str, path: str) -> tuple[ModelFile, ...]:
+        with self._database() as database:
+            run = database.run(run_id)
+        if run is None:
+            raise self._no_run(run_id)
+        return hash_files(self._beside, self._artifacts_of(run), path)
+
+    def hash_model(self, model_id: str) -> tuple[ModelFile, ...]:
+        with self._database() as database:
+            experiment = database.model_experiment(model_id)
+        model = self.logged_model(model_id)
+        folder = None if model is None else self._model_folder(experiment, model_id, model.location)
+        return hash_files(self._beside, folder, "")
+
+    def hash_place(self, uri: str) -> tuple[ModelFile, ...]:
+        return hash_place(self._beside, uri)
+
+    def _logged_models(self) -> list[LoggedModel]:
+        with self._database() as database:
+            return database.models("1", ())[:_SUGGESTED]
 
     def _has_run(self, run_id: str) -> bool:
         with self._database() as database:
@@ -134,12 +172,14 @@ class SqliteTracker(Tracker):
 
     def _model_folders(self, database: _Database, run: dict[str, Any]) -> dict[str, str | None]:
         """Return the artifact folders of the models that this run logged (MLflow 3), by model id."""
-        folders = {}
-        for model, recorded in database.logged_models(str(run["run_uuid"])).items():
-            below = f"{run['experiment_id']}/{MODELS}/{model}/artifacts"
-            usual = [root + below for root in _ARTIFACT_ROOTS]
-            folders[model] = artifact_folder(self._beside, recorded, model, usual)
-        return folders
+        found = database.logged_models(str(run["run_uuid"]))
+        return {
+            model: self._model_folder(str(run["experiment_id"]), model, recorded) for model, recorded in found.items()
+        }
+
+    def _model_folder(self, experiment: str, model: str, recorded: str | None) -> str | None:
+        usual = [f"{root}{experiment}/{MODELS}/{model}/artifacts" for root in _ARTIFACT_ROOTS]
+        return artifact_folder(self._beside, recorded, model, usual)
 
 
 class _Database:
@@ -255,6 +295,31 @@ class _Database:
             (run_id,),
         )
         return {str(row["model_id"]): _optional(row["artifact_location"]) for row in rows}
+
+    def models(self, condition: str, values: tuple[Any, ...]) -> list[LoggedModel]:
+        """Return models that MLflow 3 logged. `condition` is ours; what users typed is in `values`."""
+        if "logged_models" not in self.columns:
+            return []
+        names = ("model_id", "name", "source_run_id", "artifact_location", "lifecycle_stage")
+        columns = ", ".join(self._column("logged_models", "m", name) for name in names)
+        rows = self.rows(f"SELECT {columns} FROM logged_models m WHERE {condition} ORDER BY m.model_id", values)  # noqa: S608
+        return [
+            LoggedModel(
+                model_id=str(row["model_id"]),
+                name=str(row["name"] or row["model_id"]),
+                run_id=_optional(row["source_run_id"]),
+                location=_optional(row["artifact_location"]),
+                deleted=row["lifecycle_stage"] == "deleted",
+            )
+            for row in rows
+        ]
+
+    def model_experiment(self, model_id: str) -> str:
+        """Return the id of the experiment that a logged model belongs to, `-` where there is no such model."""
+        if "logged_models" not in self.columns:
+            return "-"
+        rows = self.rows("SELECT experiment_id FROM logged_models WHERE model_id = ?", (model_id,))
+        return str(rows[0]["experiment_id"]) if rows else "-"
 
     def children_of(self, parent: str | None) -> tuple[str, ...]:
         """Return the ids of all runs nested in `parent`, in order of start."""

@@ -22,14 +22,26 @@ from runner.verdict.causes import (
     why_later,
 )
 from runner.verdict.policy import looser_than_default
+from runner.verdict.registered import FACT, registered_cause
+from runner.verdict.remedy import again
 from runner.verdict.statements import not_verified, platform_difference, verified
 from runner.verdict.unfinished import failure_says_nothing
 
 
 def decide(
-    plan: Plan, record: RunRecord, rerun: Rerun, comparison: Comparison, *, record_changed: bool = False
+    plan: Plan,
+    record: RunRecord,
+    rerun: Rerun,
+    comparison: Comparison,
+    *,
+    record_changed: bool = False,
+    registered_change: str | None = None,
 ) -> Decision:
-    """Return the verdict of a rerun. `record_changed` tells that the tracker's record is another one afterwards."""
+    """Return the verdict of a rerun.
+
+    `record_changed` tells that the tracker's record is another one afterwards, `registered_change` what became of the
+    registered model meanwhile.
+    """
     terms = _terms(plan, record, rerun)
     open_points = not_verified(plan, record, rerun, comparison)
 
@@ -52,6 +64,8 @@ def decide(
             decision(Verdict.FAILED, failure) if ours is None else decision(Verdict.UNVERIFIABLE, ours.cause, (ours,))
         )
     causes = unverifiable_causes(plan, record, rerun, comparison, record_changed=record_changed)
+    if registered_change is not None:
+        causes = (Missing(fact=FACT, cause=registered_change, remedy=again(plan)), *causes)
     if causes:
         more = f" (and {len(causes) - 1} more)" if len(causes) > 1 else ""
         return decision(Verdict.UNVERIFIABLE, causes[0].cause + more, causes)
@@ -62,7 +76,7 @@ def decide(
         if excuse is not None:
             return decision(Verdict.UNVERIFIABLE, f"{reason}; but {excuse.cause}", (excuse,))
         return decision(Verdict.DIVERGED, reason + _ignored(comparison))
-    missing = why_later(plan, comparison) or nothing_compared(plan, comparison)
+    missing = why_later(plan, comparison) or nothing_compared(plan, comparison) or registered_cause(plan, comparison)
     if missing is not None:
         return decision(Verdict.UNVERIFIABLE, missing.cause, (missing,))
     verdict = Verdict.IDENTICAL if _is_identical(plan, rerun, comparison) else Verdict.REPRODUCED
@@ -150,6 +164,8 @@ def _agreement(comparison: Comparison) -> str:
     decided = [output for output in comparison.outputs if output.original is not None and output.rerun is not None]
     equal_outputs = [output for output in decided if output.outcome is Outcome.EQUAL and output.written]
     other = [output for output in decided if output.outcome is Outcome.OUTSIDE]
+    if comparison.registered is not None:
+        words.append(f"{comparison.registered.title} equal to the rerun's model")
     if equal_outputs:
         words.append(f"{_what(equal_outputs)} byte-equal")
     if other:

@@ -55,6 +55,10 @@ def _numbers(comparison: Comparison) -> Iterator[str]:
     params = [param for param in comparison.params if param.outcome is Outcome.EQUAL]
     if params:
         yield f"params: {len(params)} logged again, equal"
+    registered = comparison.registered
+    if registered is not None and registered.holds:
+        whose = "the run's own and the rerun's" if registered.equals_run else "the rerun's"
+        yield f"registered: {registered.title} is {whose} logged model, all files ({registered.registered})"
     for output in comparison.outputs:
         if output.outcome is Outcome.EQUAL and output.written:
             yield f"output: {output.path} {output.original}, byte-equal, written by the training"
@@ -74,6 +78,7 @@ def not_verified(plan: Plan, record: RunRecord, rerun: Rerun, comparison: Compar
         *_allowances(plan, record, rerun),
         *_environment(plan, rerun, comparison),
         *_files(plan, rerun, comparison),
+        *_registered(plan, comparison),
         *_platform(record, rerun),
         *rerun.capture.unobserved,
     ]
@@ -144,6 +149,16 @@ def _files(plan: Plan, rerun: Rerun, comparison: Comparison) -> Iterator[str]:
             yield f"output: {output.path}: {output.note or 'not written by the training'}"
         elif output.outcome in (Outcome.OUTSIDE, Outcome.MISSING):
             yield f"output: {output.path}: {output.note}"
+
+
+def _registered(plan: Plan, comparison: Comparison) -> Iterator[str]:
+    if plan.registered is None:
+        return
+    if plan.registered.logged_note is not None:
+        yield f"registered: the run's own logged model was not compared: {plan.registered.logged_note}"
+    if comparison.registered is not None:
+        for line in comparison.registered.circumstances:
+            yield f"registered: {line}"
 
 
 def _platform(record: RunRecord, rerun: Rerun) -> Iterator[str]:

@@ -112,7 +112,7 @@ def test_values_nested_runs_and_artifacts_come_back_bit_for_bit_and_in_order(
     assert [point.step for point in parent.metrics if point.name == "loss"] == [0] * 6 + [7, 7]
     assert [(point.name, point.value, point.step) for point in parent.metrics][-2:] == [("a", 1.0, 2), ("b", 2.5, 2)]
     digest = hashlib.md5(b"model" * 1000).hexdigest()
-    assert {path: str(value) for path, value in parent.artifacts.items()} == {"models/model.bin": f"md5:{digest}"}
+    assert {path: str(file.md5) for path, file in parent.artifacts.items()} == {"models/model.bin": f"md5:{digest}"}
     for number in range(2):
         child = trained.run(f"child {number}")
         assert child.parent_run_id == parent.run_id

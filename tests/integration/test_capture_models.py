@@ -215,7 +215,7 @@ def test_logged_models_of_mlflow_3_are_captured_each_with_its_own_files(
     assert (first.name, second.name, second.model_id) == ("net", "net", last)
     assert (list(first.files), list(second.files)) == (["weights-0.txt"], ["weights-1.txt"])
     digest = hashlib.md5(b"weights 1").hexdigest()
-    assert {path: str(found) for path, found in run.artifacts.items()} == {"net/weights-1.txt": f"md5:{digest}"}
+    assert {path: str(file.md5) for path, file in run.artifacts.items()} == {"net/weights-1.txt": f"md5:{digest}"}
 
 
 ARTIFACTS = """
@@ -255,7 +255,7 @@ def test_artifacts_of_each_kind_are_hashed_as_they_arrive_and_can_be_read_back(
     assert trained.status == 0, trained.err
     assert trained.report.problems == ()
     assert trained.report.reads == ()
-    artifacts = {path: str(digest) for path, digest in trained.run("artifacts").artifacts.items()}
+    artifacts = {path: str(file.md5) for path, file in trained.run("artifacts").artifacts.items()}
     for path, text in (
         ("x.txt", "x.txt"),
         ("folder/x.txt", "x.txt"),

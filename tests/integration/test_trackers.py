@@ -17,7 +17,7 @@ from runner.schema.run_record import RunRecord
 from runner.trackers.baseline import baseline_digest
 from runner.trackers.interface import Tracker
 from runner.trackers.open import open_tracker
-from runner.trackers.reference import parse_reference
+from runner.trackers.reference import LoggedModelId, parse_reference
 from tests.support.mlflow_stores import (
     MLFLOW_2,
     MLFLOW_3,
@@ -133,6 +133,22 @@ def test_runs_of_every_state_are_found(tracker: Tracker, store: RealStore) -> No
         find(tracker, "0" * 32)
 
 
+def test_a_logged_model_is_found_by_its_id_with_its_files(tracker: Tracker, store: RealStore) -> None:
+    if "model" not in store.ids:  # MLflow 2
+        assert tracker.logged_model("m-" + "0" * 32) is None
+        assert tracker.models_of(store.ids["base"]) == []
+        return
+    model = tracker.logged_model(store.ids["model"])
+    assert model is not None
+    assert (model.name, model.run_id, model.deleted) == ("net", store.ids["base"], False)
+    assert [found.model_id for found in tracker.models_of(store.ids["base"])] == [store.ids["model"]]
+    assert [(file.path, file.size_bytes) for file in tracker.hash_model(store.ids["model"])] == [
+        ("python_env.yaml", 15)
+    ]
+    with pytest.raises(RunNotFound, match=store.ids["model"]):
+        tracker.find_model(LoggedModelId(store.ids["model"][:-1] + "z"))
+
+
 def test_reading_a_writable_store_changes_nothing_either(store: RealStore) -> None:
     before = listing(store.folder)
     tracker = open_tracker(str(store.folder / store.address))
@@ -184,6 +200,10 @@ def test_a_server_gives_the_record_that_its_store_holds_to_the_last_page(address
     assert tracker.read_artifact(record.run_id, "notes/deep/a.txt", 100) == b"hello\n"
     assert tracker.read_artifact(record.run_id, "notes/deep/a.txt", 5) is None
     assert tracker.read_artifact(record.run_id, "absent", 5) is None
+    direct_tracker = open_tracker(str(served.folder / served.address))
+    assert tracker.hash_artifacts(record.run_id, "") == direct_tracker.hash_artifacts(record.run_id, "")
+    assert tracker.hash_artifacts(record.run_id, "notes/deep/a.txt")[0].size_bytes == 6
+    assert tracker.hash_model(served.ids["model"]) == direct_tracker.hash_model(served.ids["model"])
     assert listing(served.folder) == before
 
 

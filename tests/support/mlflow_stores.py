@@ -305,7 +305,7 @@ def write_real_store(python: Path, folder: Path, address: str) -> RealStore:
     folder.mkdir()
     uri = f"file:{folder / address}" if address == "mlruns" else f"sqlite:///{folder / address}"
     script = write(folder.with_name("write_store.py"), WRITER)
-    told = subprocess.run([python, script, uri], cwd=folder, env=_quiet(), capture_output=True, text=True, check=False)
+    told = subprocess.run([python, script, uri], cwd=folder, env=quiet(), capture_output=True, text=True, check=False)
     assert told.returncode == 0, told.stderr
     return RealStore(folder=folder, address=address, **json.loads(told.stdout.splitlines()[-1]))
 
@@ -322,7 +322,7 @@ def mlflow_server(python: Path, backend: str, log: Path) -> Iterator[str]:
         server = subprocess.Popen(
             [*command, "--backend-store-uri", backend],
             cwd=log.parent,
-            env=_quiet(),
+            env=quiet(),
             stdout=output,
             stderr=output,
             start_new_session=True,
@@ -351,7 +351,7 @@ def _wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
     raise AssertionError(log.read_text(errors="replace"))
 
 
-def _quiet() -> dict[str, str]:
+def quiet() -> dict[str, str]:
     """The environment without what would lead MLflow elsewhere, or keep it busy."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "PYTHON"))}
     return {**environ, "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}

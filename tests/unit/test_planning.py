@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from runner.errors import MissingFact, UsageError
+from runner.finding import find_run
 from runner.plan.images import NOT_MADE
-from runner.planning import Found, cache_folder, find_run
+from runner.planning import Found, cache_folder
 from runner.planning import make_plan as plan_of
 from runner.progress import NoProgress
 from runner.settings import Flags, load_settings
@@ -50,7 +51,7 @@ def test_without_a_tracker_there_is_a_usage_error_that_names_the_flag(
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UsageError) as caught:
-        find_run("ab12", load_settings(Flags()), Found())
+        find_run("ab12", load_settings(Flags()))
     assert "--tracker" in caught.value.remedy
     assert list(tmp_path.iterdir()) == [], "and no store is made"
 

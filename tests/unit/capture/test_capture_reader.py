@@ -52,6 +52,17 @@ def opened(path: str, mode: str = "r", changed_ns: int | None = 1) -> dict[str, 
     return {"event": "open", "path": path, "mode": mode, "changed_ns": changed_ns}
 
 
+def artifact(
+    path: str, digit: str = "0", *, run: str | None = "a1", model: str | None = None, text: str | None = None
+) -> dict[str, Any]:
+    digests = {"md5": digit * 32, "sha256": digit * 64, "size": 7}
+    return {"event": "artifact", "run": run, "model": model, "path": path, **digests, "text": text}
+
+
+def md5s(files: dict[str, Any]) -> dict[str, str]:
+    return {path: str(file.md5) for path, file in files.items()}
+
+
 class TestWhatWasCaptured:
     def test_a_run_comes_back_with_all_that_was_logged_in_order(self, tmp_path: Path) -> None:
         write_events(
@@ -64,7 +75,7 @@ class TestWhatWasCaptured:
             metrics(["auc", 0.1 + 0.2, 0, 13]),
             {"event": "tags", "run": "a1", "tags": {"a": "b", "gone": "x"}},
             {"event": "tag deleted", "run": "a1", "key": "gone"},
-            {"event": "artifact", "run": "a1", "model": None, "path": "m/model.bin", "md5": "0" * 32},
+            artifact("m/model.bin"),
             {"event": "ended", "run": "a1", "status": "FINISHED", "name": None},
         )
         report = read(tmp_path)
@@ -80,7 +91,7 @@ class TestWhatWasCaptured:
         ]
         assert run.params == {"depth": "3"}
         assert run.tags == {"mlflow.runName": "first", "a": "b"}
-        assert {path: str(digest) for path, digest in run.artifacts.items()} == {"m/model.bin": "md5:" + "0" * 32}
+        assert md5s(run.artifacts) == {"m/model.bin": "md5:" + "0" * 32}
 
     def test_every_float_survives_bit_for_bit(self, tmp_path: Path) -> None:
         values = [0.1, -0.0, 5e-324, 1.7976931348623157e308, math.pi, math.inf, -math.inf, math.nan, 1e16, 3.0]
@@ -108,9 +119,12 @@ class TestWhatWasCaptured:
             START,
             RUN,
             {"event": "logged model", "model": "m-1", "run": "a1", "name": "model"},
-            {"event": "artifact", "run": None, "model": "m-1", "path": "MLmodel", "md5": "1" * 32},
+            artifact("MLmodel", run=None, model="m-1", text="run_id: a1"),
+            artifact("other.bin"),
         )
-        assert list(read(tmp_path).runs[0].artifacts) == ["model/MLmodel"]
+        (run,) = read(tmp_path).runs
+        assert sorted(run.artifacts) == ["model/MLmodel", "other.bin"]
+        assert run.artifacts["model/MLmodel"].text == "run_id: a1"
 
     def test_it_can_be_read_although_no_run_was_made(self, tmp_path: Path) -> None:
         write_events(tmp_path, START)
@@ -324,11 +338,7 @@ class TestNumbers:
         assert report.hosts_tried == ("h",)
 
 
-def artifact(path: str, digit: str, *, run: str | None = "a1", model: str | None = None) -> dict[str, Any]:
-    return {"event": "artifact", "run": run, "model": model, "path": path, "md5": digit * 32}
-
-
-def logged_model(model: str | None, name: str) -> dict[str, Any]:
+def logged_model(model: str, name: str) -> dict[str, Any]:
     return {"event": "logged model", "run": "a1", "model": model, "name": name}
 
 
@@ -348,13 +358,12 @@ class TestModels:
             artifact("net/MLmodel", "0"),
             artifact("net/model.pkl", "1"),
             artifact("network/plot.png", "2"),
-            logged_model(None, "net"),
             version_made("fraud", "1", run="a1", path="net"),
         )
         report = read(tmp_path)
         (model,) = report.models
         assert (model.model_id, model.run_id, model.name) == (None, "a1", "net")
-        assert {path: str(digest) for path, digest in model.files.items()} == {
+        assert md5s(model.files) == {
             "MLmodel": "md5:" + "0" * 32,
             "model.pkl": "md5:" + "1" * 32,
         }
@@ -406,7 +415,7 @@ class TestModels:
         )
         report = read(tmp_path)
         (run,), (version,) = report.runs, report.versions
-        assert {path: str(digest) for path, digest in run.artifacts.items()} == {"net/MLmodel": "md5:" + "2" * 32}
+        assert md5s(run.artifacts) == {"net/MLmodel": "md5:" + "2" * 32}
         assert sorted(version.files) == ["MLmodel", "extra.bin"]
 
     def test_an_alias_that_moves_is_where_it_was_put_last(self, tmp_path: Path) -> None:

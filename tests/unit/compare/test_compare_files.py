@@ -10,6 +10,7 @@ from runner.schema.comparison import Outcome
 from runner.schema.digest import DigestValue
 from runner.schema.reproduction import Verdict
 from runner.schema.run_record import Artifact, TextFile
+from tests.support.models import captured_files
 from tests.support.values import (
     MODEL,
     captured,
@@ -137,8 +138,8 @@ def test_a_file_of_unknown_role_is_an_output_only_if_the_plan_expects_it():
 def test_artifacts_with_a_digest_are_compared_with_those_that_were_logged():
     record = make_record(artifacts=(Artifact(path="model.pkl", digest=md5("a")), Artifact(path="notes.txt")))
     for artifacts, outcome, verdict in (
-        ({"model.pkl": md5("a")}, Outcome.EQUAL, Verdict.IDENTICAL),
-        ({"model.pkl": md5("b")}, Outcome.OUTSIDE, Verdict.REPRODUCED),
+        (captured_files({"model.pkl": "a"}), Outcome.EQUAL, Verdict.IDENTICAL),
+        (captured_files({"model.pkl": "b"}), Outcome.OUTSIDE, Verdict.REPRODUCED),
         ({}, Outcome.MISSING, Verdict.REPRODUCED),
     ):
         rerun = make_rerun(make_run(artifacts=artifacts))

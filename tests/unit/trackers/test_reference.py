@@ -5,7 +5,20 @@ from __future__ import annotations
 import pytest
 
 from runner.errors import UsageError
-from runner.trackers.reference import FORMS, RunId, RunIdPrefix, RunName, RunReference, parse_reference
+from runner.trackers.reference import (
+    FORMS,
+    MODEL_FORMS,
+    AliasOf,
+    LatestOf,
+    LoggedModelId,
+    Page,
+    Reference,
+    RunId,
+    RunIdPrefix,
+    RunName,
+    VersionOf,
+    parse_reference,
+)
 
 WHOLE = "4cb5b8cbed1f46419e234722370d54d6"
 
@@ -28,7 +41,7 @@ WHOLE = "4cb5b8cbed1f46419e234722370d54d6"
         ("exp: one/base", RunName("exp: one", "base")),
     ],
 )
-def test_each_form_is_read_as_what_it_means(text: str, meant: RunReference) -> None:
+def test_each_form_is_read_as_what_it_means(text: str, meant: Reference) -> None:
     assert parse_reference(text) == meant
 
 
@@ -40,11 +53,15 @@ def test_each_form_is_read_as_what_it_means(text: str, meant: RunReference) -> N
         "runs:/",
         "runs:/a/model",
         "two words",
-        "models:/fraud/7",
-        "models:/fraud@champion",
         "wandb:team/project/abc",
         "wandb/offline-run-20240101_000000-abc",
-        "https://host/#/experiments/1/runs/2",
+        "https://host/#/experiments/1",
+        "https://host/#/compare-runs?runs=[%22a%22,%22b%22]&experiments=[%220%22]",
+        "https://host/#/models/fraud",
+        "https://wandb.ai/team/project/runs/abc",
+        "https://",
+        "http://[::1/#/experiments/1/runs/2",
+        "https://host/#/experiments/1/runs/..%2F..",
         "s3://bucket/run",
         "./mlruns/1/2",
         "../x/y",
@@ -66,3 +83,70 @@ def test_a_secret_in_a_refused_text_is_not_repeated() -> None:
     with pytest.raises(UsageError) as refused:
         parse_reference("https://me:hunter2@host/run")
     assert "hunter2" not in str(refused.value)
+
+
+MODEL_ID = "m-0123456789abcdef0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("models:/fraud/7", VersionOf("fraud", 7)),
+        ("models:/fraud@champion", AliasOf("fraud", "champion")),
+        ("models:/a@b@c", AliasOf("a@b", "c")),
+        ("models:/my model/Production", LatestOf("my model", "Production")),
+        ("models:/fraud/latest", LatestOf("fraud")),
+        ("models:/fraud/Latest", LatestOf("fraud")),
+        ("models:/fraud@latest", LatestOf("fraud")),
+        (f"models:/{MODEL_ID}", LoggedModelId(MODEL_ID)),
+        ("models:/a%2Fb/7", VersionOf("a%2Fb", 7)),  # MLflow decodes nothing either
+        ("models:/../7", VersionOf("..", 7)),
+    ],
+)
+def test_references_to_models_are_read_as_mlflow_reads_them(text: str, meant: Reference) -> None:
+    assert parse_reference(text) == meant
+    if not isinstance(meant, LatestOf):
+        assert str(meant) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "models:/",
+        "models:fraud/7",
+        "models:/fraud",
+        "models:/fraud/",
+        "models:/fraud@",
+        "models:/@champion",
+        "models:/a/b/7",
+        "models:/../../etc/7",
+        "models://fraud/7",
+        "models:/fraud/0",
+        "models:/fraud/\u0667",
+        "models:/fraud/99999999999999999999",
+    ],
+)
+def test_a_reference_to_a_model_that_means_none_is_refused_with_the_forms(text: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        parse_reference(text)
+    assert MODEL_FORMS in refused.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("text", "server", "meant"),
+    [
+        (f"http://host:5000/#/experiments/12/runs/{WHOLE}", "http://host:5000", RunId(WHOLE)),
+        (f"http://host:5000/#/experiments/12/runs/{WHOLE}/artifacts/model", "http://host:5000", RunId(WHOLE)),
+        (f"https://host/#/experiments/1/runs/{WHOLE}?searchFilter=a%2Fb#x", "https://host", RunId(WHOLE)),
+        (f"https://host/mlflow/?o=1#/experiments/1/runs/{WHOLE}/model-metrics", "https://host/mlflow", RunId(WHOLE)),
+        (f"https://host/a/b/index.html#/experiments/1/runs/{WHOLE}", "https://host/a/b", RunId(WHOLE)),
+        (f"https://host/ml/experiments/1/runs/{WHOLE}", "https://host/ml", RunId(WHOLE)),
+        (f"HTTPS://me:secret@host/#/runs/{WHOLE}", "https://me:secret@host", RunId(WHOLE)),
+        ("http://host/#/models/fraud/versions/7", "http://host", VersionOf("fraud", 7)),
+        ("http://host/#/models/my%20model/versions/7/x?y", "http://host", VersionOf("my model", 7)),
+        ("http://host/#/models/..%2F..%2Fetc/versions/7", "http://host", VersionOf("../../etc", 7)),
+        (f"http://host/#/experiments/1/models/{MODEL_ID}/overview", "http://host", LoggedModelId(MODEL_ID)),
+    ],
+)
+def test_the_address_of_a_page_names_the_server_and_what_it_shows(text: str, server: str, meant: Reference) -> None:
+    assert parse_reference(text) == Page(server, meant)  # type: ignore[arg-type]

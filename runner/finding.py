@@ -1,0 +1,146 @@
+"""From RUN as it was typed to the run that is meant: which tracker, which registry, which run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runner.errors import MissingFact, UsageError
+
+if TYPE_CHECKING:
+    from runner.registry.interface import Registry
+    from runner.registry.read import Meant
+    from runner.schema.model_files import RegisteredModel
+    from runner.schema.run_record import RunRecord
+    from runner.settings import Settings
+    from runner.trackers.interface import Tracker
+    from runner.trackers.reference import Page, RunReference
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """The run that is meant, with where it was found; `model` where it was asked for by a registered model.
+
+    `settings` are the user's, with what a pasted address names filled in; `notes` are sentences for the report.
+    """
+
+    record: RunRecord
+    settings: Settings
+    tracker: Tracker
+    registry: Registry | None = None
+    model: Meant | None = None
+    run: RunReference | None = None
+    notes: tuple[str, ...] = ()
+
+    def registered(self) -> RegisteredModel | None:
+        """Return the model that was asked for with the digests of all its files; None where RUN is a run.
+
+        Raises MissingFact where the files cannot be had.
+        """
+        return None if self.model is None else self._read(self.model, self.record)
+
+    def read_again(self, before: RegisteredModel | None) -> tuple[RunRecord, str | None]:
+        """Return the record as it is now, and in a sentence what became of the registered model meanwhile."""
+        from runner.registry.read import find_meant
+        from runner.verdict.registered import what_changed
+
+        record = self.tracker.read_run(self.record.run_id)
+        if self.model is None or before is None:
+            return record, None
+        try:
+            meant = find_meant(self.model.reference, self.tracker, self.registry, self.run, self._typed())
+            return record, what_changed(before, self._read(meant, record))
+        except (UsageError, MissingFact) as error:
+            return record, f"{before.title} was there when it was read, and now {error.cause}"
+
+    def _read(self, meant: Meant, record: RunRecord) -> RegisteredModel:
+        from runner.registry.read import read_registered
+
+        return read_registered(meant, record, self.tracker, self.registry, self._typed())
+
+    def _typed(self) -> str:
+        from runner.lineage.remedy import typed_again
+
+        return " ".join(typed_again(self.settings, self.settings.model or self.record.run_id))
+
+
+def find_run(text: str, settings: Settings) -> Asked:
+    """Read the run that is meant from its tracker, by way of the registry where a model is named.
+
+    Raises RunNotFound, AmbiguousRun, NotAStore, TrackerUnavailable, UsageError.
+    """
+    from runner.lineage.remedy import typed_again
+    from runner.registry.open import open_registry
+    from runner.registry.read import find_meant
+    from runner.trackers.open import open_tracker
+    from runner.trackers.reference import LoggedModelId, Page, RunId, RunIdPrefix, RunName, parse_reference
+
+    reference = parse_reference(text)
+    notes: tuple[str, ...] = ()
+    if isinstance(reference, Page):
+        settings, notes = _with_page(reference, settings)
+        reference = reference.reference
+    folder = Path(settings.folder)
+    if settings.tracker is None and not (folder / "mlruns").is_dir():
+        raise UsageError(
+            "no tracker is named, and there is no mlruns here",
+            f"{' '.join(typed_again(settings, text))} --tracker URI    or set MLFLOW_TRACKING_URI",
+        )
+    address = settings.tracker or "mlruns"
+    tracker = open_tracker(address, folder=folder)
+    if isinstance(reference, RunId | RunIdPrefix | RunName):
+        if settings.run_of_model is not None:
+            raise UsageError(
+                "--run is for a model that names no run, and RUN is a run", f"runner reproduce {reference}"
+            )
+        record = tracker.read_run(tracker.find_run(reference))
+        return Asked(record=record, settings=settings, tracker=tracker, notes=notes)
+    settings = settings.model_copy(update={"model": str(reference)})
+    registry = None
+    if not isinstance(reference, LoggedModelId):
+        registry = open_registry(settings.registry_uri or address, folder=folder)
+        registry.flag = "--tracker" if settings.registry_uri is None else registry.flag
+    run = _run_reference(settings)
+    meant = find_meant(reference, tracker, registry, run, " ".join(typed_again(settings, str(reference))))
+    record = tracker.read_run(meant.run_id)
+    return Asked(
+        record=record, settings=settings, tracker=tracker, registry=registry, model=meant, run=run, notes=notes
+    )
+
+
+def _run_reference(settings: Settings) -> RunReference | None:
+    from runner.trackers.reference import FORMS, RunId, RunIdPrefix, RunName, parse_reference
+
+    if settings.run_of_model is None:
+        return None
+    reference = parse_reference(settings.run_of_model)
+    if isinstance(reference, RunId | RunIdPrefix | RunName):
+        return reference
+    raise UsageError(
+        f"--run takes a run, not {settings.run_of_model!r}", f"name it by {FORMS.partition(', models:')[0]}"
+    )
+
+
+def _with_page(page: Page, settings: Settings) -> tuple[Settings, tuple[str, ...]]:
+    """Let the address of a page name the tracker, and the registry if it shows a version, unless a flag does.
+
+    A flag that names another place wins, which is said: the page may be shown by another host than the API.
+    """
+    from runner.redact import redact
+    from runner.settings import PASTED
+    from runner.trackers.reference import AliasOf, LatestOf, VersionOf
+
+    update: dict[str, str] = {}
+    notes = []
+    names = ["tracker"]
+    if isinstance(page.reference, VersionOf | AliasOf | LatestOf):
+        names.append("registry_uri")
+    for name in names:
+        flag, value = "--" + name.replace("_", "-"), getattr(settings, name)
+        if settings.source(name) != flag:
+            update[name] = page.server
+        elif value.rstrip("/") != page.server:
+            notes.append(f"{flag} {redact(value)} was read, and the pasted address is of {redact(page.server)}")
+    sources = {**settings.sources, **dict.fromkeys(update, PASTED)}
+    return settings.model_copy(update={**update, "sources": sources}), tuple(notes)
