@@ -200,8 +200,19 @@ def read_only_mount(folder: Path) -> Iterator[Path]:
 
 # Real versions
 
+_OLD_SERVER = ("alembic<2", "flask<2.3", "werkzeug<2.3", "gunicorn<24", "querystring_parser", "pandas<2", "numpy<2")
+MLFLOW_1_30 = ("mlflow-skinny==1.30.1", "sqlalchemy<2", "setuptools<80", "prometheus-flask-exporter", *_OLD_SERVER)
+MLFLOW_2_2 = ("mlflow-skinny==2.2.2", "sqlalchemy<2.1", "setuptools<80", *_OLD_SERVER)
 MLFLOW_2 = ("mlflow-skinny==2.22.*", "sqlalchemy<2.1", "alembic", "setuptools<81")
-MLFLOW_3 = ("mlflow-skinny==3.17.*", "sqlalchemy", "alembic", "flask", "flask-cors", "graphene", "pandas", "aiohttp")
+_NEW_SERVER = ("flask", "flask-cors", "flask-wtf", "graphene", "pandas", "aiohttp")
+MLFLOW_3 = ("mlflow-skinny==3.17.*", "sqlalchemy", "alembic", *_NEW_SERVER)
+
+LOGGED: tuple[tuple[str, float, int, int], ...] = (
+    *(("loss", 1.0, 1000, 0), ("loss", 1.0, 1000, 0), ("loss", 0.5, 1001, 1), ("loss", 0.25, 1000, 1)),
+    *(("big", math.inf, 1000, 0), ("big", -math.inf, 1001, 1), ("val/auc", math.nan, 1000, 0)),
+    *(("zero", -0.0, 1, 0), ("third", 1 / 3, 1, 0)),
+)
+"""The points of the run `base`, as the writer logs them: name, value, time in ms, step."""
 
 WRITER = r"""
 import json, os, sys
@@ -219,19 +230,15 @@ with mlflow.start_run(run_name="base") as run:
     ids["base"] = run.info.run_id
     mlflow.log_params({"depth": "8", "long": "x" * 500, "a/b": "c"})
     mlflow.set_tags({"git_commit": "abc", "multi": "a\nb\n"})
-    nan, inf = float("nan"), float("inf")
-    client.log_batch(run.info.run_id, [
-        Metric("loss", 1.0, 1000, 0), Metric("loss", 1.0, 1000, 0), Metric("loss", 0.5, 1001, 1),
-        Metric("loss", 0.25, 1000, 1), Metric("val/auc", nan, 1000, 0), Metric("big", inf, 1000, 0),
-        Metric("big", -inf, 1001, 1), Metric("zero", -0.0, 1, 0), Metric("third", 1 / 3, 1, 0),
-    ])
+    client.log_batch(run.info.run_id, [Metric(*point) for point in json.loads(sys.argv[2])])
     mlflow.log_text("hello\n", "notes/deep/a.txt")
     mlflow.log_text("numpy==1.26.0\n", "model/requirements.txt")
-    from mlflow.data.dataset_source_registry import resolve_dataset_source
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-    dataset = Dataset(name="sst", digest="d1", source_type="local", source='{"uri": "x.csv"}')
-    tag = InputTag(key="mlflow.data.context", value="training")
-    client.log_inputs(run.info.run_id, [DatasetInput(dataset, [tag])])
+    if hasattr(client, "log_inputs"):
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+        dataset = Dataset(name="sst", digest="d1", source_type="local", source='{"uri": "x.csv"}')
+        tag = InputTag(key="mlflow.data.context", value="training")
+        client.log_inputs(run.info.run_id, [DatasetInput(dataset, [tag])])
+        ids["dataset"] = "sst"
     if hasattr(client, "create_logged_model"):
         from mlflow.entities import LoggedModelOutput
         model = client.create_logged_model(run.info.experiment_id, name="net", source_run_id=run.info.run_id)
@@ -301,28 +308,34 @@ class RealStore:
 
 
 def write_real_store(python: Path, folder: Path, address: str) -> RealStore:
-    """Let a real MLflow write its runs into `folder`; `address` is `mlruns` or a database's name."""
+    """Let a real MLflow write its runs; `address` is `mlruns` or a database's name in `folder`, or a whole URI."""
     folder.mkdir()
     uri = f"file:{folder / address}" if address == "mlruns" else f"sqlite:///{folder / address}"
+    uri = address if "://" in address else uri
     script = write(folder.with_name("write_store.py"), WRITER)
-    told = subprocess.run([python, script, uri], cwd=folder, env=quiet(), capture_output=True, text=True, check=False)
+    command = [python, script, uri, json.dumps(LOGGED)]
+    told = subprocess.run(command, cwd=folder, env=quiet(), capture_output=True, text=True, check=False)
     assert told.returncode == 0, told.stderr
     return RealStore(folder=folder, address=address, **json.loads(told.stdout.splitlines()[-1]))
 
 
 @contextlib.contextmanager
-def mlflow_server(python: Path, backend: str, log: Path) -> Iterator[str]:
-    """Run a real `mlflow server` on this host; yield its address."""
+def mlflow_server(
+    python: Path, backend: str, log: Path, *options: str, folder: Path | None = None, **variables: str
+) -> Iterator[str]:
+    """Run a real `mlflow server` on this host; yield its address. It works in `folder`, else in that of `log`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
-    command = [str(python), "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command = [str(python.with_name("mlflow")), "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    environment = {**quiet(), "MLFLOW_ALLOW_FILE_STORE": "true", **variables}
+    environment["PATH"] = f"{python.parent}:{environment['PATH']}"  # old ones look for gunicorn there
     with log.open("wb") as output:
         server = subprocess.Popen(
-            [*command, "--backend-store-uri", backend],
-            cwd=log.parent,
-            env=quiet(),
+            [*command, "--backend-store-uri", backend, *options],
+            cwd=folder or log.parent,
+            env=environment,
             stdout=output,
             stderr=output,
             start_new_session=True,
