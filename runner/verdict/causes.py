@@ -50,7 +50,8 @@ def _why_ended_badly(plan: Plan, rerun: Rerun) -> str | None:
     status = "without an exit status" if rerun.exit_code is None else f"with exit status {rerun.exit_code}"
     reasons = {
         Ending.OUT_OF_MEMORY: f"the training was killed for memory{memory}",
-        Ending.KILLED: "the training was killed from outside, perhaps for memory: nothing tells what for",
+        Ending.KILLED: f"the training was killed (exit status {rerun.exit_code}), from outside or for memory: nothing "
+        "tells",
         Ending.OUT_OF_PROCESSES: f"the command ended {status}: it may have no more processes and threads "
         f"(--pids-limit {limits.pids})",
         Ending.WROTE_TOO_MUCH: f"the training wrote more than it may ({_size(limits.output_bytes)}: limits.output of "
