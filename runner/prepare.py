@@ -115,11 +115,11 @@ def prune(engine: DockerEngine, *, everything: bool = False) -> Pruned:
     from runner.engine import labels
     from runner.engine import prune as holdings
     from runner.engine.base_image import existing_base_image, local_pythons
-    from runner.engine.docker import EMPTY_IMAGE, remove_volume
+    from runner.engine.docker import remove_volume
     from runner.engine.images import dockerfile, environment_reference, tools_reference
     from runner.engine.sweep import clear_work, sweep
 
-    current = {EMPTY_IMAGE}
+    current: set[str] = set()
     swept = sweep(engine)
     for python in local_pythons(engine):
         base = existing_base_image(engine, python)

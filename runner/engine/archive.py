@@ -1,4 +1,4 @@
-"""Tar archives as streams, in and out, never held whole."""
+"""Tar archives as streams, never held whole."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ import io
 import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO
-
-_CHUNK = 1 << 20
 
 
 def pack(files: Iterable[tuple[str, bytes]]) -> Iterator[bytes]:
@@ -59,15 +56,3 @@ class ByteStream(io.RawIOBase):
         buffer[:count] = self._rest[:count]
         self._rest = self._rest[count:]
         return count
-
-
-def first_file(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Yield the content of an archive's first member in pieces. Raises FileNotFoundError if it is no regular file."""
-    reader: IO[bytes] = io.BufferedReader(ByteStream(chunks), _CHUNK)
-    with tarfile.open(fileobj=reader, mode="r|") as archive:
-        member = archive.next()
-        content = archive.extractfile(member) if member is not None and member.isreg() else None
-        if content is None:
-            raise FileNotFoundError("not a regular file")
-        while piece := content.read(_CHUNK):
-            yield piece

@@ -129,7 +129,7 @@ def local_pythons(engine: DockerEngine) -> tuple[str, ...]:
     """Return the Pythons for which an earlier call made a base image."""
     with engine_faults("listing base images"):
         images = engine.client.images(name=REPOSITORY)
-    names = {name for image in images for name in image.get("RepoTags") or ()}
+    names = {labels.plain_name(name) for image in images for name in image.get("RepoTags") or ()}
     return tuple(sorted(name.partition(":py")[2] for name in names if name.startswith(f"{REPOSITORY}:py")))
 
 

@@ -19,18 +19,17 @@ from typing import Any
 
 from runner import interrupts
 from runner.engine import labels
-from runner.engine.archive import first_file, pack
+from runner.engine.archive import pack
 from runner.engine.faults import DOCTOR, api_fault, engine_faults, reason
 from runner.engine.find import EngineAddress, find_engine, not_answering, open_client
 from runner.engine.interface import ContainerOutcome, ContainerRequest, Engine, EngineInfo, Sink, VolumeMount
-from runner.engine.memory_kills import Report
+from runner.engine.limits_met import Report
 from runner.engine.stream import STDERR, Attachment, Frames
 from runner.engine.tunnel import Tunnel
 from runner.errors import DiskFull, EngineUnavailable, InfrastructureError, InternalError
 
 REQUEST_TIMEOUT_S = 60
 HOSTNAME = "rerun"
-EMPTY_IMAGE = "reproducibility-runner/empty:1"
 _TICK_S = 1.0
 _LOOK_AFTER_S = 15.0  # of silence: has the container ended without the stream's end reaching us?
 _GRACE_S = 3.0
@@ -166,33 +165,6 @@ class DockerEngine(Engine):
                 return str(self.client.inspect_image(reference)["Id"])
             except docker.errors.NotFound:
                 return None
-
-    def read_file(self, volume: str, path: str, *, limit_bytes: int, sink: Sink) -> None:
-        """Copy the first `limit_bytes` of a regular file out of a volume.
-
-        Raises FileNotFoundError where there is none, or something that is no regular file; links are not followed.
-        """
-        self._check_open()
-        self._mark_session()
-        container = _Container(f"{labels.session_volume(self._session)}-{next(self._numbers)}-read")
-        self._live[container.name] = container
-        image = ensure_empty_image(self)
-        try:
-            request = ContainerRequest(
-                image=image,
-                argv=("none",),  # never started: a container is what the engine reads volumes through
-                purpose="read",
-                mounts=(VolumeMount(volume=volume, target="/volume", read_only=True),),
-            )
-            self._create(container, request)
-            left = limit_bytes
-            for piece in first_file(self._archive_of(container.name, posixpath.join("/volume", path.lstrip("/")))):
-                sink(piece[:left])
-                left -= len(piece)
-                if left <= 0:
-                    break
-        finally:
-            self._discard(self.client, container)
 
     def close(self) -> None:
         """Remove all that the session made and its tunnel. Never raises for an engine that is gone."""
@@ -383,6 +355,7 @@ class DockerEngine(Engine):
         return ContainerOutcome(
             exit_code=exit_code,
             out_of_memory=None if unknown and not killed else killed,
+            out_of_processes=container.report.refused,
             timed_out=not ended and not stop.is_set(),
             seconds=seconds,
             stopped=not ended and stop.is_set(),
@@ -435,18 +408,6 @@ class DockerEngine(Engine):
         with contextlib.suppress(docker.errors.APIError):  # it ended by itself meanwhile
             self.client.kill(container.name)
 
-    def _archive_of(self, container: str, path: str) -> Iterator[bytes]:
-        import docker.errors
-
-        chunks = None
-        with engine_faults(f"reading {path}"):
-            with contextlib.suppress(docker.errors.NotFound):
-                chunks, _stat = self.client.get_archive(container, path)
-            if chunks is not None:
-                yield from chunks
-        if chunks is None:
-            raise FileNotFoundError(path)
-
     def _discard(self, client: Any, container: _Container) -> None:
         """Remove a container and its volumes. What cannot be removed stays on the list for `close`."""
         try:
@@ -489,13 +450,6 @@ def remove_volume(client: Any, name: str) -> None:
 
     with contextlib.suppress(docker.errors.NotFound):
         client.remove_volume(name, force=True)
-
-
-def ensure_empty_image(engine: DockerEngine) -> str:
-    """Return an image without content, made if it is not there: for containers that never start."""
-    if engine.image_digest(EMPTY_IMAGE) is None:
-        import_image(engine, EMPTY_IMAGE, pack(()), [f"LABEL {labels.LABEL}=empty"])
-    return EMPTY_IMAGE
 
 
 def import_image(engine: DockerEngine, reference: str, archive: Iterator[bytes], changes: list[str]) -> str:

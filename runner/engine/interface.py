@@ -64,7 +64,8 @@ class ContainerRequest:
 class ContainerOutcome:
     """How a container ended. `exit_code` is None where it was ended for time or by `stop`; `seconds` is its wall time.
 
-    `out_of_memory` tells whether any process in it was killed for memory, None for a kill of which nobody knows why.
+    `out_of_memory` tells whether any process in it was killed for memory, None for a kill of which nobody knows why;
+    `out_of_processes` whether one could not be started, for there were as many as the limit allows.
     """
 
     exit_code: int | None
@@ -72,6 +73,7 @@ class ContainerOutcome:
     timed_out: bool
     seconds: float
     stopped: bool = False
+    out_of_processes: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,13 +125,6 @@ class Engine(ABC):
     @abstractmethod
     def image_digest(self, reference: str) -> str | None:
         """Return the content id (`sha256:…`) of a local image, None if it is not there."""
-
-    @abstractmethod
-    def read_file(self, volume: str, path: str, *, limit_bytes: int, sink: Sink) -> None:
-        """Copy the first `limit_bytes` of one regular file out of a volume.
-
-        Raises FileNotFoundError where nothing, or something that is no regular file, lies at the path.
-        """
 
     @abstractmethod
     def close(self) -> None:

@@ -32,6 +32,11 @@ NAME_PREFIX = "reproducibility-runner"
 CACHE_VOLUME = "reproducibility-runner-cache"
 
 
+def plain_name(image: str) -> str:
+    """Return the name of an image as we gave it: podman puts `localhost/` before what comes from no registry."""
+    return image.removeprefix("localhost/")
+
+
 def cache_volume(environ: Mapping[str, str] = os.environ) -> str:
     """Return the name of the volume that holds caches and workspaces; REPRO_CACHE_VOLUME names another."""
     return environ.get("REPRO_CACHE_VOLUME") or CACHE_VOLUME

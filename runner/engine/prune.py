@@ -35,7 +35,7 @@ def holdings(engine: DockerEngine, *, current: Iterable[str] = ()) -> tuple[Hold
         usage = engine.client.df()
         for image in usage.get("Images") or ():
             tags = image.get("Labels") or {}
-            names = [name for name in image.get("RepoTags") or () if name != "<none>:<none>"]
+            names = [labels.plain_name(name) for name in image.get("RepoTags") or () if name != "<none>:<none>"]
             ours = [name for name in names if name.startswith(f"{labels.NAME_PREFIX}/")]
             if tags.get(labels.LABEL) not in labels.KEPT and not ours:
                 continue

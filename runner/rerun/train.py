@@ -54,8 +54,10 @@ def train(
         ending = Ending.OUT_OF_MEMORY
     elif outcome.out_of_memory is None:
         ending = Ending.KILLED
+    elif outcome.exit_code == 0:
+        ending = Ending.FINISHED
     else:
-        ending = Ending.FINISHED if outcome.exit_code == 0 else Ending.CRASHED
+        ending = Ending.OUT_OF_PROCESSES if outcome.out_of_processes else Ending.CRASHED
     return Trained(
         ending=ending,
         exit_code=outcome.exit_code,

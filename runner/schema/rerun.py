@@ -15,6 +15,7 @@ class Ending(str, Enum):
     FINISHED = "finished"  # exit status 0
     CRASHED = "crashed"  # exit status not 0
     OUT_OF_MEMORY = "out of memory"  # a process in it was killed for memory, whatever the exit status
+    OUT_OF_PROCESSES = "out of processes"  # exit status not 0, after one could not be started
     KILLED = "killed"  # from outside, perhaps for memory: nobody could tell
     TIMED_OUT = "timed out"
     WROTE_TOO_MUCH = "wrote too much"  # more than the plan's limit; ended for it, or found so afterwards

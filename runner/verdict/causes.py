@@ -43,19 +43,22 @@ def why_failed(plan: Plan, rerun: Rerun, comparison: Comparison) -> str | None:
 
 
 def _why_ended_badly(plan: Plan, rerun: Rerun) -> str | None:
-    if rerun.ending is Ending.OUT_OF_MEMORY:
-        limit = plan.limits.memory_bytes
-        return "the training was killed for memory" + ("" if limit is None else f" (limit {_size(limit)})")
-    if rerun.ending is Ending.WROTE_TOO_MUCH:
-        return f"the training wrote more than it may ({_size(plan.limits.output_bytes)}: limits.output of runner.yaml)"
-    if rerun.ending is Ending.KILLED:
-        return "the training was killed from outside, perhaps for memory: nothing tells what for"
-    if rerun.ending is Ending.TIMED_OUT:
-        return f"the training did not end within {plan.limits.timeout_s:g} s ({plan.limits.timeout_source})"
-    if rerun.ending is not Ending.FINISHED or rerun.exit_code != 0:
-        code = "without an exit status" if rerun.exit_code is None else f"with exit status {rerun.exit_code}"
-        return f"the command ended {code}"
-    return None
+    if rerun.ending is Ending.FINISHED and rerun.exit_code == 0:
+        return None
+    limits = plan.limits
+    memory = "" if limits.memory_bytes is None else f" (limit {_size(limits.memory_bytes)})"
+    status = "without an exit status" if rerun.exit_code is None else f"with exit status {rerun.exit_code}"
+    reasons = {
+        Ending.OUT_OF_MEMORY: f"the training was killed for memory{memory}",
+        Ending.KILLED: f"the training was killed (exit status {rerun.exit_code}), from outside or for memory: nothing "
+        "tells",
+        Ending.OUT_OF_PROCESSES: f"the command ended {status}: it may have no more processes and threads "
+        f"(--pids-limit {limits.pids})",
+        Ending.WROTE_TOO_MUCH: f"the training wrote more than it may ({_size(limits.output_bytes)}: limits.output of "
+        "runner.yaml)",
+        Ending.TIMED_OUT: f"the training did not end within {limits.timeout_s:g} s ({limits.timeout_source})",
+    }
+    return reasons.get(rerun.ending, f"the command ended {status}")
 
 
 def unverifiable_causes(

@@ -168,6 +168,30 @@ def test_a_timeout_kills_at_once_and_keeps_the_output(engine: DockerEngine, imag
     assert time.monotonic() - began < 8
 
 
+def test_a_clock_that_is_set_back_delays_no_timeout(
+    engine: DockerEngine, image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() - 86400)
+    began = time.monotonic()
+    assert run(engine, shell(image, "sleep 60", timeout_s=1.0)).outcome.timed_out
+    assert time.monotonic() - began < 8
+
+
+def test_what_is_asked_to_stop_is_ended(engine: DockerEngine, image: str) -> None:
+    stop = threading.Event()
+    out = Pieces()
+
+    def take(data: bytes) -> None:
+        out(data)
+        stop.set()
+
+    outcome = engine.run(shell(image, "echo up; sleep 60"), stdout=take, stderr=Pieces(), stop=stop)
+    assert (outcome.stopped, outcome.timed_out, outcome.exit_code) == (True, False, None)
+    assert out.text() == "up\n"
+    assert left_of(engine, engine.session_id) == []
+
+
 def test_a_timeout_holds_for_a_container_that_closed_its_output(engine: DockerEngine, image: str) -> None:
     ran = run(engine, shell(image, "exec >&- 2>&-; sleep 60", timeout_s=1.5))
     assert ran.outcome.timed_out
@@ -304,21 +328,6 @@ def test_a_missing_image_is_named(engine: DockerEngine) -> None:
     with pytest.raises(ImageUnavailable, match="no/such:image"):
         run(engine, shell("no/such:image", "true"))
     assert engine.image_digest("no/such:image") is None
-    assert left_of(engine, engine.session_id) == []
-
-
-def test_a_file_is_read_out_of_a_volume_up_to_the_limit(engine: DockerEngine, image: str, volume: str) -> None:
-    script = "echo content > /v/out; ln -s /etc/passwd /v/link; mkdir /v/dir; head -c 3000000 /dev/zero > /v/large"
-    run(engine, shell(image, script, mounts=(VolumeMount(volume=volume, target="/v"),)))
-    taken = Pieces()
-    engine.read_file(volume, "out", limit_bytes=1000, sink=taken)
-    assert taken.text() == "content\n"
-    large = Pieces()
-    engine.read_file(volume, "large", limit_bytes=2_000_001, sink=large)
-    assert sum(map(len, large.pieces)) == 2_000_001
-    for path in ("none", "link", "dir"):
-        with pytest.raises(FileNotFoundError):
-            engine.read_file(volume, path, limit_bytes=10, sink=Pieces())
     assert left_of(engine, engine.session_id) == []
 
 

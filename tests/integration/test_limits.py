@@ -209,6 +209,19 @@ def test_a_flood_of_log_is_cut_with_a_sentence_and_the_verdict_is_given(judge: J
     assert "cut" in (done.evidence / "report.md").read_text()
 
 
+def test_a_limit_of_processes_is_not_called_the_authors_fault(judge: Judge) -> None:
+    judge.record(
+        inside="""
+        import threading, time
+        for _ in range(60):
+            threading.Thread(target=time.sleep, args=(3,), daemon=True).start()
+        """
+    )
+    reproduction = judge(pids_limit="30")
+    assert reproduction.verdict is Verdict.FAILED
+    assert "it may have no more processes and threads (--pids-limit 30)" in reproduction.reason
+
+
 def test_a_daemon_that_the_training_leaves_dies_with_it_and_its_late_writes_count_for_nothing(judge: Judge) -> None:
     judge.record(
         after="""

@@ -118,10 +118,6 @@ class FakeEngine(Engine):
         """Know no image."""
         return None
 
-    def read_file(self, volume: str, path: str, *, limit_bytes: int, sink: Sink) -> None:
-        """Hold no file."""
-        raise FileNotFoundError(path)
-
     def close(self) -> None:
         """End what runs."""
         self.closed.set()

@@ -66,9 +66,6 @@ class Author(Engine):
     def image_digest(self, reference: str) -> str | None:
         raise AssertionError("not asked for")
 
-    def read_file(self, volume: str, path: str, *, limit_bytes: int, sink: Sink) -> None:
-        raise AssertionError("not asked for")
-
     def close(self) -> None:
         pass
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.engine.archive import ByteStream, first_file, folder_files, pack
+from runner.engine.archive import ByteStream, folder_files, pack
 from runner.engine.stream import STDERR, STDOUT, Frames
 
 
@@ -52,15 +52,6 @@ def test_scripts_are_executable_and_nothing_else_is() -> None:
 def test_a_path_outside_the_target_is_refused(path: str) -> None:
     with pytest.raises(ValueError, match="below the target"):
         list(pack([(path, b"")]))
-
-
-def test_the_first_file_is_read_from_any_pieces_and_a_link_is_refused() -> None:
-    wire = b"".join(pack([("f", b"abc" * 1000)]))
-    assert b"".join(first_file(wire[i : i + 7] for i in range(0, len(wire), 7))) == b"abc" * 1000
-    member = tarfile.TarInfo("link")
-    member.type, member.linkname = tarfile.SYMTYPE, "/etc/passwd"
-    with pytest.raises(FileNotFoundError):
-        list(first_file([member.tobuf(), b"\0" * 1024]))
 
 
 def test_bytes_stream_reads_across_pieces() -> None:

@@ -124,6 +124,8 @@ def test_every_limit_of_the_plan_is_asked_for() -> None:
         (outcome(137, out_of_memory=True), Ending.OUT_OF_MEMORY),
         (outcome(0, out_of_memory=True), Ending.OUT_OF_MEMORY),
         (outcome(137, out_of_memory=None), Ending.KILLED),
+        (outcome(1, out_of_processes=True), Ending.OUT_OF_PROCESSES),
+        (outcome(0, out_of_processes=True), Ending.FINISHED),
         (outcome(None, timed_out=True), Ending.TIMED_OUT),
         (outcome(None, stopped=True), Ending.WROTE_TOO_MUCH),
     ],

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.engine.memory_kills import Report
+from runner.engine.limits_met import Report
 
 
 def sieved(report: Report, data: bytes, size: int) -> bytes:
@@ -24,13 +24,17 @@ def sieved(report: Report, data: bytes, size: int) -> bytes:
     before=st.lists(st.sampled_from([b"a", b"\0", b".", b":", b"\n"]), max_size=100).map(b"".join),
     after=st.lists(st.sampled_from([b"late", b"\0", b"."])).map(b"".join),
     count=st.sampled_from([b"0", b"1", b"17", b""]),
+    refusals=st.sampled_from([b"0", b"3", b""]),
     size=st.integers(1, 50),
 )
-def test_the_report_is_taken_out_wherever_it_is_cut(before: bytes, after: bytes, count: bytes, size: int) -> None:
+def test_the_report_is_taken_out_wherever_it_is_cut(
+    before: bytes, after: bytes, count: bytes, refusals: bytes, size: int
+) -> None:
     report = Report()
-    data = before + b"\0" + report._mark.encode() + b":" + count + b"." + after
+    data = before + b"\0" + report._mark.encode() + b":" + count + b":" + refusals + b"." + after
     assert sieved(report, data, size) == before + after
     assert report.killed is (None if not count else count != b"0")
+    assert report.refused is (refusals == b"3")
 
 
 @given(data=st.binary(max_size=300), size=st.integers(1, 50))

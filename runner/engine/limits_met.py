@@ -1,9 +1,9 @@
-"""Was a process of the container killed for memory? Asked of the kernel's own count, from within, on every engine.
+"""Which limits did a container run into? Asked of the kernel's own counts, from within, on every engine.
 
-What engines say is not enough: podman 4.3 never sets `OOMKilled` on cgroup v1, and dockerd does not where the whole
-host was short of memory. A shell around the command reads the count of its cgroup once the command has ended, and
-writes it to standard error behind a mark that `Report` takes out again. A command that forges it calls itself killed:
-no gain.
+What engines say is not enough: podman 4.3 never sets `OOMKilled` on cgroup v1, dockerd does not where the whole host
+was short of memory, and none tells that a process was refused. A shell around the command reads the counts of its
+cgroup once the command has ended, and writes them to standard error behind a mark that `Report` takes out again. A
+command that forges it blames itself: no gain.
 """
 
 from __future__ import annotations
@@ -15,25 +15,35 @@ _SCRIPT = """
 mark=$1; shift
 "$@"
 status=$?
-count=
-for file in /sys/fs/cgroup/memory/memory.oom_control /sys/fs/cgroup/memory.events; do
-  [ -r "$file" ] || continue
-  while read -r name value; do [ "$name" = oom_kill ] && count=$value; done < "$file"
-done
-printf '\\0%s:%s.' "$mark" "$count" >&2
+count() {
+  wanted=$1; shift; found=
+  for file; do
+    [ -r "$file" ] || continue
+    while read -r name value; do [ "$name" = "$wanted" ] && found=$value; done < "$file"
+  done
+}
+count oom_kill /sys/fs/cgroup/memory/memory.oom_control /sys/fs/cgroup/memory.events
+kills=$found
+count max /sys/fs/cgroup/pids/pids.events /sys/fs/cgroup/pids.events
+printf '\\0%s:%s:%s.' "$mark" "$kills" "$found" >&2
 exit $status
 """
-_LONGEST = 64  # of a mark with its count
+_LONGEST = 80  # of a mark with its counts
 
 
 class Report:
-    """What the shell reported of one container's command: `killed` is None where it could not or did not tell."""
+    """What the shell reported of one container's command.
+
+    `killed` tells whether a process was killed for memory, None where nobody told; `refused` whether one could not be
+    started, for there were too many.
+    """
 
     def __init__(self) -> None:
         self._mark = secrets.token_hex(8)
         self._start = b"\0" + self._mark.encode() + b":"
         self._held = b""
         self.killed: bool | None = None
+        self.refused = False
 
     def around(self, argv: Sequence[str]) -> list[str]:
         """Return the command line that runs a command and reports."""
@@ -47,8 +57,9 @@ class Report:
             place = data.find(self._start)
             end = data.find(b".", place) if place >= 0 else -1
             if end >= 0:
-                count = data[place + len(self._start) : end]
-                self.killed = int(count) > 0 if count.isdigit() else None
+                kills, _, refusals = data[place + len(self._start) : end].partition(b":")
+                self.killed = int(kills) > 0 if kills.isdigit() else None
+                self.refused = refusals.isdigit() and int(refusals) > 0
                 data = data[:place] + data[end + 1 :]
             cut = self._unfinished(data)
             self._held, data = data[cut:], data[:cut]
