@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from runner.credentials.host import NO_ACCESS, HostAccess
 from runner.errors import MissingFact
 from runner.lineage.files import NO_POINTERS
 from runner.lineage.remedy import command_again
@@ -29,6 +30,7 @@ def build_plan(
     settings: Settings,
     images: Images,
     baseline_digest: str,
+    host: HostAccess = NO_ACCESS,
 ) -> Plan:
     """Return the sealed plan of a run.
 
@@ -43,7 +45,7 @@ def build_plan(
     )
     limits = set_limits(record, settings)
     variables, circumstances = set_variables(record, limits.cpuset)
-    remotes, about_remotes = choose_remotes(record, snapshot, lineage, settings)
+    remotes, about_remotes = choose_remotes(record, snapshot, lineage, settings, host)
     notes = [note for note in lineage.notes if note != NO_POINTERS]
     return Plan(
         run=summarise(record, baseline_digest),

@@ -11,7 +11,9 @@ import pytest
 from runner.engine.docker import DockerEngine, connect, remove_volume
 from runner.prepare import Prepared, prepare
 from tests.support.capture_environments import Environment, Specification, make_environment
+from tests.support.listeners import free_port
 from tests.support.more_engines import Engines
+from tests.support.s3_server import S3Service, serving
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -67,3 +69,10 @@ def environment_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Specif
         return make_environment(specification, session)
 
     return environment
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Service]:
+    """A real S3 server that checks every signature."""
+    with serving(free_port(), tmp_path_factory.mktemp("s3") / "server.log") as service:
+        yield service
