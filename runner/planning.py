@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.errors import MissingFact, RepositoryUnavailable, RunnerError
-from runner.progress import Progress
+from runner.progress import NoProgress, Progress
 
 if TYPE_CHECKING:
+    from runner.credentials.host import HostAccess
     from runner.finding import Asked
     from runner.repository.mirror import Mirror
     from runner.schema.lineage import Lineage, Provenance
@@ -36,6 +37,7 @@ class Found:
     plan: Plan | None = None
     mirror: Mirror | None = None
     snapshot: RepositorySnapshot | None = None
+    host: HostAccess | None = None
 
     def facts(self, *, except_for: str) -> tuple[str, ...]:
         """Return what was found, in short phrases for people, without the fact that is missing."""
@@ -65,9 +67,18 @@ def mirrors_folder() -> Path:
     return cache_folder() / "mirrors"
 
 
-def make_plan(record: RunRecord, settings: Settings, images_for: ImagesFor, found: Found, progress: Progress) -> Plan:
+def make_plan(
+    record: RunRecord,
+    settings: Settings,
+    images_for: ImagesFor,
+    found: Found,
+    progress: Progress,
+    *,
+    confirm: bool = False,
+) -> Plan:
     """Resolve the lineage of a run and build its plan.
 
+    With `confirm` a person may be asked whether the remote that is asked first gets this host's credentials.
     Raises MissingFact where a fact is missing, RepositoryUnavailable.
     """
     from runner.lineage.commit import check_clean, recorded_commit
@@ -89,8 +100,11 @@ def make_plan(record: RunRecord, settings: Settings, images_for: ImagesFor, foun
     asked = found.asked.notes if found.asked is not None else ()
     notes = tuple(note for note in (*asked, clean, agreed) if note is not None)
     found.lineage = resolve_lineage(record, found.snapshot, settings, repository, commit, notes)
+    found.host = _host_access(found.snapshot, settings, mirror, progress if confirm else NoProgress())
     baseline = baseline_digest(record)
-    plan = build_plan(record, found.snapshot, found.lineage, settings, NOT_MADE, baseline, registered)
+    plan = build_plan(
+        record, found.snapshot, found.lineage, settings, NOT_MADE, baseline, host=found.host, registered=registered
+    )
     found.plan = plan
     found.plan = plan.model_copy(update={"images": images_for(plan.environment.python)}).sealed()
     return found.plan
@@ -109,6 +123,34 @@ def _read_registered(record: RunRecord, settings: Settings, found: Found, progre
     if why is not None:
         raise MissingFact(why, command_again(record, settings), fact=FACT)
     return registered
+
+
+def _host_access(snapshot: RepositorySnapshot, settings: Settings, mirror: Mirror, asking: Progress) -> HostAccess:
+    """Return what this host says of remotes, with what a person answers when asked about one."""
+    from runner.credentials.host import read_host_access
+    from runner.plan.remotes import place_to_confirm
+
+    host = read_host_access(clones=_own_clones(snapshot, settings, mirror))
+    place = None if settings.offline else place_to_confirm(snapshot, settings, host)
+    if place is not None and asking.ask(f"Send credentials of this host to {place}?"):
+        host = host.with_confirmed(place, "you, on the terminal")
+    return host
+
+
+def _own_clones(snapshot: RepositorySnapshot, settings: Settings, mirror: Mirror) -> list[Path]:
+    """Return the DVC projects of the auditor's own clone: the one that was named, or that the command is called in.
+
+    One whose `config.local` was ever committed is the repository's and not the auditor's.
+    """
+    from runner.plan.remotes import local_root
+    from runner.repository.mirror import work_tree_of
+
+    location = local_root(snapshot.location, settings.folder)
+    here = None if location is None else work_tree_of(Path(location))
+    if here is None or (settings.repo is None and work_tree_of(Path(settings.folder)) != here):
+        return []
+    roots = [root for root in (snapshot.dvc_roots or (".",)) if (here / root / ".dvc" / "config.local").is_file()]
+    return [here / root for root in roots if not mirror.ever_held(str(Path(root) / ".dvc" / "config.local"))]
 
 
 def _read_snapshot(record: RunRecord, settings: Settings, mirror: Mirror, commit: str) -> RepositorySnapshot:

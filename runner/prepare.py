@@ -148,6 +148,7 @@ class _Counting:
         self.phase = inner.phase
         self.update = inner.update
         self.log = inner.log
+        self.ask = inner.ask
         self._inner = inner
 
     def line(self, text: str) -> None:

@@ -22,6 +22,9 @@ class Progress(Protocol):
     def log(self, text: bytes) -> None:
         """Pass on output of the training; shown with `-v` only."""
 
+    def ask(self, question: str) -> bool:
+        """Ask a person for a yes; False where nobody is there to be asked."""
+
 
 class NoProgress:
     """Reports to nobody."""
@@ -39,3 +42,7 @@ class NoProgress:
 
     def log(self, text: bytes) -> None:
         """Do nothing."""
+
+    def ask(self, question: str) -> bool:  # noqa: ARG002
+        """Ask nobody."""
+        return False

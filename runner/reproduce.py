@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal
 
 from runner import __version__, interrupts
 from runner.compare.build import compare
+from runner.credentials.host import NO_ACCESS
 from runner.engine.labels import cache_volume
 from runner.errors import InfrastructureError, MissingFact
 from runner.evidence.folder import EvidenceFolder, evidence_folder
@@ -76,7 +77,8 @@ def reproduce(run: str, settings: Settings, *, progress: Progress, engine: Docke
         kept, stay = None, _nothing
         try:
             with _opened(engine, progress) as session:
-                plan = make_plan(record, settings, _images_for(session, settings, progress), found, progress)
+                images_for = _images_for(session, settings, progress)
+                plan = make_plan(record, settings, images_for, found, progress, confirm=True)
                 check_fit(plan.limits, cpus=session.info.cpus, memory_bytes=session.info.memory_bytes)
                 rerun, stay = _rerun(plan, session, evidence, found, settings, progress)
                 kept = session.session_id if settings.keep else None
@@ -123,7 +125,13 @@ def _rerun(
     Call what is returned beside the rerun once it is certain that a workspace that was kept is to stay.
     """
     assert found.mirror is not None and found.snapshot is not None  # noqa: S101, PT018  # a plan was made of them
-    place = Place(engine=session, volume=cache_volume(), rerun=session.session_id, network=read_network_settings())
+    place = Place(
+        engine=session,
+        volume=cache_volume(),
+        rerun=session.session_id,
+        network=read_network_settings(),
+        host=found.host or NO_ACCESS,
+    )
     paper = Paper(
         bundle=cached_bundle(found.mirror, plan.lineage.commit),
         dvc_roots=found.snapshot.dvc_roots,

@@ -19,6 +19,14 @@ def use_color(*, no_color: bool, stream: Any = None) -> bool:
     return not no_color and not os.environ.get("NO_COLOR") and stream.isatty()
 
 
+def ask(question: str) -> bool:
+    """Ask on the terminal, where standard input and standard error are one; anything but a yes is a no."""
+    if not (sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)  # noqa: T201  # this is the console
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
 class PlainProgress:
     """A line when a phase begins to do something new, and one when it ends: for logs and pipes."""
 
@@ -49,6 +57,10 @@ class PlainProgress:
         if self._verbose:
             sys.stderr.buffer.write(text)
             sys.stderr.buffer.flush()
+
+    def ask(self, question: str) -> bool:
+        """Ask on the terminal."""
+        return ask(question)
 
     def close(self) -> None:
         """Nothing to undo."""
@@ -106,6 +118,14 @@ class LiveProgress:
         """Pass on output of the training with `-v`."""
         if self._verbose:
             self._progress.console.out(text.decode(errors="replace"), end="", highlight=False)
+
+    def ask(self, question: str) -> bool:
+        """Ask on the terminal, with nothing live on it meanwhile."""
+        self._progress.stop()
+        try:
+            return ask(question)
+        finally:
+            self._progress.start()
 
     def close(self) -> None:
         """Give the terminal back."""

@@ -1,4 +1,4 @@
-"""Remotes that are folders of the host: it says what they hold, and sends what the cache lacks.
+"""Remotes that are folders: of the host, which says what they hold and sends what the cache lacks; or of the commit.
 
 No container sees such a folder, so that it makes no difference where the engine runs. What arrives is hashed here while
 it is written, and gets an object's name only if it has its digest.
@@ -12,6 +12,8 @@ from collections.abc import Collection, Iterator
 from runner.inside.hashing import Hashing
 from runner.inside.objects import ObjectId, adopt
 from runner.inside.protocol import ask, ask_for_files, progress
+
+_CHUNK = 1 << 20
 
 
 def held(remote: str, wanted: Collection[ObjectId]) -> set[ObjectId]:
@@ -32,6 +34,19 @@ def pull(remote: str, wanted: Collection[ObjectId], incoming: str) -> None:
         arrived += 1
 
     ask_for_files("objects", {"remote": remote, "objects": sorted(by_name)}, take)
+
+
+def held_in_clone(folder: str, wanted: Collection[ObjectId]) -> set[ObjectId]:
+    """Return which objects a folder of the commit holds; a link is none."""
+    paths = {each: os.path.join(folder, each.relative_path) for each in wanted}
+    return {each for each, path in paths.items() if os.path.isfile(path) and os.path.realpath(path) == path}
+
+
+def pull_from_clone(folder: str, wanted: Collection[ObjectId], incoming: str) -> None:
+    """Bring objects into the cache as `pull` does. The files of the clone stay the training's own."""
+    for each in wanted:
+        with open(os.path.join(folder, each.relative_path), "rb") as file:
+            _receive(each, iter(lambda: file.read(_CHUNK), b""), os.path.join(incoming, "object"))
 
 
 def _receive(object_id: ObjectId, pieces: Iterator[bytes], path: str) -> None:

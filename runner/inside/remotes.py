@@ -1,14 +1,13 @@
-"""Asking DVC remotes what they hold and pulling it, by DVC's own API in one process, on a configuration of ours.
-
-Remotes that are folders are not DVC's matter: the host reads them (`runner.inside.folders`).
+"""Asking DVC remotes what they hold and bringing it into the cache, on a configuration of ours.
 
 The repository's `.dvc/config` never reaches DVC: it may name commands to run and other endpoints for the user's keys.
-What is configured here went through a positive list on the host.
+What is configured here went through a positive list on the host, and lives in this process alone, keys included.
+
+Remotes that are folders are not DVC's matter: the host reads its own, and we those of the clone (`folders`).
 """
 
 from __future__ import annotations
 
-import configparser
 import errno
 import logging
 import os
@@ -16,9 +15,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from runner.inside import folders, layout
+from runner.inside import folders, layout, workspace
 from runner.inside.objects import ObjectId
 from runner.inside.protocol import DISK_FULL, MISSING, UNAVAILABLE, PhaseError
+from runner.inside.s3 import bucket_of, s3_problem
 
 _DVC_ROOT = "/tmp/dvc"  # noqa: S108  # the container is ours alone and goes with the phase
 
@@ -26,41 +26,106 @@ _DVC_ROOT = "/tmp/dvc"  # noqa: S108  # the container is ours alone and goes wit
 class Remotes:
     """The remotes of one restore, in the order in which they are asked.
 
-    Each is a dictionary {name, url, source, folder, options}: `folder` is true for a directory of the host's.
-    `incoming` is a folder beside the cache for what has not arrived whole yet.
+    Each is a dictionary {name, url, folder, in_commit, source, options, closed, access, credentials, refusal, remedy,
+    ca_bundle}: `folder` is true for a directory of the host's, `in_commit` the path of one in the clone; `closed` says
+    why it is not asked, None where it is; `access` is how it is asked, for people; `credentials` are options of DVC;
+    `refusal` and `remedy` are what a refusal means. `root` is the clone, `incoming` a folder beside the cache for what
+    has not arrived whole yet.
     """
 
-    def __init__(self, remotes: list[dict[str, Any]], incoming: str) -> None:
+    def __init__(self, remotes: list[dict[str, Any]], root: str, incoming: str) -> None:
         self._remotes = remotes
+        self._root = root
         self._incoming = incoming
         self._repository: Any = None
+        self._problems: dict[str, PhaseError] = {}
 
     @property
-    def names(self) -> list[str]:
-        """What is asked, for people."""
-        return [f"{remote['url']} ({remote['source']})" for remote in self._remotes]
+    def asked(self) -> list[str]:
+        """What is asked, for people, with what became of it where it did not answer."""
+        return [self._described(remote) for remote in self._remotes]
+
+    @property
+    def problem(self) -> PhaseError | None:
+        """What keeps us from knowing that no remote holds an object; else that a whole remote is gone."""
+        problems = list(self._problems.values())
+        problems.sort(key=lambda each: each.event["kind"] != UNAVAILABLE)
+        return problems[0] if problems else None
+
+    @property
+    def unasked(self) -> str:
+        """Words for the end of a sentence that says that no remote holds something."""
+        return " that may be asked" if any(remote["closed"] for remote in self._remotes) else ""
+
+    def _described(self, remote: dict[str, Any]) -> str:
+        endpoint = remote["options"].get("endpointurl")
+        where = remote["url"] + (f" at {endpoint}" if endpoint else "")
+        how = ", ".join(text for text in (remote["source"], remote["access"]) if text)
+        problem = self._problems.get(remote["name"])
+        what = remote["closed"] or (problem.event["cause"] if problem else "")
+        return f"{where} ({how})" + (f": {what}" if what else "")
 
     def held(self, wanted: Iterable[ObjectId]) -> dict[ObjectId, str]:
-        """Return for each object that a remote holds the name of the first that does."""
+        """Return for each object that a remote holds the name of the first that does, by one query to each remote.
+
+        A remote that does not answer holds nothing, and is remembered as a problem: another may hold all.
+        """
         missing = set(wanted)
         found: dict[ObjectId, str] = {}
         for remote in self._remotes:
             if not missing:
                 break
-            here = folders.held(remote["name"], missing) if remote["folder"] else self._held_remotely(remote, missing)
+            if remote["closed"] or remote["name"] in self._problems:
+                continue
+            try:
+                here = self._held(remote, missing)
+            except PhaseError as error:
+                if error.event["kind"] not in (MISSING, UNAVAILABLE):
+                    raise
+                self._problems[remote["name"]] = error
+                continue
             found.update(dict.fromkeys(here, remote["name"]))
             missing -= here
         return found
 
+    def _held(self, remote: dict[str, Any], wanted: set[ObjectId]) -> set[ObjectId]:
+        if remote["folder"]:
+            return folders.held(remote["name"], wanted)
+        if remote["in_commit"]:
+            return folders.held_in_clone(self._committed(remote), wanted)
+        return self._held_remotely(remote, wanted)
+
+    def _committed(self, remote: dict[str, Any]) -> str:
+        """Return where a folder of the commit lies, once it is certain that no link of the commit leads elsewhere."""
+        return os.path.dirname(workspace.inside(self._root, f"{remote['in_commit']}/files"))
+
     def _held_remotely(self, remote: dict[str, Any], wanted: set[ObjectId]) -> set[ObjectId]:
-        repository = self._opened()
-        found: set[ObjectId] = set()
         with _mapped(remote):
-            for algorithm in {each.algorithm for each in wanted}:
-                store = repository.cloud.get_remote_odb(remote["name"], hash_name=algorithm)
-                by_name = {each.oid: each for each in wanted if each.algorithm == algorithm}
-                found |= {by_name[oid] for oid in store.oids_exist(list(by_name))}
+            try:
+                found = self._existing(remote, wanted)
+            except OSError:  # what does not answer at all raises others
+                self._ask_why(remote)
+                raise
+            if found != wanted:
+                self._ask_why(remote)
         return found
+
+    def _existing(self, remote: dict[str, Any], wanted: set[ObjectId]) -> set[ObjectId]:
+        found: set[ObjectId] = set()
+        for algorithm in {each.algorithm for each in wanted}:
+            store = self._opened().cloud.get_remote_odb(remote["name"], hash_name=algorithm)
+            by_name = {each.oid: each for each in wanted if each.algorithm == algorithm}
+            found |= {by_name[oid] for oid in store.oids_exist(list(by_name))}
+        return found
+
+    def _ask_why(self, remote: dict[str, Any]) -> None:
+        """Raise what S3 says of a bucket: its answers about one object have a status alone, none that names a reason.
+
+        That an object is missing looks the same where the whole bucket is.
+        """
+        if str(remote["url"]).startswith("s3://"):
+            files = self._opened().cloud.get_remote_odb(remote["name"]).fs.fs
+            files.call_s3("list_objects_v2", Bucket=bucket_of(remote), MaxKeys=1)
 
     def pull(self, wanted: dict[ObjectId, str]) -> None:
         """Copy objects from the remotes that hold them into the cache.
@@ -68,41 +133,61 @@ class Remotes:
         Raises PhaseError: `missing` where the remote holds other bytes, `unavailable` where it breaks off.
         """
         for remote in self._remotes:
-            here = [each for each, name in wanted.items() if name == remote["name"]]
-            if here and remote["folder"]:
-                folders.pull(remote["name"], here, self._incoming)
-            elif here:
-                self._pull_remotely(remote, here)
+            objects = [each for each, name in wanted.items() if name == remote["name"]]
+            if objects and remote["folder"]:
+                folders.pull(remote["name"], objects, self._incoming)
+            elif objects and remote["in_commit"]:
+                folders.pull_from_clone(self._committed(remote), objects, self._incoming)
+            elif objects:
+                self._pull_remotely(remote, objects)
 
-    def _pull_remotely(self, remote: dict[str, Any], wanted: list[ObjectId]) -> None:
+    def _pull_remotely(self, remote: dict[str, Any], objects: list[ObjectId]) -> None:
         from dvc_data.hashfile.hash_info import HashInfo
 
-        repository = self._opened()
-        infos = [HashInfo(each.algorithm, each.oid) for each in wanted]
+        infos = [HashInfo(each.algorithm, each.oid) for each in objects]
         with _mapped(remote), _Errors() as errors:
-            result = repository.cloud.pull(infos, remote=remote["name"])
+            result = self._opened().cloud.pull(infos, remote=remote["name"])
             if result.failed:
                 raise errors.as_phase_error(remote, len(result.failed))
+        for each in objects:
+            if not os.path.lexists(each.path):
+                raise PhaseError(MISSING, f"{remote['url']} holds {each} no longer", remote["remedy"], fact="data")
 
     def _opened(self) -> Any:
         if self._repository is None:
+            # No keys but the configured ones: the machine's metadata service has some for whoever asks.
+            os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+            os.environ["AWS_MAX_ATTEMPTS"] = "3"
             from dvc.repo import Repo
 
-            self._write_configuration()
-            self._repository = Repo(_DVC_ROOT)
+            os.makedirs(f"{_DVC_ROOT}/.dvc", exist_ok=True)
+            self._repository = Repo(_DVC_ROOT, config=self._configuration())
         return self._repository
 
-    def _write_configuration(self) -> None:
-        parser = configparser.RawConfigParser()
-        parser["core"] = {"no_scm": "true", "analytics": "false", "check_update": "false", "autostage": "false"}
-        parser["cache"] = {"dir": layout.OBJECTS, "type": "hardlink,copy"}
-        for remote in self._remotes:
-            if not remote["folder"]:
-                section = f"'remote \"{remote['name']}\"'"
-                parser[section] = {"url": remote["url"], **remote["options"]}
-        os.makedirs(f"{_DVC_ROOT}/.dvc", exist_ok=True)
-        with open(f"{_DVC_ROOT}/.dvc/config", "w", encoding="utf-8") as file:
-            parser.write(file)
+    def _configuration(self) -> dict[str, Any]:
+        return {
+            "core": {"no_scm": True, "analytics": False, "check_update": False, "autostage": False},
+            "cache": {"dir": layout.OBJECTS, "type": ["copy"]},
+            "remote": {
+                remote["name"]: _options(remote)
+                for remote in self._remotes
+                if not (remote["folder"] or remote["in_commit"] or remote["closed"])
+            },
+        }
+
+
+def _options(remote: dict[str, Any]) -> dict[str, Any]:
+    """Return a remote's options as DVC takes them; nothing of them is written anywhere."""
+    options = {**remote["options"], "url": remote["url"]}
+    if str(remote["url"]).startswith("s3://"):
+        options |= remote["credentials"] or {}
+        options["allow_anonymous_login"] = not remote["credentials"]
+    if remote["ca_bundle"]:
+        path = f"{_DVC_ROOT}/{remote['name']}.pem"
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(remote["ca_bundle"])
+        options["ssl_verify"] = path
+    return options
 
 
 class _Errors(logging.Handler):
@@ -128,12 +213,11 @@ class _Errors(logging.Handler):
     def as_phase_error(self, remote: dict[str, Any], count: int) -> PhaseError:
         """Return the error that the first known cause stands for."""
         for cause in self._causes:
-            if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
-                return PhaseError(DISK_FULL, f"no space is left in the cache volume for data from {remote['url']}")
-        reason = f": {type(self._causes[0]).__name__}: {self._causes[0]}" if self._causes else ""
-        return PhaseError(
-            UNAVAILABLE, f"{count} objects could not be read from {remote['url']}{reason}", service="remote"
-        )
+            if _is_full(cause):
+                return _full(remote)
+        if self._causes:
+            return _problem(self._causes[0], remote)
+        return PhaseError(UNAVAILABLE, f"{count} objects could not be read from {remote['url']}", service="remote")
 
 
 @contextmanager
@@ -144,21 +228,32 @@ def _mapped(remote: dict[str, Any]) -> Iterator[None]:
     except PhaseError:
         raise
     except Exception as error:
-        number = error.errno if isinstance(error, OSError) else None
-        if number in (errno.ENOSPC, errno.EDQUOT):
-            raise PhaseError(DISK_FULL, f"no space is left in the cache volume: {error}") from error
-        if isinstance(error, ImportError):  # DVC has a package of its own for each kind: trying again will not help
-            kind = str(remote["url"]).partition("://")[0]
-            raise PhaseError(
-                MISSING,
-                f"the remote {remote['url']} is of a kind that restoring cannot read yet: {kind}",
-                "copy what it holds into a folder (`dvc fetch`, then the folder files/ of the cache) and name that: "
-                "runner reproduce RUN --remote FOLDER",
-                fact="remote",
-            ) from error
-        raise PhaseError(
-            UNAVAILABLE,
-            f"the remote {remote['url']} did not answer as it should: {type(error).__name__}: {error}",
-            "check the remote and its credentials, then run again",
-            service="remote",
-        ) from error
+        raise (_full(remote) if _is_full(error) else _problem(error, remote)) from error
+
+
+def _is_full(error: BaseException) -> bool:
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def _full(remote: dict[str, Any]) -> PhaseError:
+    return PhaseError(DISK_FULL, f"no space is left in the cache volume for data from {remote['url']}")
+
+
+def _problem(error: BaseException, remote: dict[str, Any]) -> PhaseError:
+    kind = str(remote["url"]).partition("://")[0]
+    if isinstance(error, ImportError):  # DVC has a package of its own for each kind: trying again will not help
+        return PhaseError(
+            MISSING,
+            f"the remote {remote['url']} is of a kind that restoring cannot read yet: {kind}",
+            "copy what it holds into a folder (`dvc fetch`, then the folder files/ of the cache) and name that: "
+            "runner reproduce RUN --remote FOLDER",
+            fact="remote",
+        )
+    if kind == "s3":
+        return s3_problem(error, remote)
+    return PhaseError(
+        UNAVAILABLE,
+        f"the remote {remote['url']} did not answer as it should: {type(error).__name__}: {error}",
+        "check the remote and its credentials, then run again",
+        service="remote",
+    )

@@ -12,7 +12,7 @@ from typing import Any
 from runner.inside import layout, workspace
 from runner.inside.environment import find_ready
 from runner.inside.objects import ObjectId, Verified, discard, listing, verified, verify
-from runner.inside.protocol import MISSING, PhaseError, note, progress, receive
+from runner.inside.protocol import MISSING, UNAVAILABLE, PhaseError, note, progress, receive
 from runner.inside.remotes import Remotes
 from runner.inside.usage import allocated_bytes
 
@@ -26,7 +26,7 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
 
     Request: rerun, commit, branch, url, dvc_roots, outs[], pointer_edits[],
     files[] {path, digest, role, warm_start}, expected_outputs[], allow_cached, proxies,
-    remotes[] {name, url, folder, source, options}, environment {specification, repository} (keys).
+    remotes[] (see `Remotes`), environment {specification, repository} (keys).
     Asks for: the `bundle` of the repository; what folders of the host hold (see `folders`).
     Result: files[] {path, digest, sha256, size_bytes, place, held_by}, remotes_asked[], removed[].
     """
@@ -46,7 +46,7 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
     workspace.edit_pointers(root, request["pointer_edits"])
     workspace.private_cache(root, request["dvc_roots"])
 
-    remotes = Remotes(request["remotes"], layout.work(rerun, layout.STATE))
+    remotes = Remotes(request["remotes"], root, layout.work(rerun, layout.STATE))
     wanted = {ObjectId.parse(file["digest"]) for file in request["files"]}
     store = _Store(remotes, allow_cached=request["allow_cached"])
     store.fetch(wanted)
@@ -72,7 +72,7 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
     with open(layout.work(rerun, f"{layout.STATE}/restored.json"), "w", encoding="utf-8") as file:
         state = {"manifest": manifest, "files": results, "access": access}
         json.dump({**state, "allocated": allocated_bytes(layout.work(rerun, layout.SANDBOX))}, file)
-    return {"files": results, "remotes_asked": remotes.names, "removed": removed}
+    return {"files": results, "remotes_asked": remotes.asked, "removed": removed}
 
 
 def _make_folders(rerun: str) -> None:
@@ -144,14 +144,24 @@ class _Store:
                     f"the remote {missing[each]} holds other bytes under {each} than the digest's",
                     "runner reproduce RUN --remote URL    if another store has the bytes",
                     fact="data",
-                    looked_in=tuple(self._remotes.names),
+                    looked_in=tuple(self._remotes.asked),
                 )
             self._verified[each] = found
 
     @property
     def asked(self) -> list[str]:
         """The remotes that were asked, for people."""
-        return self._remotes.names
+        return self._remotes.asked
+
+    @property
+    def problem(self) -> PhaseError | None:
+        """What kept a remote from being asked."""
+        return self._remotes.problem
+
+    @property
+    def unasked(self) -> str:
+        """Words for a sentence that says that remotes were left out."""
+        return self._remotes.unasked
 
     def complete(self, object_id: ObjectId) -> bool:
         """Tell whether the cache has the object and, for a directory, every file in it, all verified."""
@@ -234,17 +244,23 @@ def _link_reference(reference: str, path: str, object_id: ObjectId, store: _Stor
 
 
 def _missing(file: dict[str, Any], store: _Store, object_id: ObjectId) -> PhaseError:
+    """Return why an input is not there: a remote that did not answer may hold it, a bucket that is gone does not."""
+    problem = store.problem
+    if problem is not None and problem.event["kind"] == UNAVAILABLE:
+        return problem
     what = f"{file['path']} ({file['digest']})"
     absent = store.absent(object_id)
     if absent:
         what += f", of which {len(absent)} files such as {absent[0]} are absent,"
-    cached = verified(object_id) is not None and not absent
+    remedy = "runner reproduce RUN --remote URL    if another store has these bytes"
+    if verified(object_id) is not None and not absent:
+        remedy = "runner reproduce RUN --allow cached    the bytes are in our own cache"
+    elif problem is not None:
+        remedy = problem.event["remedy"]
     return PhaseError(
         MISSING,
-        f"{what} is in no remote",
-        "runner reproduce RUN --allow cached    the bytes are in our own cache"
-        if cached
-        else "runner reproduce RUN --remote URL    if another store has these bytes",
+        f"{what} is in no remote" + (f": {problem.event['cause']}" if problem is not None else store.unasked),
+        remedy,
         fact="data",
         looked_in=tuple(store.asked),
     )

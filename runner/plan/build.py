@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from runner.credentials.host import NO_ACCESS, HostAccess
 from runner.errors import MissingFact
 from runner.lineage.files import NO_POINTERS
 from runner.lineage.remedy import command_again
@@ -30,7 +31,9 @@ def build_plan(
     settings: Settings,
     images: Images,
     baseline_digest: str,
+    *,
     registered: RegisteredModel | None = None,
+    host: HostAccess = NO_ACCESS,
 ) -> Plan:
     """Return the sealed plan of a run.
 
@@ -45,7 +48,7 @@ def build_plan(
     )
     limits = set_limits(record, settings)
     variables, circumstances = set_variables(record, limits.cpuset)
-    remotes, about_remotes = choose_remotes(record, snapshot, lineage, settings)
+    remotes, about_remotes = choose_remotes(record, snapshot, lineage, settings, host)
     notes = [note for note in lineage.notes if note != NO_POINTERS]
     return Plan(
         run=summarise(record, baseline_digest),

@@ -1,12 +1,20 @@
-"""Which DVC remotes may hold the recorded bytes, in the order in which they are asked."""
+"""Which DVC remotes may hold the recorded bytes, in the order in which they are asked, and who confirmed each.
+
+A repository's `.dvc/config` names places to look at. That one of them gets this host's credentials is for the auditor
+to say, and for this host's own configuration; of the repository neither an endpoint nor a profile is taken for that.
+"""
 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from urllib.parse import urlsplit
 
-from runner.errors import MissingFact
+from runner.credentials.host import NO_ACCESS, HostAccess, HostRemote
+from runner.errors import InvalidConfiguration, MissingFact
 from runner.lineage.remedy import command_again
+from runner.pointers.places import Place, bucket_of, is_near, is_region, normal_endpoint, place_of, scheme_of
 from runner.pointers.remotes import is_local, resolve_local
 from runner.redact import redact
 from runner.schema.lineage import Lineage
@@ -15,35 +23,283 @@ from runner.schema.run_record import RunRecord
 from runner.schema.snapshot import DvcRemote, RepositorySnapshot
 from runner.settings import Settings
 
+_SYSTEM_FOLDERS = frozenset(
+    ("bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "libx32", "proc", "run", "sbin", "sys", "usr")
+)
+_NEAR = "is this host or a private network, where a repository alone has nothing asked"
+_NO_STORES = frozenset({"/", "/home", "/root", "/var"})
+
 
 def choose_remotes(
-    record: RunRecord, snapshot: RepositorySnapshot, lineage: Lineage, settings: Settings
+    record: RunRecord,
+    snapshot: RepositorySnapshot,
+    lineage: Lineage,
+    settings: Settings,
+    host: HostAccess = NO_ACCESS,
 ) -> tuple[tuple[Remote, ...], tuple[str, ...]]:
     """Return the remotes, first the one to ask first, and a sentence for each that is not used as it is written.
 
-    Order: `--remote` (a name or an address), `remote` of `runner.yaml`, the default at the commit, today's default,
-    then the others of the commit. Who named a remote confirmed its host for credentials; one that only the repository
-    names is tried without. Raises MissingFact where an input is needed and there is no remote at all.
+    Order: `--remote` (a name or an address), `remote` of `runner.yaml`, the clone's own DVC configuration, the default
+    at the commit, today's default, then the others of the commit. Raises MissingFact where an input is needed and
+    there is no remote at all, InvalidConfiguration where the auditor names one that cannot be.
     """
-    notes: list[str] = []
-    remotes: list[Remote] = []
-    if settings.remote:
-        remotes += _given(settings.remote, snapshot, settings, notes)
-    short = snapshot.commit[:12]
-    for remote, source in _named(snapshot, short):
-        remotes += _as_remote(remote, source, None, snapshot, settings, notes)
-    distinct = tuple({remote.url: remote for remote in reversed(remotes)}.values())[::-1]
+    choice = _Choice(snapshot, settings, host)
+    distinct = tuple(choice.remotes())
     needed = [file for file in lineage.files if file.role != "output"]
+    about_host = host.notes if any(scheme_of(remote.url) == "s3" for remote in distinct) else ()
+    notes = tuple(dict.fromkeys((*choice.notes, *about_host)))
     if needed and not distinct and not settings.allows("cached"):
         raise MissingFact(
             f"no DVC remote is known that could hold {needed[0].path}"
             + (f" and {len(needed) - 1} more" if len(needed) > 1 else ""),
             command_again(record, settings, "--remote URL_OR_PATH"),
             fact="remote",
-            looked_in=("--remote", "remote in runner.yaml", f".dvc/config at commit {short}", ".dvc/config today"),
-            nearest=tuple(notes),
+            looked_in=(
+                "--remote",
+                "remote in runner.yaml",
+                f".dvc/config at commit {choice.short}",
+                ".dvc/config today",
+            ),
+            nearest=notes,
         )
-    return distinct, tuple(dict.fromkeys(notes))
+    return distinct, notes
+
+
+def place_to_confirm(snapshot: RepositorySnapshot, settings: Settings, host: HostAccess) -> Place | None:
+    """Return the place that a person may be asked to confirm: of the remote that is asked first, if this host has keys.
+
+    None where it is confirmed already, or no credentials could be given to it.
+    """
+    for candidate in _Choice(snapshot, settings, host).candidates():
+        try:
+            place = candidate.place(host)
+        except ValueError:
+            return None
+        if place is None or place in host.confirmed or candidate.confirmed(host) is not None:
+            return None
+        return place if host.aws_for(candidate.name, place).keys is not None else None
+    return None
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A remote as somebody names it. `named_by` is the auditor's word for it, None where only the repository does.
+
+    `endpoint` is the repository's, None where it names none. `trusted` tells that the url is not the repository's.
+    """
+
+    name: str
+    url: str
+    source: str
+    named_by: str | None
+    options: dict[str, str]
+    root: str = "."
+    refused: tuple[str, ...] = ()
+    trusted: bool = False
+
+    @property
+    def endpoint(self) -> str | None:
+        return self.options.get("endpointurl")
+
+    def place(self, host: HostAccess) -> Place | None:
+        """Return the S3 place that is asked, None for other kinds. Raises ValueError for what is no address."""
+        if scheme_of(self.url) != "s3":
+            return None
+        return place_of(self.url, self.endpoint or host.endpoint_for(self.name))
+
+    def confirmed(self, host: HostAccess) -> str | None:
+        """Return who confirmed the place for credentials.
+
+        A name confirms a bucket; where the repository also names the endpoint, this host must name the same one.
+        """
+        if scheme_of(self.url) != "s3":
+            return self.named_by
+        place = self.place(host)
+        if place is not None and place in host.confirmed:
+            return host.confirmed[place]
+        if self.named_by is None or not (self.endpoint is None or host.names_endpoint(self.endpoint, self.name)):
+            return None
+        return self.named_by
+
+
+class _Choice:
+    """Goes through what names remotes, in order, and keeps notes. Lives for one call."""
+
+    def __init__(self, snapshot: RepositorySnapshot, settings: Settings, host: HostAccess) -> None:
+        self._snapshot = snapshot
+        self._settings = settings
+        self._host = host
+        self.short = snapshot.commit[:12]
+        self.notes: list[str] = []
+
+    def remotes(self) -> Iterator[Remote]:
+        """Yield each place once, as who names it first has it."""
+        seen = set()
+        for candidate in self.candidates():
+            for remote in self._as_remotes(candidate):
+                key = (remote.url, remote.options.get("endpointurl"), remote.in_commit)
+                if key not in seen:
+                    seen.add(key)
+                    yield remote
+
+    def candidates(self) -> Iterator[_Candidate]:
+        """Yield what names a remote, first the one to ask first."""
+        given = self._settings.remote
+        if given:
+            yield self._given(given)
+        names = {remote.name.lower() for remote in (*self._snapshot.remotes, *self._snapshot.remotes_today)}
+        for own in self._host.remotes:
+            if own.overrides and own.url is not None and own.name.lower() in names:
+                yield _of_host(own, f"remote {own.name} of {own.source}")
+        for remote, source in _named(self._snapshot, self.short):
+            yield _of_repository(remote, source, None)
+
+    def _given(self, text: str) -> _Candidate:
+        source = self._settings.source("remote")
+        own = next((each for each in self._host.remotes if each.name == text and each.url is not None), None)
+        if own is not None and own.overrides:
+            return _of_host(own, f"{source} {text}")
+        for remote in (*self._snapshot.remotes, *self._snapshot.remotes_today):
+            if remote.name == text:
+                return _of_repository(remote, f"{source} {text}", source)
+        if own is not None:
+            return _of_host(own, f"{source} {text}")
+        url = text
+        if is_local(text):
+            url = posixpath.normpath(posixpath.join(self._settings.folder, text.removeprefix("file://")))
+        elif scheme_of(text) == "s3":
+            try:
+                bucket_of(text)
+            except ValueError as error:
+                raise InvalidConfiguration(
+                    f"{source} {redact(text)}: {redact(str(error))}", "name it as s3://BUCKET/PATH"
+                ) from None
+        return _Candidate("given", url, source, source, {}, trusted=True)
+
+    def _as_remotes(self, candidate: _Candidate) -> Iterator[Remote]:
+        if candidate.refused:
+            self._refuse(candidate.name, ", ".join(candidate.refused))
+        if is_local(candidate.url):
+            yield from self._local(candidate)
+            return
+        try:
+            remote = self._bucket(candidate) if scheme_of(candidate.url) == "s3" else self._service(candidate)
+        except ValueError as error:
+            self._refuse(candidate.name, "url", str(error))
+            return
+        if remote is not None:
+            yield remote
+
+    def _refuse(self, name: str, keys: str, why: str = "") -> None:
+        self.notes.append(
+            redact(f"remote {name}: settings of the repository not used: {keys}" + (f" ({why})" if why else ""))
+        )
+
+    def _service(self, candidate: _Candidate) -> Remote | None:
+        """Return a remote that is neither folder nor bucket, None where it is not asked. Raises ValueError."""
+        confirmed = candidate.confirmed(self._host)
+        if confirmed is None and is_near(urlsplit(candidate.url).hostname or ""):
+            self._refuse(candidate.name, "url", f"{candidate.url} {_NEAR}")
+            return None
+        return Remote(
+            name=candidate.name,
+            url=candidate.url,
+            source=candidate.source,
+            options=candidate.options,
+            confirmed_by=confirmed,
+        )
+
+    def _bucket(self, candidate: _Candidate) -> Remote | None:
+        """Return a bucket, None where it is not asked. Raises ValueError for what is no bucket's name."""
+        bucket_of(candidate.url)
+        name, options = candidate.name, dict(candidate.options)
+        theirs = options.pop("endpointurl", None)
+        own = self._host.endpoint_for(name)
+        try:
+            endpoint = theirs or own
+            endpoint = None if endpoint is None else normal_endpoint(endpoint)
+        except ValueError as error:
+            if theirs is None or candidate.trusted:
+                source = self._host.aws.endpoint_source or "the endpoint of your DVC configuration"
+                raise InvalidConfiguration(f"{source}: {redact(str(error))}", "name it as https://HOST:PORT") from None
+            self._refuse(name, "endpointurl", str(error))
+            return None
+        confirmed = candidate.confirmed(self._host)
+        if theirs is not None and confirmed is None:
+            if is_near(urlsplit(str(endpoint)).hostname or ""):
+                how = f"to confirm it: --remote {name}, with AWS_ENDPOINT_URL={theirs} set"
+                self._refuse(name, "endpointurl", f"{theirs} {_NEAR}; {how}")
+                return None
+            if candidate.named_by is not None:
+                how = f"AWS_ENDPOINT_URL={theirs} confirms it"
+                self._refuse(name, "endpointurl", f"{theirs} gets no credentials by a remote's name alone: {how}")
+        if endpoint is not None:
+            options["endpointurl"] = endpoint
+        if options.pop("profile", None) is not None:
+            self._refuse(name, "profile", "AWS_PROFILE or your own DVC configuration chooses it")
+        if not is_region(options.get("region", "x")):
+            self._refuse(name, "region")
+            del options["region"]
+        region = self._host.aws_for(name, place_of(candidate.url, endpoint)).region
+        if region is not None:
+            options.setdefault("region", region)
+        return Remote(
+            name=name,
+            url=candidate.url,
+            source=candidate.source,
+            options=dict(sorted(options.items())),
+            confirmed_by=confirmed,
+        )
+
+    def _local(self, candidate: _Candidate) -> Iterator[Remote]:
+        if candidate.trusted:
+            yield self._folder(candidate, candidate.url)
+            return
+        url, name = candidate.url, candidate.name
+        within = _within_repository(url, candidate.root)
+        committed = within is not None and any(e.path.startswith(f"{within}/") for e in self._snapshot.tree)
+        if committed:
+            yield Remote(
+                name=name,
+                url=url,
+                source=f"{candidate.source}, a folder of the commit itself",
+                confirmed_by=candidate.named_by,
+                in_commit=within,
+            )
+        root = local_root(self._snapshot.location, self._settings.folder)
+        if root is None and not url.startswith(("/", "file:///")):
+            if not committed:
+                self.notes.append(
+                    f"remote {name} is the folder {redact(url)} beside the author's clone, which is not here"
+                )
+            return
+        try:
+            path = resolve_local(url, root or "/", candidate.root)
+        except ValueError as error:
+            self.notes.append(f"remote {name}: {redact(str(error))}")
+            return
+        why = _why_no_store(path, root)
+        if why is not None and candidate.named_by is None:
+            self._refuse(name, "url", f"{path} {why}")
+            return
+        yield self._folder(candidate, path)
+
+    @staticmethod
+    def _folder(candidate: _Candidate, path: str) -> Remote:
+        return Remote(name=candidate.name, url=path, source=candidate.source, confirmed_by=candidate.named_by)
+
+
+def _of_repository(remote: DvcRemote, source: str, named_by: str | None) -> _Candidate:
+    return _Candidate(remote.name, remote.url, source, named_by, remote.options, remote.root, remote.refused)
+
+
+def _of_host(remote: HostRemote, source: str) -> _Candidate:
+    assert remote.url is not None  # noqa: S101  # such are not asked for
+    by = f"remote {remote.name} of {remote.source}"
+    endpoint = {} if remote.aws.endpoint is None else {"endpointurl": remote.aws.endpoint}
+    region = {} if remote.aws.region is None else {"region": remote.aws.region}
+    options = {**endpoint, **region} if scheme_of(remote.url) == "s3" else {}
+    return _Candidate(remote.name, remote.url, source, by, options, trusted=True)
 
 
 def _named(snapshot: RepositorySnapshot, short: str) -> Iterable[tuple[DvcRemote, str]]:
@@ -53,45 +309,24 @@ def _named(snapshot: RepositorySnapshot, short: str) -> Iterable[tuple[DvcRemote
         yield from ((remote, f"remote {remote.name} {when}") for remote in remotes if not remote.default)
 
 
-def _given(text: str, snapshot: RepositorySnapshot, settings: Settings, notes: list[str]) -> list[Remote]:
-    source = settings.source("remote")
-    for remote in (*snapshot.remotes, *snapshot.remotes_today):
-        if remote.name == text:
-            return _as_remote(remote, f"{source} {text}", source, snapshot, settings, notes)
-    url = text
-    if is_local(text):
-        url = posixpath.normpath(posixpath.join(settings.folder, text.removeprefix("file://")))
-    return [Remote(name="given", url=url, source=source, confirmed_by=source)]
+def _why_no_store(path: str, repository: str | None) -> str | None:
+    """Return why a folder that only a repository names is none to look into, None where it may be a store."""
+    if path in _NO_STORES or path.split("/")[1] in _SYSTEM_FOLDERS:
+        return "is a folder of the system"
+    if repository is not None and f"{repository.rstrip('/')}/".startswith(f"{path.rstrip('/')}/"):
+        return "holds the repository itself"
+    return None
 
 
-def _as_remote(
-    remote: DvcRemote,
-    source: str,
-    confirmed_by: str | None,
-    snapshot: RepositorySnapshot,
-    settings: Settings,
-    notes: list[str],
-) -> list[Remote]:
-    if remote.refused:
-        notes.append(f"remote {remote.name}: settings of the repository not used: {', '.join(remote.refused)}")
-    url = remote.url
-    if is_local(url):
-        root = _local_root(snapshot.location, settings.folder)
-        absolute = url.startswith(("/", "file:///"))
-        if root is None and not absolute:
-            notes.append(
-                f"remote {remote.name} is the folder {redact(url)} beside the author's clone, which is not here"
-            )
-            return []
-        try:
-            url = resolve_local(url, root or "/", remote.root)
-        except ValueError as error:
-            notes.append(f"remote {remote.name}: {redact(str(error))}")
-            return []
-    return [Remote(name=remote.name, url=url, source=source, options=remote.options, confirmed_by=confirmed_by)]
+def _within_repository(url: str, root: str) -> str | None:
+    """Return the folder of the repository that a relative url names, None where it leads elsewhere."""
+    if not is_local(url) or url.startswith("/") or "://" in url or ":" in url or "\\" in url:
+        return None
+    path = posixpath.normpath(posixpath.join(root, ".dvc", url))
+    return None if path.startswith(("..", ".git/")) or path in (".", ".git") else path
 
 
-def _local_root(location: str, folder: str) -> str | None:
+def local_root(location: str, folder: str) -> str | None:
     """Return the absolute path of a repository on this host, None for one elsewhere."""
     if location.startswith("file://"):
         return location.removeprefix("file://").removeprefix("localhost")

@@ -42,6 +42,12 @@ _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
+def remote_of(section: str) -> str | None:
+    """Return the name of the remote that a section is about, None for other sections."""
+    match = _REMOTE.fullmatch(section)
+    return match["name"] if match else None
+
+
 def read_remotes(text: str, root: str = ".") -> tuple[DvcRemote, ...]:
     """Return the remotes of a `.dvc/config` in their order; those without a url are left out.
 
@@ -51,10 +57,10 @@ def read_remotes(text: str, root: str = ".") -> tuple[DvcRemote, ...]:
     """
     default: str | None = None
     remotes: dict[str, dict[str, str]] = {}
-    for section, key, value in _entries(text):
-        match = _REMOTE.fullmatch(section)
-        if match:
-            remotes.setdefault(match["name"], {})[key] = value
+    for section, key, value in read_entries(text):
+        name = remote_of(section)
+        if name is not None:
+            remotes.setdefault(name, {})[key] = value
         elif section.lower() == "core" and key == "remote":
             default = value
     return tuple(_remote(name, options, root, default) for name, options in remotes.items() if options.get("url"))
@@ -116,7 +122,7 @@ def _without_secrets(url: str) -> tuple[str, list[str]]:
     return urlunsplit((scheme, netloc, path, query, fragment)) if hidden else url, hidden
 
 
-def _entries(text: str) -> Iterator[tuple[str, str, str]]:
+def read_entries(text: str) -> Iterator[tuple[str, str, str]]:
     """Yield (section, key, value) as DVC's reader, configobj, takes them; keys in lower case."""
     section = ""
     for raw in text.removeprefix("\ufeff").splitlines():

@@ -104,6 +104,11 @@ class Mirror:
         listed = run_git(self.path, "diff-tree", "-r", "-z", "--name-only", "--no-renames", one, other)
         return tuple(part.decode(errors="backslashreplace") for part in listed.split(b"\0") if part)
 
+    def ever_held(self, path: str) -> bool:
+        """Tell whether any commit of the whole history changed a file at this path."""
+        arguments = ("--literal-pathspecs", "log", "--all", "--max-count=1", "--format=%H", "--", path)
+        return bool(run_git(self.path, *arguments).strip())
+
     def default_tip(self) -> str | None:
         """Return the newest commit of the default branch: origin/HEAD, else HEAD, main, master, the newest branch."""
         tips, newest = self._tips()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from runner.credentials.host import NO_ACCESS, HostAccess
 from runner.engine.interface import Engine
 from runner.errors import DiskFull
 from runner.network import NetworkSettings
@@ -29,12 +30,13 @@ _NO_SPACE = re.compile(r"No space left on device|Errno 28\b|ENOSPC|Disk quota ex
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a rerun happens: an engine, the cache volume, and the name of the workspace in it."""
+    """Where a rerun happens: an engine, the cache volume, the name of the workspace in it, and this host's settings."""
 
     engine: Engine
     volume: str
     rerun: str
     network: NetworkSettings
+    host: HostAccess = NO_ACCESS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +138,8 @@ def _prepare(
                     on_environment=on_environment,
                     network=place.network,
                     progress=progress,
+                    host=place.host,
+                    offline=offline,
                 )
             with _timed("provision", timings, progress):
                 environment = ready[0] if ready else making[0].result()

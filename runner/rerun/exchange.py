@@ -22,7 +22,7 @@ from runner.errors import (
 )
 from runner.inside import layout, protocol
 from runner.progress import Progress
-from runner.redact import redact
+from runner.redact import HIDDEN, redact
 from runner.rerun.answers import Answer
 
 _SERVICES: dict[str, type[InfrastructureError]] = {
@@ -50,11 +50,13 @@ def call(
     on_note: OnNote | None = None,
     answers: Mapping[str, Answer] | None = None,
     stop: threading.Event | None = None,
+    secrets: tuple[str, ...] = (),
 ) -> Any:
     """Run the request with `payload` on its standard input and return the value of its result event.
 
-    `answers` has what the phase may ask for, by name; where `stop` ended it, the value is None. Raises what an answer
-    raised; MissingFact, RemoteUnavailable, IndexUnavailable, RepositoryUnavailable or DiskFull as the error event says;
+    `answers` has what the phase may ask for, by name; where `stop` ended it, the value is None; `secrets` are parts of
+    the payload that no error may repeat. Raises what an answer raised; MissingFact, RemoteUnavailable,
+    IndexUnavailable, RepositoryUnavailable or DiskFull as the error event says;
     InternalError where the container ended without a result.
     """
     stdin = _Input(payload, answers or {})
@@ -67,28 +69,35 @@ def call(
     if stdin.failure is not None:
         raise stdin.failure
     if events.error is not None:
-        raise _as_exception(events.error)
+        raise _as_exception(events.error, secrets)
     if outcome.stopped:
         return None
     if not events.finished:
         how = "was killed for memory" if outcome.out_of_memory else f"ended with status {outcome.exit_code}"
         raise InternalError(
-            f"the {request.purpose} container {how} before it gave a result: {redact(errors.text())[-800:]}",
+            f"the {request.purpose} container {how} before it gave a result: {_shown(errors.text(), secrets)[-800:]}",
             "run again with --debug and report it",
         )
     return events.result
 
 
-def _as_exception(event: dict[str, Any]) -> RunnerError:
-    cause, remedy = redact(str(event.get("cause", ""))), redact(str(event.get("remedy", "")))
+def _shown(text: object, secrets: tuple[str, ...]) -> str:
+    shown = str(text)
+    for secret in secrets:
+        shown = shown.replace(secret, HIDDEN)
+    return redact(shown)
+
+
+def _as_exception(event: dict[str, Any], secrets: tuple[str, ...]) -> RunnerError:
+    cause, remedy = _shown(event.get("cause", ""), secrets), _shown(event.get("remedy", ""), secrets)
     kind = event.get("kind")
     if kind == protocol.MISSING:
         return MissingFact(
             cause,
             remedy,
             fact=str(event.get("fact", "")),
-            looked_in=tuple(redact(str(place)) for place in event.get("looked_in", ())),
-            nearest=tuple(redact(str(near)) for near in event.get("nearest", ())),
+            looked_in=tuple(_shown(place, secrets) for place in event.get("looked_in", ())),
+            nearest=tuple(_shown(near, secrets) for near in event.get("nearest", ())),
         )
     if kind == protocol.UNAVAILABLE:
         error = _SERVICES.get(str(event.get("service")), InfrastructureError)

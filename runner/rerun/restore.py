@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from runner.credentials.host import NO_ACCESS, HostAccess
 from runner.engine.interface import ContainerRequest, Engine, VolumeMount
 from runner.inside import layout
 from runner.network import NetworkSettings
+from runner.pointers.places import AWS, scheme_of
 from runner.pointers.remotes import is_local
 from runner.progress import Progress
 from runner.rerun.answers import Folders, bundle_answer
 from runner.rerun.exchange import call, inside_argv
+from runner.rerun.remote_access import remote_access, secrets_of
 from runner.schema.plan import Plan, Remote
 from runner.schema.rerun import RestoredFile
 
@@ -44,14 +47,17 @@ def restore(
     on_environment: Callable[[dict[str, Any] | None], None],
     network: NetworkSettings,
     progress: Progress,
+    host: HostAccess = NO_ACCESS,
+    offline: bool = False,
 ) -> Restored:
-    """Lay out the workspace `rerun` in the cache volume.
+    """Lay out the workspace `rerun` in the cache volume. `offline` asks no remote but folders.
 
     `on_environment` is told early whether the environment is ready, so that it can be made meanwhile. Raises
     MissingFact where an input is in no store, RemoteUnavailable, DiskFull, EngineUnavailable.
     """
     names = _names(plan.remotes)
-    folders = {name: _folder(remote) for name, remote in zip(names, plan.remotes, strict=True) if is_local(remote.url)}
+    folders = {name: _folder(remote) for name, remote in zip(names, plan.remotes, strict=True) if _is_folder(remote)}
+    asked = () if offline else plan.remotes
     warm = set(plan.policy.warm_start)
     payload = {
         "rerun": rerun,
@@ -76,14 +82,16 @@ def restore(
                 "name": name,
                 "url": remote.url,
                 "folder": name in folders,
+                "in_commit": remote.in_commit,
                 "source": remote.source,
                 "options": remote.options,
+                **remote_access(remote, plan, host, network, offline=offline),
             }
             for name, remote in zip(names, plan.remotes, strict=True)
         ],
         "environment": environment_keys,
         # May hold credentials: by standard input, as all that does.
-        "proxies": network.proxies if _network(plan.remotes, network) != "none" else {},
+        "proxies": network.proxies if _network(asked, network) != "none" else {},
         "allow_cached": "cached" in plan.policy.allow,
     }
     request = ContainerRequest(
@@ -92,7 +100,7 @@ def restore(
         purpose="restore",
         run=plan.run.id,
         mounts=(VolumeMount(volume=volume, target=layout.CACHE),),
-        network=_network(plan.remotes, network),
+        network=_network(asked, network),
     )
 
     def on_note(name: str, value: Any) -> None:
@@ -100,7 +108,15 @@ def restore(
             on_environment(value)
 
     answers = {"bundle": bundle_answer(bundle), **Folders(folders).answers()}
-    result = call(engine, request, payload=payload, progress=progress, on_note=on_note, answers=answers)
+    result = call(
+        engine,
+        request,
+        payload=payload,
+        progress=progress,
+        on_note=on_note,
+        answers=answers,
+        secrets=secrets_of(plan.remotes, host),
+    )
     return Restored(
         files=tuple(RestoredFile.model_validate(file, strict=False) for file in result["files"]),
         remotes_asked=tuple(result["remotes_asked"]),
@@ -121,16 +137,21 @@ def _names(remotes: tuple[Remote, ...]) -> list[str]:
     return names
 
 
+def _is_folder(remote: Remote) -> bool:
+    return is_local(remote.url) and remote.in_commit is None
+
+
 def _folder(remote: Remote) -> Path:
     return Path(remote.url.removeprefix("file://"))
 
 
 def _network(remotes: tuple[Remote, ...], settings: NetworkSettings) -> Literal["none", "bridge", "host"]:
-    hosts = [
-        urlsplit(remote.options.get("endpointurl", remote.url)).hostname
+    addresses = [
+        remote.options.get("endpointurl") or (f"https://{AWS}" if scheme_of(remote.url) == "s3" else remote.url)
         for remote in remotes
         if not is_local(remote.url)
     ]
+    hosts = [urlsplit(address).hostname for address in addresses]
     if not hosts:
         return "none"
     # This host's `localhost` is another place inside a bridged container, also that of its proxy.

@@ -118,10 +118,11 @@ class Images(Value):
 
 
 class Remote(Value):
-    """The DVC remote to restore from.
+    """A DVC remote to restore from.
 
-    `options` holds only keys of the positive list. `confirmed_by` says who confirmed the host for credentials; None
-    means that it is tried without.
+    `options` holds only keys of the positive list; for S3 `endpointurl` is the one that is asked, whoever named it.
+    `confirmed_by` says who confirmed the place for credentials; None means that it is tried without. `in_commit` is
+    the folder of the commit that is itself the remote.
     """
 
     name: str
@@ -129,6 +130,7 @@ class Remote(Value):
     source: str
     options: dict[str, str] = {}
     confirmed_by: str | None = None
+    in_commit: str | None = None
 
 
 class PointerEdit(Value):

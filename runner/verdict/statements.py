@@ -101,7 +101,7 @@ def _allowances(plan: Plan, record: RunRecord, rerun: Rerun) -> Iterator[str]:
         yield f"--allow unfinished: the recorded run is {record.status}"
     for file in workspace_inputs(plan, rerun):
         if file.held_by in (None, CACHE) and "cached" in plan.policy.allow:
-            yield f"--allow cached: {file.path} is in no remote, only in the local cache"
+            yield f"--allow cached: {file.path} is in no remote that answered, only in the local cache"
     for path in plan.policy.allow_existing:
         yield f"--allow existing:{path}: the training may read it before it writes anything"
     for path in given_outputs(plan, rerun):
@@ -143,7 +143,8 @@ def _files(plan: Plan, rerun: Rerun, comparison: Comparison) -> Iterator[str]:
             yield f"data: whether {file.path} was opened could not be observed"
     for file in rerun.inputs:
         if file.role == "output" and file.place == "missing":
-            yield f"reference: no store holds the recorded {file.path} ({file.expected}), compared by digest only"
+            what = f"{file.path} ({file.expected})"
+            yield f"reference: no store that answered holds the recorded {what}, compared by digest only"
     for output in comparison.outputs:
         if output.outcome is Outcome.NOT_COMPARED or not output.written:
             yield f"output: {output.path}: {output.note or 'not written by the training'}"

@@ -93,6 +93,12 @@ class Restoring:
             progress=NoProgress(),
         )
 
+    def again(self, plan: Plan) -> Restored:
+        """Restore once more, in the place of what was there."""
+        place = Place(engine=self.engine, volume=self.volume, rerun=self.rerun, network=NetworkSettings())
+        discard_workspace(plan, place, NoProgress())
+        return self.restore(plan)
+
     def look(self, script: str, *, trainer: bool = False) -> str:
         """Run a shell script beside the workspace: as root with the whole cache, or as the training sees it."""
         sandbox = VolumeMount(
@@ -287,3 +293,38 @@ def test_a_full_volume_is_infrastructure_and_says_so(
             restoring.restore(restoring.plan(file("data/train.csv", stored.digest)), volume=small)
     finally:
         subprocess.run(["docker", "volume", "rm", small], check=True, capture_output=True)
+
+
+def test_a_folder_of_the_commit_itself_is_a_remote_and_its_files_stay_as_they_are(
+    restoring: Restoring, project: Project
+) -> None:
+    """Also where one of its objects holds other bytes, which DVC would delete from the clone."""
+    committed = Store(project.repository.path / "dvcstore")
+    good, bad = committed.put(f"good {uuid.uuid4()}".encode()), committed.put(f"bad {uuid.uuid4()}".encode())
+    committed.object_path(bad.digest).write_bytes(b"not that")
+    project.repository.git("add", "-A")
+    project.commit = project.repository.commit({})
+    project.repository.git("branch", "-f", "reproduction")
+    project.repository.git("bundle", "create", "-q", str(project.bundle), "reproduction")
+    remote = Remote(name="inside", url="../dvcstore", source="a folder of the commit itself", in_commit="dvcstore")
+    restored = restoring.restore(restoring.plan(file("data/train.csv", good.digest), remotes=(remote,)))
+    assert restored.files[0].held_by == "inside"
+    stored = f"dvcstore/files/md5/{good.digest.dvc[:2]}/{good.digest.dvc[2:]}"
+    seen = restoring.look(
+        f"stat -c '%u %h' {stored}; git status --porcelain; stat -c '%u %h' data/train.csv", trainer=True
+    )
+    assert seen.splitlines() == [f"{layout.TRAINER_UID} 1", "0 2"], "a copy: the training may write to its clone"
+    with pytest.raises(MissingFact, match="other bytes"):
+        restoring.again(restoring.plan(file("data/train.csv", bad.digest), remotes=(remote,)))
+    assert restoring.look(f"cat dvcstore/files/md5/{bad.digest.dvc[:2]}/{bad.digest.dvc[2:]}") == "not that"
+
+
+def test_a_link_in_the_place_of_a_committed_remote_is_not_followed(restoring: Restoring, project: Project) -> None:
+    (project.repository.path / "dvcstore").symlink_to("/remotes")
+    project.repository.git("add", "-A")
+    project.commit = project.repository.commit({})
+    project.repository.git("branch", "-f", "reproduction")
+    project.repository.git("bundle", "create", "-q", str(project.bundle), "reproduction")
+    remote = Remote(name="inside", url="../dvcstore", source="a folder of the commit itself", in_commit="dvcstore")
+    with pytest.raises(MissingFact, match="leads out of the repository"):
+        restoring.restore(restoring.plan(file("data/train.csv", project.new.digest), remotes=(remote,)))

@@ -37,6 +37,25 @@ class Host:
             self._sent.seek(place)
 
 
+def remote(url: str, **fields: Any) -> dict[str, Any]:
+    """A remote as restore is told of it."""
+    return {
+        "name": "origin",
+        "url": url,
+        "folder": False,
+        "options": {},
+        "source": "remote origin",
+        "in_commit": None,
+        "closed": None,
+        "access": None,
+        "credentials": None,
+        "refusal": "refuses to be read without credentials",
+        "remedy": "runner reproduce r1",
+        "ca_bundle": None,
+        **fields,
+    }
+
+
 class Cache:
     """What lies at `/cache`. Objects are put where DVC's pull puts them."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from runner.planning import Found, cache_folder
 from runner.planning import make_plan as plan_of
 from runner.progress import NoProgress
 from runner.settings import Flags, load_settings
-from tests.support.repositories import Repository
+from tests.support.repositories import Repository, dvc_config
 from tests.support.values import make_plan, make_record
 
 
@@ -88,3 +89,84 @@ def test_why_the_only_repository_at_hand_could_not_be_used_is_what_is_said(
     with pytest.raises(MissingFact, match="0000000") as caught:
         plan_of(record, settings, lambda _: NOT_MADE, Found(), NoProgress())
     assert caught.value.fact == "commit"
+
+
+@pytest.mark.parametrize(
+    ("stands", "named", "committed", "own"),
+    [
+        ("clone", False, False, True),
+        ("clone/sub", False, False, True),
+        ("elsewhere", True, False, True),
+        ("elsewhere", False, False, False),  # found by the tracker's store alone: who knows whose it is
+        ("clone", False, True, False),  # then it is the repository's, whatever lies there now
+        ("clone", True, True, False),
+    ],
+)
+def test_a_local_dvc_configuration_is_the_auditors_in_a_clone_of_theirs_unless_it_was_ever_committed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, stands: str, named: bool, committed: bool, own: bool
+) -> None:
+    for name in ("DVC_GLOBAL_CONFIG_DIR", "DVC_SYSTEM_CONFIG_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setenv("REPRO_CACHE_DIR", str(tmp_path / "cache"))
+    repository = Repository(tmp_path / "clone")
+    local = dvc_config("s3://mine/x", "storage", access_key_id="A", secret_access_key="B")
+    if committed:
+        repository.commit({".dvc/config.local": local})
+        repository.commit({".dvc/config.local": None})
+    files = {"train.py": "print()\n", "requirements.txt": "six==1.16.0\n", ".dvc/config": dvc_config("s3://data/x")}
+    commit = repository.commit({**files, "sub/x": "x"})
+    (repository.path / ".dvc" / "config.local").write_text(local)
+    for folder in ("elsewhere", "clone/mlruns"):
+        (tmp_path / folder).mkdir()
+    record = make_record(
+        uri=str(repository.path / "mlruns"), tags={"git_commit": commit, "mlflow.source.name": "train.py"}, params={}
+    )
+    settings = load_settings(Flags(repo=str(repository.path) if named else None), {}, tmp_path / stands)
+    found = Found()
+    plan = plan_of(record, settings, lambda _: NOT_MADE, found, NoProgress())
+    source = f"remote storage of {repository.path}/.dvc/config.local"
+    assert plan.remotes[0].confirmed_by == (source if own else None)
+    assert found.host is not None
+    assert [remote.name for remote in found.host.remotes] == (["storage"] if own else [])
+
+
+@pytest.mark.parametrize(
+    ("flags", "confirm", "answer", "asked", "confirmed"),
+    [
+        ({}, True, True, 1, "you, on the terminal"),
+        ({}, True, False, 1, None),
+        ({}, False, True, 0, None),  # `runner plan` asks nobody
+        ({"offline": True}, True, True, 0, None),
+        ({"remote": "storage"}, True, True, 0, "--remote"),
+    ],
+)
+def test_a_person_is_asked_once_where_the_answer_matters(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    flags: dict[str, Any],
+    confirm: bool,
+    answer: bool,
+    asked: int,
+    confirmed: str | None,
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "A")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "B")
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("REPRO_CACHE_DIR", str(tmp_path / "cache"))
+    repository = Repository(tmp_path / "clone")
+    files = {"train.py": "print()\n", "requirements.txt": "six==1.16.0\n", ".dvc/config": dvc_config("s3://data/x")}
+    commit = repository.commit(files)
+    record = make_record(tags={"git_commit": commit, "mlflow.source.name": "train.py"}, params={})
+    questions: list[str] = []
+
+    class Asking(NoProgress):
+        def ask(self, question: str) -> bool:
+            questions.append(question)
+            return answer
+
+    settings = load_settings(Flags(**flags), {}, repository.path)
+    plan = plan_of(record, settings, lambda _: NOT_MADE, Found(), Asking(), confirm=confirm)
+    assert questions == ["Send credentials of this host to s3, host amazonaws.com, bucket data?"] * asked
+    assert plan.remotes[0].confirmed_by == confirmed

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from runner.cli.console import LiveProgress, PlainProgress, open_progress, use_color
+from runner.cli.console import LiveProgress, PlainProgress, ask, open_progress, use_color
 
 
 class Terminal(io.StringIO):
@@ -197,3 +197,28 @@ class TestLive:
 
         coloured = "\x1b[3" in on_a_terminal(work, **options)
         assert coloured is not options.get("no_color", False)
+
+
+class TestAsking:
+    """A whole terminal is tried in tests/integration/test_credentials.py."""
+
+    @pytest.mark.parametrize(
+        ("typed", "answer"),
+        [("y\n", True), (" YES \n", True), ("n\n", False), ("\n", False), ("", False), ("yellow\n", False)],
+    )
+    def test_only_a_yes_is_a_yes(self, monkeypatch: pytest.MonkeyPatch, typed: str, answer: bool) -> None:
+        monkeypatch.setattr(sys, "stdin", Terminal(typed))
+        monkeypatch.setattr(sys, "stderr", Terminal())
+        assert ask("Send it?") is answer
+        assert sys.stderr.getvalue() == "Send it? [y/N] "
+
+    @pytest.mark.parametrize("piped", ["stdin", "stderr"])
+    def test_nobody_is_asked_where_either_stream_is_no_terminal(
+        self, monkeypatch: pytest.MonkeyPatch, piped: str
+    ) -> None:
+        monkeypatch.setattr(sys, "stdin", Terminal("y\n"))
+        monkeypatch.setattr(sys, "stderr", Terminal())
+        monkeypatch.setattr(sys, piped, io.StringIO("y\n"))
+        assert ask("Send it?") is False
+        assert PlainProgress(quiet=False, verbose=False).ask("Send it?") is False
+        assert "Send" not in sys.stderr.getvalue()

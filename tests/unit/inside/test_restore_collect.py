@@ -17,6 +17,7 @@ from runner.inside.protocol import PhaseError
 from runner.rerun.answers import Folders, bundle_answer
 from runner.schema.rerun import OutputFile, RestoredFile
 from tests.support.inside import Cache, Host
+from tests.support.inside import remote as described
 from tests.support.repositories import Repository
 
 DATA = b"a,b\n1,2\n"
@@ -82,7 +83,7 @@ class World:
             "pointer_edits": [],
             "files": list(files),
             "expected_outputs": [],
-            "remotes": [{"name": "main", "url": "/srv/store", "folder": True, "source": "runner.yaml", "options": {}}],
+            "remotes": [described("/srv/store", name="main", folder=True, source="runner.yaml")],
             "environment": {"specification": "s", "repository": "r"},
             "proxies": {},
             "allow_cached": False,

@@ -143,13 +143,13 @@ def test_a_folder_is_described_as_one_and_no_container_sees_it(tmp_path: Path) -
         tmp_path,
         remote(f"{tmp_path}/store"),
         remote(f"file://{tmp_path}/gone"),
-        remote("s3://b", options={"user": "u"}),
+        remote("s3://bucket", options={"user": "u"}),
     )
     described = engine.payload("restore")["remotes"]
     assert [(each["folder"], each["url"]) for each in described] == [
         (True, f"{tmp_path}/store"),
         (True, f"file://{tmp_path}/gone"),
-        (False, "s3://b"),
+        (False, "s3://bucket"),
     ]
     assert described[2]["options"] == {"user": "u"}
     assert [mount.volume for mount in engine.request("restore").mounts] == ["cache"]
@@ -157,7 +157,7 @@ def test_a_folder_is_described_as_one_and_no_container_sees_it(tmp_path: Path) -
 
 def test_each_remote_has_a_name_of_its_own_that_is_safe_in_dvcs_configuration(tmp_path: Path) -> None:
     given = ["main", "Main", "main-2", "main", "a b]\n[core", "", "é", "x'\"y"]
-    engine, _ = run(tmp_path, *(remote(f"s3://{number}", name=name) for number, name in enumerate(given)))
+    engine, _ = run(tmp_path, *(remote(f"s3://bucket{number}", name=name) for number, name in enumerate(given)))
     names = [each["name"] for each in engine.payload("restore")["remotes"]]
     assert names[0] == "main"
     assert len({name.lower() for name in names}) == len(given), "DVC folds the case of names"

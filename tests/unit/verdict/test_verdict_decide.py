@@ -312,7 +312,7 @@ def test_a_reference_model_that_no_store_holds_is_not_verified_and_nothing_more(
     gone = restored(path=MODEL, expected=md5("model"), digest=None, role="output", place="missing", held_by=None)
     decision = judge(rerun=make_rerun(inputs=(restored(), gone)))
     assert decision.verdict is Verdict.IDENTICAL
-    assert said(decision, "no store holds the recorded models/model.joblib")
+    assert said(decision, "no store that answered holds the recorded models/model.joblib")
 
 
 def test_a_file_of_unknown_role_counts_as_input_unless_it_was_kept_aside():

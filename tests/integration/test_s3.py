@@ -1,0 +1,451 @@
+"""S3 on the real engine and a real server: keys go where they were confirmed to, by memory, and nowhere else."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.credentials.host import HostAccess, read_host_access
+from runner.engine import labels
+from runner.engine.docker import DockerEngine
+from runner.errors import MissingFact, RemoteUnavailable, RunnerError
+from runner.inside import layout
+from runner.network import NetworkSettings
+from runner.plan.remotes import choose_remotes
+from runner.pointers.remotes import read_remotes
+from runner.prepare import Prepared, images_of
+from runner.progress import NoProgress
+from runner.rerun.carry_out import Place, discard_workspace
+from runner.rerun.restore import Restored, restore
+from runner.schema.lineage import LineageFile
+from runner.schema.plan import Plan, Policy
+from tests.support import facts
+from tests.support.listeners import Relay, Trap, free_port
+from tests.support.repositories import Repository, Store, Stored, dvc_config
+from tests.support.s3_server import BucketStore, S3Service, serving
+from tests.support.values import make_plan
+
+PATH = "data/train.csv"
+
+
+class World:
+    """An auditor's host, a commit whose `.dvc/config` a test writes, a bucket, and restores of what it holds."""
+
+    def __init__(self, folder: Path, s3: S3Service, engine: DockerEngine, images: Prepared, volume: str) -> None:
+        self.folder, self.s3, self.engine, self.images, self.volume = folder, s3, engine, images, volume
+        self.home = folder / "home"
+        self.home.mkdir()
+        self.store = BucketStore(s3, f"ml-data-{uuid.uuid4().hex[:8]}")
+        # Of this test alone: the cache is shared, and what it has verified is not read from a remote again.
+        self.data = self.store.put(f"data {uuid.uuid4()}\n".encode())
+        repository = Repository(folder / "project")
+        self.commit = repository.commit({"train.py": "print('x')\n"})
+        self.bundle = folder / "project.bundle"
+        repository.git("branch", "reproduction")
+        repository.git("bundle", "create", "-q", str(self.bundle), "reproduction")
+        self.notes: tuple[str, ...] = ()
+
+    def host(self, **variables: str) -> HostAccess:
+        """What a host says on which nothing but these variables is set."""
+        return read_host_access({"HOME": str(self.home), **variables})
+
+    def plan(self, config: str, host: HostAccess, *wanted: Stored, policy: Policy | None = None, **flags: Any) -> Plan:
+        """The plan for a commit with this `.dvc/config`."""
+        files = tuple(
+            LineageFile(
+                path=f"{PATH}{n or ''}",
+                digest=each.digest,
+                role="input",
+                source="tag",
+                pointer=f"{PATH}{n or ''}.dvc",
+                pointer_state="rewritten",
+            )
+            for n, each in enumerate(wanted or (self.data,))
+        )
+        plan = make_plan(files=files, images=images_of(self.images), expected_outputs=(), policy=policy or Policy())
+        snapshot = facts.snapshot(remotes=read_remotes(config))
+        remotes, self.notes = choose_remotes(facts.run(), snapshot, plan.lineage, facts.settings(**flags), host)
+        lineage = plan.lineage.model_copy(update={"commit": self.commit})
+        return plan.model_copy(update={"lineage": lineage, "remotes": remotes})
+
+    def restore(
+        self, config: str, host: HostAccess, *wanted: Stored, offline: bool = False, **options: Any
+    ) -> Restored:
+        """Restore in a workspace of its own, which is then removed."""
+        plan = self.plan(config, host, *wanted, **options)
+        try:
+            return restore(
+                self.engine,
+                plan,
+                rerun=self.engine.session_id,
+                bundle=self.bundle,
+                dvc_roots=(),
+                outs=(),
+                volume=self.volume,
+                environment_keys={"specification": "0" * 64, "repository": ""},
+                on_environment=lambda _: None,
+                network=NetworkSettings(),
+                progress=NoProgress(),
+                host=host,
+                offline=offline,
+            )
+        finally:
+            self.forget_workspace(plan)
+
+    def forget_workspace(self, plan: Plan) -> None:
+        place = Place(engine=self.engine, volume=self.volume, rerun=self.engine.session_id, network=NetworkSettings())
+        discard_workspace(plan, place, NoProgress())
+
+    def refusal(self, kind: type[RunnerError], config: str, host: HostAccess, *wanted: Stored, **options: Any) -> Any:
+        """The error of a restore, which shows no key."""
+        with pytest.raises(kind) as caught:
+            self.restore(config, host, *wanted, **options)
+        error = caught.value
+        shown = repr((error.cause, error.remedy, vars(error)))
+        assert self.s3.secret_access_key not in shown
+        assert self.s3.access_key_id not in shown
+        return error
+
+
+@pytest.fixture
+def world(tmp_path: Path, s3: S3Service, engine: DockerEngine, shared_images: Prepared, cache_volume: str) -> World:
+    return World(tmp_path, s3, engine, shared_images, cache_volume)
+
+
+def test_keys_of_the_environment_read_a_remote_that_was_named(world: World) -> None:
+    folder = world.store.put_directory({"a.csv": b"1\n", "deep/b.csv": f"{uuid.uuid4()}\n".encode()})
+    before = world.store.fingerprint()
+    done = world.restore(
+        dvc_config(world.store.url), world.host(**world.s3.variables), world.data, folder, remote="storage"
+    )
+    assert [(file.digest, file.held_by) for file in done.files] == [
+        (world.data.digest, "storage"),
+        (folder.digest, "storage"),
+    ]
+    assert done.remotes_asked == (
+        f"{world.store.url} at {world.s3.endpoint} (--remote storage, with the credentials of AWS_ACCESS_KEY_ID)",
+    )
+    assert world.store.fingerprint() == before
+
+
+def test_a_profile_with_keys_endpoint_and_a_session_token_reads_it(world: World) -> None:
+    iam, sts = world.s3.client("iam"), world.s3.client("sts")
+    name = f"reader-{uuid.uuid4().hex[:8]}"
+    trust = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Principal": {"AWS": "*"}}]}'
+    arn = iam.create_role(RoleName=name, AssumeRolePolicyDocument=trust)["Role"]["Arn"]
+    allowed = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}'
+    policy = iam.create_policy(PolicyName=name, PolicyDocument=allowed)["Policy"]["Arn"]
+    iam.attach_role_policy(RoleName=name, PolicyArn=policy)
+    keys = sts.assume_role(RoleArn=arn, RoleSessionName="audit")["Credentials"]
+    (world.home / "keys").write_text(
+        f"[audit]\naws_access_key_id = {keys['AccessKeyId']}\naws_secret_access_key = {keys['SecretAccessKey']}\n"
+        f"aws_session_token = {keys['SessionToken']}\n"
+    )
+    (world.home / "config").write_text(
+        f"[profile audit]\nregion = us-east-1\nservices = lab\n[services lab]\ns3 =\n  endpoint_url = "
+        f"{world.s3.endpoint}\n"
+    )
+    host = world.host(
+        AWS_PROFILE="audit",
+        AWS_SHARED_CREDENTIALS_FILE=str(world.home / "keys"),
+        AWS_CONFIG_FILE=str(world.home / "config"),
+    )
+    done = world.restore(dvc_config("s3://elsewhere/x"), host, remote=world.store.url)
+    assert done.files[0].held_by == "given"
+    assert f"with the credentials of profile audit of {world.home}/keys" in done.remotes_asked[0]
+
+
+def test_the_hosts_own_dvc_configuration_confirms_a_place(world: World) -> None:
+    own = world.home / ".config" / "dvc"
+    own.mkdir(parents=True)
+    (own / "config").write_text(
+        dvc_config(
+            f"s3://{world.store.bucket}",
+            "mine",
+            endpointurl=world.s3.endpoint,
+            access_key_id=world.s3.access_key_id,
+            secret_access_key=world.s3.secret_access_key,
+        )
+    )
+    done = world.restore(dvc_config(world.store.url, endpointurl=world.s3.endpoint), world.host())
+    assert done.files[0].held_by == "storage"
+    assert f"with the credentials of {own}/config" in done.remotes_asked[0]
+
+
+def test_keys_are_in_the_memory_of_one_process_and_nowhere_that_the_engine_shows(world: World) -> None:
+    """Not in `docker inspect`, not in the container's layer, not in a volume, not in another process's environment."""
+    shown: list[str] = []
+
+    def look() -> None:
+        (name,) = _docker("ps", "-q", "--filter", f"label={labels.LABEL}={world.engine.session_id}").split()
+        shown.append(_docker("inspect", name))
+        shown.append(_docker("logs", name, check=False))
+        added = [line[2:] for line in _docker("diff", name).splitlines() if line.startswith("A ")]
+        within = [path for path in added if not any(path.startswith(f"{other}/") for other in added)]
+        written = [path for path in within if not path.startswith(("/cache", "/remotes"))]
+        work = layout.work(world.engine.session_id)
+        shown.extend(_docker("cp", f"{name}:{path}", "-") for path in (*written, work, layout.VERIFIED))
+
+    relay = Relay(world.s3.endpoint, hook=look)
+    try:
+        host = world.host(**{**world.s3.variables, "AWS_ENDPOINT_URL": relay.endpoint})
+        assert world.restore(dvc_config(world.store.url), host, remote="storage").files[0].held_by == "storage"
+    finally:
+        relay.close()
+    assert relay.seen[0].authorization is not None, "it holds the keys while we look"
+    assert '"Cmd"' in shown[0]
+    assert "repository.bundle" in "".join(shown[2:]), "and we look where it writes"
+    assert all(secret not in text for text in shown for secret in (world.s3.secret_access_key, world.s3.access_key_id))
+
+
+def test_a_remote_that_only_the_repository_names_gets_no_signature_and_the_refusal_says_how_to_confirm(
+    world: World,
+) -> None:
+    relay = Relay(world.s3.endpoint)
+    try:
+        host = world.host(**{**world.s3.variables, "AWS_ENDPOINT_URL": relay.endpoint})
+        error = world.refusal(RemoteUnavailable, dvc_config(world.store.url), host)
+    finally:
+        relay.close()
+    assert relay.seen
+    assert all(request.authorization is None for request in relay.seen)
+    assert f"nobody confirmed s3, host {relay.endpoint}, bucket {world.store.bucket}" in error.cause
+    assert "--remote storage" in error.remedy
+    assert error.exit_code == 5
+
+
+@pytest.mark.parametrize("named", [None, "storage"], ids=["not-named", "named"])
+def test_an_endpoint_of_the_repository_gets_no_keys_and_on_this_host_not_even_a_question(
+    world: World, named: str | None
+) -> None:
+    trap = Trap()
+    spare = Store(world.folder / "spare")
+    wanted = spare.put(f"{uuid.uuid4()}".encode())
+    config = dvc_config(world.store.url, endpointurl=f"http://127.0.0.1:{trap.port}")
+    config += f"['remote \"spare\"']\n    url = {spare.path}\n"
+    try:
+        done = world.restore(config, world.host(**world.s3.variables), wanted, remote=named)
+    finally:
+        trap.close()
+    assert trap.connections == 0
+    assert done.files[0].held_by == "spare"
+    assert any("settings of the repository not used: endpointurl" in note for note in world.notes)
+
+
+def test_a_hostile_configuration_runs_nothing_reaches_nobody_and_is_refused_by_name(world: World) -> None:
+    """Everything at once, on a commit whose data is in the last remote that it names."""
+    trap = Trap()
+    bridge = f"172.17.0.1:{trap.port}"
+    marker = world.folder / "executed"
+    run = f"sh -c 'touch {marker}; curl {bridge}'"
+    spare = Store(world.folder / "spare")
+    wanted = spare.put(f"{uuid.uuid4()}".encode())
+    hostile = {
+        "command": ("https://store.invalid/x", {"auth": "custom", "bearer_token_command": run}),
+        "password": ("https://store.invalid/y", {"auth": "basic", "user": "u", "ask_password": "true"}),
+        "url": (f"http://u:hunter2@127.0.0.1:{trap.port}/x?token=hunter2", {}),
+        "bridge": (f"http://{bridge}/", {}),
+        "number": (f"http://2130706433:{trap.port}/", {}),
+        "endpoint": ("s3://bucket/x", {"endpointurl": f"http://localhost:{trap.port}", "profile": "root"}),
+        "metadata": ("s3://bucket/y", {"endpointurl": "http://169.254.169.254/latest"}),
+        "files": (
+            f"s3://bucket/z-{trap.port}",
+            {
+                "endpointurl": f"http://{bridge}",
+                "credentialpath": "/root/.aws/credentials",
+                "configpath": "/root/.aws/config",
+                "ssl_verify": "false",
+                "use_ssl": "false",
+            },
+        ),
+        "etc": ("/etc", {}),
+        "root": ("/", {}),
+        "up": ("../../..", {}),
+        "odd": ("s3://odd!bucket/x", {}),
+        "arn": ("s3://arn:aws:s3:us-east-1:123456789012:accesspoint/evil/x", {}),
+    }
+    config = "".join(
+        f"['remote \"{name}\"']\n    url = {url}\n" + "".join(f"    {key} = {value}\n" for key, value in more.items())
+        for name, (url, more) in hostile.items()
+    )
+    config += f"['remote \"spare\"']\n    url = {spare.path}\n[core]\n    remote = spare\n"
+    try:
+        done = world.restore(config, world.host(**world.s3.variables), wanted)
+        missing = world.refusal(
+            MissingFact,
+            config.replace(f"url = {spare.path}", "url = /nonexistent"),
+            world.host(),
+            policy=Policy(),
+            remote=str(world.folder / "empty"),
+        )
+    except RemoteUnavailable as error:  # pragma: no cover  # told in full where it goes wrong
+        raise AssertionError(error.cause) from error
+    finally:
+        trap.close()
+    assert done.files[0].held_by == "spare"
+    assert trap.connections == 0
+    assert not marker.exists()
+    assert missing.fact == "data"
+
+
+def test_a_certificate_of_the_auditors_own_authority_is_trusted_by_aws_ca_bundle(world: World, tmp_path: Path) -> None:
+    authority, certificate, key = _certificates(tmp_path)
+    with serving(free_port(), tmp_path / "s3.log", certificate=(authority, certificate, key)) as s3:
+        store = BucketStore(s3, "ml-data")
+        stored = store.put(f"{uuid.uuid4()}".encode())
+        untrusting = world.host(**s3.variables)
+        error = world.refusal(RemoteUnavailable, dvc_config(store.url), untrusting, stored, remote="storage")
+        assert "the certificate of the bucket ml-data" in error.cause
+        assert "AWS_CA_BUNDLE" in error.remedy
+        host = world.host(**s3.variables, AWS_CA_BUNDLE=str(authority))
+        assert world.restore(dvc_config(store.url), host, stored, remote="storage").files[0].held_by == "storage"
+
+
+def test_bytes_that_only_our_cache_has_count_where_the_auditor_says_so_also_when_the_bucket_is_gone(
+    world: World,
+) -> None:
+    """Rule 28, and that a repository gets nothing out of the cache that its own remote does not hold."""
+    config, host = dvc_config(world.store.url), world.host(**world.s3.variables)
+    world.restore(config, host, remote="storage")
+    world.store.remove(world.data)
+    lost = world.refusal(MissingFact, config, host, remote="storage")
+    assert "is in no remote" in lost.cause
+    assert "--allow cached" in lost.remedy
+    assert lost.looked_in == (
+        f"{world.store.url} at {world.s3.endpoint} (--remote storage, with the credentials of AWS_ACCESS_KEY_ID)",
+    )
+    world.store.drop()
+    gone = world.refusal(MissingFact, config, host, remote="storage")
+    assert f"the bucket {world.store.bucket} at {world.s3.endpoint} does not exist" in gone.cause
+    assert gone.exit_code == 3
+    allowed = world.restore(config, host, remote="storage", policy=Policy(allow=("cached",)))
+    assert allowed.files[0].held_by == "cache"
+    assert "does not exist" in allowed.remotes_asked[0]
+
+
+def test_offline_nobody_is_contacted_and_the_cache_counts_only_where_it_may(world: World) -> None:
+    config = dvc_config(world.store.url)
+    world.restore(config, world.host(**world.s3.variables), remote="storage")
+    relay = Relay(world.s3.endpoint)
+    try:
+        host = world.host(**{**world.s3.variables, "AWS_ENDPOINT_URL": relay.endpoint})
+        error = world.refusal(MissingFact, config, host, offline=True, remote="storage")
+        allowed = world.restore(config, host, offline=True, remote="storage", policy=Policy(allow=("cached",)))
+    finally:
+        relay.close()
+    assert relay.seen == []
+    assert "is in no remote that may be asked" in error.cause
+    assert "--allow cached" in error.remedy
+    assert allowed.files[0].held_by == "cache"
+    assert "not asked, because of --offline" in allowed.remotes_asked[0]
+
+
+Break = Callable[[World], tuple[Mapping[str, str], tuple[Stored, ...]]]
+
+
+def _wrong_secret(world: World) -> tuple[Mapping[str, str], tuple[Stored, ...]]:
+    return {"AWS_SECRET_ACCESS_KEY": "hunter2" * 5}, ()
+
+
+def _unknown_key(world: World) -> tuple[Mapping[str, str], tuple[Stored, ...]]:
+    return {"AWS_ACCESS_KEY_ID": "AKIA" + "X" * 16}, ()
+
+
+def _down(world: World) -> tuple[Mapping[str, str], tuple[Stored, ...]]:
+    return {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"}, ()
+
+
+def _object_gone(world: World) -> tuple[Mapping[str, str], tuple[Stored, ...]]:
+    world.store.remove(world.data)
+    return {}, ()
+
+
+def _other_bytes(world: World) -> tuple[Mapping[str, str], tuple[Stored, ...]]:
+    return {}, (world.store.put(b"other bytes", under=f"{uuid.uuid4()}".encode()),)
+
+
+def _bucket_gone(world: World) -> tuple[Mapping[str, str], tuple[Stored, ...]]:
+    world.store.drop()
+    return {}, ()
+
+
+@pytest.mark.parametrize(
+    ("broken", "code", "words"),
+    [
+        (_wrong_secret, 5, r"refuses the credentials of AWS_ACCESS_KEY_ID \(SignatureDoesNotMatch\)"),
+        (_unknown_key, 5, r"refuses the credentials of AWS_ACCESS_KEY_ID \(InvalidAccessKeyId\)"),
+        (_down, 5, r"did not answer as it should \(EndpointConnectionError\)"),
+        (_object_gone, 3, "is in no remote$"),
+        (_other_bytes, 3, "holds other bytes under"),
+        (_bucket_gone, 3, "the bucket ml-data-[0-9a-f]+ at http://[0-9.:]+ does not exist"),
+    ],
+    ids=lambda value: value.__name__.lstrip("_") if callable(value) else None,
+)
+def test_bad_input_has_a_code_and_a_sentence(world: World, broken: Break, code: int, words: str) -> None:
+    variables, wanted = broken(world)
+    host = world.host(**{**world.s3.variables, **variables})
+    error = world.refusal(RunnerError, dvc_config(world.store.url), host, *wanted, remote="storage")
+    assert (error.exit_code, bool(re.search(words, error.cause))) == (code, True), error.cause
+    assert "hunter2" not in repr((error.cause, error.remedy))
+    assert error.remedy
+
+
+def test_a_clock_that_is_wrong_is_named(world: World) -> None:
+    skewed = b"<?xml version='1.0'?><Error><Code>RequestTimeTooSkewed</Code><Message>The difference</Message></Error>"
+    relay = Relay(world.s3.endpoint, answer=(403, skewed))
+    try:
+        host = world.host(**{**world.s3.variables, "AWS_ENDPOINT_URL": relay.endpoint})
+        error = world.refusal(RemoteUnavailable, dvc_config(world.store.url), host, remote="storage")
+    finally:
+        relay.close()
+    assert "the clock of the engine's host is wrong (RequestTimeTooSkewed)" in error.cause
+
+
+def test_a_bucket_that_is_down_hides_no_folder_that_has_the_bytes(world: World) -> None:
+    spare = Store(world.folder / "spare")
+    wanted = spare.put(f"{uuid.uuid4()}".encode())
+    config = dvc_config(world.store.url) + f"['remote \"spare\"']\n    url = {spare.path}\n"
+    host = world.host(**{**world.s3.variables, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"})
+    done = world.restore(config, host, wanted, remote="storage")
+    assert done.files[0].held_by == "spare"
+    assert "did not answer as it should" in done.remotes_asked[0]
+
+
+def test_whether_a_bucket_holds_a_folder_is_asked_by_few_requests(world: World) -> None:
+    many = world.store.put_directory({f"{n:03}.csv": f"{n} {world.commit}\n".encode() for n in range(300)})
+    config, host = dvc_config(world.store.url), world.host(**world.s3.variables)
+    world.restore(config, host, many, remote="storage")
+    relay = Relay(world.s3.endpoint)
+    try:
+        host = world.host(**{**world.s3.variables, "AWS_ENDPOINT_URL": relay.endpoint})
+        world.restore(config, host, many, remote="storage")
+    finally:
+        relay.close()
+    assert 0 < len(relay.seen) < 10
+
+
+def _docker(*arguments: str, check: bool = True) -> str:
+    done = subprocess.run(["docker", *arguments], check=check, capture_output=True)
+    return (done.stdout + done.stderr).decode(errors="replace")
+
+
+def _certificates(folder: Path) -> tuple[Path, Path, Path]:
+    """An authority, and a certificate by it for 127.0.0.1 with its key."""
+    authority, authority_key = folder / "ca.pem", folder / "ca.key"
+    certificate, key, request = folder / "server.pem", folder / "server.key", folder / "server.csr"
+    (folder / "names").write_text("subjectAltName=IP:127.0.0.1\n")
+    new = ("openssl", "req", "-newkey", "rsa:2048", "-nodes")
+    for line in (
+        (*new, "-x509", "-days", "2", "-subj", "/CN=own authority", "-keyout", authority_key, "-out", authority),
+        (*new, "-subj", "/CN=127.0.0.1", "-keyout", key, "-out", request),
+        ("openssl", "x509", "-req", "-in", request, "-CA", authority, "-CAkey", authority_key, "-CAcreateserial",
+         "-days", "2", "-extfile", folder / "names", "-out", certificate),
+    ):  # fmt: skip
+        subprocess.run([str(word) for word in line], check=True, capture_output=True)
+    return authority, certificate, key
