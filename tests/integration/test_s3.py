@@ -200,7 +200,7 @@ def test_keys_are_in_the_memory_of_one_process_and_nowhere_that_the_engine_shows
         relay.close()
     assert relay.seen[0].authorization is not None, "it holds the keys while we look"
     assert '"Cmd"' in shown[0]
-    assert "repository.bundle" in "".join(shown[2:]), "and we look where it writes"
+    assert "sandbox/" in "".join(shown[2:]), "and we look where it writes"
     assert all(secret not in text for text in shown for secret in (world.s3.secret_access_key, world.s3.access_key_id))
 
 
