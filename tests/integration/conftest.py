@@ -10,11 +10,10 @@ import pytest
 
 from runner.engine.docker import DockerEngine, connect, remove_volume
 from runner.prepare import Prepared, prepare
+from tests.support.buckets import S3Service
 from tests.support.capture_environments import Environment, Specification, make_environment
 from tests.support.compose import compose_command
-from tests.support.listeners import free_port
 from tests.support.more_engines import Engines
-from tests.support.s3_server import S3Service, serving
 from tests.support.services import Services, running_services
 
 
@@ -84,7 +83,10 @@ def environment_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Specif
 
 
 @pytest.fixture(scope="session")
-def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Service]:
+def s3(services: Services) -> S3Service:
     """A real S3 server that checks every signature."""
-    with serving(free_port(), tmp_path_factory.mktemp("s3") / "server.log") as service:
-        yield service
+    return S3Service(
+        endpoint=services.s3_endpoint,
+        access_key_id=services.s3_access_key,
+        secret_access_key=services.s3_secret_key,
+    )

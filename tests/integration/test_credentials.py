@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from tests.support.buckets import BucketStore, S3Service
 from tests.support.command import CommandLine, Said
 from tests.support.projects import RUN_ID, RecordedProject
 from tests.support.repositories import dvc_config
-from tests.support.s3_server import BucketStore, S3Service
 
 
 class Audit:

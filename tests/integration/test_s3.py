@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import subprocess
 import uuid
@@ -26,9 +27,11 @@ from runner.rerun.restore import Restored, restore
 from runner.schema.lineage import LineageFile
 from runner.schema.plan import Plan, Policy
 from tests.support import facts
-from tests.support.listeners import Relay, Trap, free_port
+from tests.support.authorities import make_authority
+from tests.support.buckets import BucketStore, S3Service
+from tests.support.listeners import Relay, Trap
 from tests.support.repositories import Repository, Store, Stored, dvc_config
-from tests.support.s3_server import BucketStore, S3Service, serving
+from tests.support.services import free_ports
 from tests.support.values import make_plan
 
 PATH = "data/train.csv"
@@ -295,16 +298,18 @@ def test_a_hostile_configuration_runs_nothing_reaches_nobody_and_is_refused_by_n
 
 
 def test_a_certificate_of_the_auditors_own_authority_is_trusted_by_aws_ca_bundle(world: World, tmp_path: Path) -> None:
-    authority, certificate, key = _certificates(tmp_path)
-    with serving(free_port(), tmp_path / "s3.log", certificate=(authority, certificate, key)) as s3:
-        store = BucketStore(s3, "ml-data")
-        stored = store.put(f"{uuid.uuid4()}".encode())
-        untrusting = world.host(**s3.variables)
-        error = world.refusal(RemoteUnavailable, dvc_config(store.url), untrusting, stored, remote="storage")
-        assert "the certificate of the bucket ml-data" in error.cause
-        assert "AWS_CA_BUNDLE" in error.remedy
-        host = world.host(**s3.variables, AWS_CA_BUNDLE=str(authority))
-        assert world.restore(dvc_config(store.url), host, stored, remote="storage").files[0].held_by == "storage"
+    authority = make_authority(tmp_path)
+    relay = Relay(world.s3.endpoint, authority=authority)
+    config, s3 = dvc_config(world.store.url), dataclasses.replace(world.s3, endpoint=relay.endpoint)
+    try:
+        error = world.refusal(RemoteUnavailable, config, world.host(**s3.variables), remote="storage")
+        host = world.host(**s3.variables, AWS_CA_BUNDLE=str(authority.certificate))
+        restored = world.restore(config, host, remote="storage")
+    finally:
+        relay.close()
+    assert f"the certificate of the bucket {world.store.bucket}" in error.cause
+    assert "AWS_CA_BUNDLE" in error.remedy
+    assert restored.files[0].held_by == "storage"
 
 
 def test_bytes_that_only_our_cache_has_count_where_the_auditor_says_so_also_when_the_bucket_is_gone(
@@ -358,7 +363,7 @@ def _unknown_key(world: World) -> tuple[Mapping[str, str], tuple[Stored, ...]]:
 
 
 def _down(world: World) -> tuple[Mapping[str, str], tuple[Stored, ...]]:
-    return {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"}, ()
+    return {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_ports(1)[0]}"}, ()
 
 
 def _object_gone(world: World) -> tuple[Mapping[str, str], tuple[Stored, ...]]:
@@ -411,7 +416,7 @@ def test_a_bucket_that_is_down_hides_no_folder_that_has_the_bytes(world: World) 
     spare = Store(world.folder / "spare")
     wanted = spare.put(f"{uuid.uuid4()}".encode())
     config = dvc_config(world.store.url) + f"['remote \"spare\"']\n    url = {spare.path}\n"
-    host = world.host(**{**world.s3.variables, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_port()}"})
+    host = world.host(**{**world.s3.variables, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{free_ports(1)[0]}"})
     done = world.restore(config, host, wanted, remote="storage")
     assert done.files[0].held_by == "spare"
     assert "did not answer as it should" in done.remotes_asked[0]
@@ -433,19 +438,3 @@ def test_whether_a_bucket_holds_a_folder_is_asked_by_few_requests(world: World) 
 def _docker(*arguments: str, check: bool = True) -> str:
     done = subprocess.run(["docker", *arguments], check=check, capture_output=True)
     return (done.stdout + done.stderr).decode(errors="replace")
-
-
-def _certificates(folder: Path) -> tuple[Path, Path, Path]:
-    """An authority, and a certificate by it for 127.0.0.1 with its key."""
-    authority, authority_key = folder / "ca.pem", folder / "ca.key"
-    certificate, key, request = folder / "server.pem", folder / "server.key", folder / "server.csr"
-    (folder / "names").write_text("subjectAltName=IP:127.0.0.1\n")
-    new = ("openssl", "req", "-newkey", "rsa:2048", "-nodes")
-    for line in (
-        (*new, "-x509", "-days", "2", "-subj", "/CN=own authority", "-keyout", authority_key, "-out", authority),
-        (*new, "-subj", "/CN=127.0.0.1", "-keyout", key, "-out", request),
-        ("openssl", "x509", "-req", "-in", request, "-CA", authority, "-CAkey", authority_key, "-CAcreateserial",
-         "-days", "2", "-extfile", folder / "names", "-out", certificate),
-    ):  # fmt: skip
-        subprocess.run([str(word) for word in line], check=True, capture_output=True)
-    return authority, certificate, key

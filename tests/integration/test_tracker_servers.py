@@ -18,6 +18,7 @@ from runner.schema.run_record import RunRecord
 from runner.trackers.baseline import baseline_digest
 from runner.trackers.open import open_tracker
 from runner.trackers.reference import parse_reference
+from tests.support.authorities import Authority, make_authority
 from tests.support.command import CommandLine
 from tests.support.logged_again import compared_with_the_same_again
 from tests.support.mlflow_stores import (
@@ -32,7 +33,7 @@ from tests.support.mlflow_stores import (
 )
 from tests.support.postgres import PACKAGES as POSTGRES_PACKAGES
 from tests.support.postgres import postgres
-from tests.support.tracker_proxy import Authority, TrackerProxy, make_authority
+from tests.support.tracker_proxy import TrackerProxy
 
 ALPHA = "équipe/τεστ/alpha"
 TOKEN = "tok-5f9d2c7e1b"

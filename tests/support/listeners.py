@@ -10,14 +10,9 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
+from tests.support.authorities import Authority, speak_tls
+
 _HOP = frozenset({"connection", "keep-alive", "transfer-encoding", "content-length"})
-
-
-def free_port() -> int:
-    """Return a port of the loopback address on which nothing listens."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 class Trap:
@@ -53,7 +48,10 @@ class Seen:
 
 
 class Relay:
-    """Passes requests on to an endpoint. `answer` may answer one itself; `hook` runs before the first is passed on."""
+    """Passes requests on to an endpoint, and speaks TLS where it has an authority.
+
+    `answer` may answer one itself; `hook` runs before the first is passed on.
+    """
 
     def __init__(
         self,
@@ -61,6 +59,7 @@ class Relay:
         *,
         hook: Callable[[], None] | None = None,
         answer: tuple[int, bytes] | None = None,
+        authority: Authority | None = None,
     ) -> None:
         self.seen: list[Seen] = []
         target = urlsplit(endpoint).netloc
@@ -102,6 +101,9 @@ class Relay:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.endpoint = f"http://127.0.0.1:{self._server.server_address[1]}"
+        if authority is not None:
+            speak_tls(self._server, authority)
+            self.endpoint = f"https://localhost:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def close(self) -> None:

@@ -3,48 +3,13 @@
 from __future__ import annotations
 
 import http.client
-import ssl
-import subprocess
 import threading
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from urllib.parse import urlsplit
 
+from tests.support.authorities import Authority, speak_tls
+
 _HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host", "date", "server"}
-
-
-@dataclass(frozen=True)
-class Authority:
-    """A certificate authority of nobody's, and a certificate of its for `localhost`, with the key in the same file."""
-
-    certificate: Path
-    server: Path
-
-
-def make_authority(folder: Path) -> Authority:
-    """Make an authority and its server's certificate by openssl."""
-    authority, key = folder / "ca.pem", folder / "ca.key"
-    server = folder / "server.pem"
-    make = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-days",
-        "2",
-    ]
-    ca = ["-subj", "/CN=an authority of the tests", "-keyout", key, "-out", authority]
-    leaf = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=CA:FALSE"]
-    signed = ["-CA", authority, "-CAkey", key, "-keyout", folder / "server.key", "-out", server]
-    for options in (ca, [*leaf, *signed]):
-        subprocess.run([*make, *options], check=True, capture_output=True)
-    server.write_text(server.read_text() + (folder / "server.key").read_text())
-    return Authority(authority, server)
 
 
 class TrackerProxy:
@@ -72,15 +37,7 @@ class TrackerProxy:
         scheme = "http"
         if authority is not None:
             scheme = "https"
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(authority.server)
-            if knows_clients:
-                context.verify_mode = ssl.CERT_REQUIRED
-                context.load_verify_locations(authority.certificate)
-            # The handshake is each thread's own, so that one client that breaks it off stops nobody else.
-            self._server.socket = context.wrap_socket(
-                self._server.socket, server_side=True, do_handshake_on_connect=False
-            )
+            speak_tls(self._server, authority, knows_clients=knows_clients)
         self.address = f"{scheme}://localhost:{self._server.server_address[1]}"
 
     def __enter__(self) -> TrackerProxy:
