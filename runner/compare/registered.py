@@ -7,7 +7,7 @@ therefore all bytes of all files, but for the three texts that MLflow writes, of
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from runner.schema.model_files import ModelFile, ModelFiles, RegisteredComparison, RegisteredModel
 from runner.schema.rerun import CapturedFile, CaptureReport
@@ -78,11 +78,6 @@ def shown(differences: tuple[str, ...]) -> tuple[str, ...]:
     if len(differences) <= _SHOWN:
         return differences
     return (*differences[:_SHOWN], f"and {len(differences) - _SHOWN} more")
-
-
-def nearest(wanted: ModelFiles, candidates: Iterable[ModelFiles]) -> ModelFiles | None:
-    """Return the one of several models that differs in the fewest files."""
-    return min(candidates, key=lambda files: len(differing(wanted, files)), default=None)
 
 
 def rerun_models(registered: RegisteredModel, capture: CaptureReport, run_id: str) -> tuple[ModelFiles, ...]:
