@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,7 +64,9 @@ class Asked:
     def _read(self, meant: Meant, record: RunRecord) -> RegisteredModel:
         from runner.registry.read import read_registered
 
-        return read_registered(meant, record, self.tracker, self.registry, self._typed())
+        given = ["--run", shlex.quote(self.settings.run_of_model)] if self.settings.run_of_model is not None else []
+        typed = " ".join((self._typed(), *given))
+        return read_registered(meant, record, self.tracker, self.registry, typed)
 
     def _typed(self) -> str:
         from runner.lineage.remedy import typed_again

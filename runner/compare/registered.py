@@ -7,7 +7,7 @@ therefore all bytes of all files, but for the three texts that MLflow writes, of
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from runner.schema.model_files import ModelFile, ModelFiles, RegisteredComparison, RegisteredModel
 from runner.schema.rerun import CapturedFile, CaptureReport
@@ -37,17 +37,17 @@ def compare_registered(registered: RegisteredModel, capture: CaptureReport, run_
     )
 
 
-def differing(one: ModelFiles, other: ModelFiles) -> tuple[str, ...]:
-    """Return in words each file in which two models differ, that only one of them has included."""
-    ours, theirs = ({file.path: file for file in files.files} for files in (one, other))
-    if len(ours) != len(one.files) or len(theirs) != len(other.files):
+def differing(registered: ModelFiles, other: ModelFiles) -> tuple[str, ...]:
+    """Return in words each file in which what is registered differs from another model, or that only one has."""
+    ours, theirs = ({file.path: file for file in files.files} for files in (registered, other))
+    if len(ours) != len(registered.files) or len(theirs) != len(other.files):
         return ("two of the files have one name",)
     words = []
     for path in sorted({*ours, *theirs}):
         if path not in theirs:
-            words.append(f"{path} is only in the first")
+            words.append(f"{path} is only registered")
         elif path not in ours:
-            words.append(f"{path} is only in the second")
+            words.append(f"{path} is not registered")
         elif not _same(ours[path], theirs[path]):
             words.append(path + _entries(ours[path], theirs[path]))
     if not words and not ours:
@@ -78,11 +78,6 @@ def shown(differences: tuple[str, ...]) -> tuple[str, ...]:
     if len(differences) <= _SHOWN:
         return differences
     return (*differences[:_SHOWN], f"and {len(differences) - _SHOWN} more")
-
-
-def nearest(wanted: ModelFiles, candidates: Iterable[ModelFiles]) -> ModelFiles | None:
-    """Return the one of several models that differs in the fewest files."""
-    return min(candidates, key=lambda files: len(differing(wanted, files)), default=None)
 
 
 def rerun_models(registered: RegisteredModel, capture: CaptureReport, run_id: str) -> tuple[ModelFiles, ...]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from runner.compare.registered import differing, nearest
 from runner.errors import MissingFact, RunNotFound, UsageError
 from runner.redact import redact
 from runner.registry.interface import ModelVersion, Registry
@@ -35,7 +34,6 @@ from runner.trackers.reference import (
 )
 
 _COPIES = 10  # of a copy of a copy
-_MODELS = 20  # of one run that are looked at
 _DESCRIPTION = "MLmodel"
 
 BY_REGISTRY = "the registry"
@@ -67,6 +65,15 @@ class _Source:
     run_id: str | None
     path: str | None
     files: tuple[ModelFile, ...]
+
+
+@dataclass(frozen=True)
+class _Own:
+    """A model that a run logged, and how its files are read."""
+
+    model_id: str | None
+    name: str
+    read: Callable[[], tuple[ModelFile, ...]]
 
 
 def find_meant(
@@ -142,7 +149,8 @@ def read_registered(
         ) from error
     artifact = ModelFiles(files=source.files)
     own = source.run_id == record.run_id
-    logged, path, note = (None, source.path, None) if own else _logged_by(record, tracker, artifact, source.path)
+    model_id = _model_id(meant)
+    logged, path, note = (None, source.path, None) if own else _logged_by(record, tracker, source.path, model_id)
     reference = meant.reference
     version = meant.version
     return RegisteredModel(
@@ -152,7 +160,7 @@ def read_registered(
         version=None if version is None else version.version,
         alias=reference.alias if isinstance(reference, AliasOf) else None,
         stage=(reference.stage or "latest") if isinstance(reference, LatestOf) else None,
-        model_id=_model_id(meant),
+        model_id=model_id,
         status=None if version is None else version.status,
         run_id=meant.run_id,
         run_source=meant.run_source,
@@ -183,7 +191,9 @@ def _registered_files(meant: Meant, record: RunRecord, tracker: Tracker, registr
     source, location = version.source, version.location
     model_id = model_named_by(source, location)
     model = None if model_id is None else tracker.logged_model(model_id)
-    if model is not None and (location == source or same_place(location, model.location)):
+    # A place of its own wins over the model that was registered: MLflow loads from there.
+    no_own_place = models_reference(source) is not None and location == source
+    if model is not None and (no_own_place or same_place(location, model.location)):
         return _of_model(model, tracker)
     if is_runs_uri(location):
         named = among_artifacts(location)
@@ -240,31 +250,27 @@ def _elsewhere(location: str | None, tracker: Tracker, registry: Registry) -> tu
 
 
 def _logged_by(
-    record: RunRecord, tracker: Tracker, artifact: ModelFiles, path: str | None
+    record: RunRecord, tracker: Tracker, path: str | None, model_id: str | None
 ) -> tuple[ModelFiles | None, str | None, str | None]:
     """Return the run's own logged model, what it is called, and why there is none.
 
-    Of several the registered one is that which has its files, else the one of its name, else the nearest.
+    Of several it is the one that the registry names by its id, else the one of its name. A choice by content would let
+    one checkpoint be swapped for another.
     """
-    found: list[tuple[str, ModelFiles]] = []
-    problems: list[str] = []
-    for name, read in _own_models(record, tracker):
-        try:
-            found.append((name, ModelFiles(files=read())))
-        except UnreadableFiles as error:
-            problems.append(f"{name}: {error}")
-    same = [(name, files) for name, files in found if not differing(artifact, files)]
-    called = [(name, files) for name, files in found if name == path]
-    for candidates in (same, called, found):
-        best = nearest(artifact, [files for _, files in candidates])
-        if best is not None:
-            return best, next(name for name, files in candidates if files == best), None
-    return None, path, redact(problems[0]) if problems else "the tracker holds none"
+    models = _own_models(record, tracker)
+    meant = [model for model in models if model.model_id is not None and model.model_id == model_id]
+    meant = meant or [model for model in models if model.name == path] or models
+    if len(meant) != 1:
+        note = f"it logged {len(meant)}, and nothing says which" if meant else "the tracker holds none"
+        return None, path, note
+    try:
+        return ModelFiles(files=meant[0].read()), meant[0].name, None
+    except UnreadableFiles as error:
+        return None, meant[0].name, redact(f"{meant[0].name}: {error}")
 
 
-def _own_models(record: RunRecord, tracker: Tracker) -> Iterator[tuple[str, Callable[[], tuple[ModelFile, ...]]]]:
+def _own_models(record: RunRecord, tracker: Tracker) -> list[_Own]:
     paths = [posixpath.dirname(file.path) for file in record.artifacts if posixpath.basename(file.path) == _DESCRIPTION]
-    for path in paths[:_MODELS]:
-        yield path, partial(tracker.hash_artifacts, record.run_id, path)
-    for model in tracker.models_of(record.run_id)[:_MODELS]:
-        yield model.name, partial(tracker.hash_model, model.model_id)
+    among = [_Own(None, path, partial(tracker.hash_artifacts, record.run_id, path)) for path in paths]
+    beside = tracker.models_of(record.run_id)
+    return among + [_Own(each.model_id, each.name, partial(tracker.hash_model, each.model_id)) for each in beside]

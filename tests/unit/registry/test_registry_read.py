@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from runner.errors import MissingFact, RunNotFound, UsageError
 from runner.finding import Asked, find_run
@@ -18,8 +19,11 @@ from runner.verdict.registered import why_not_the_runs
 from tests.support.mlflow_stores import StoredRun, listing, run_id, write, write_file_store, write_sqlite_store
 from tests.support.registries import StoredVersion, write_file_registry, write_sqlite_registry
 
-MODEL = {"model/MLmodel": "flavors: {}\nrun_id: x\n", "model/model.pkl": "1 2 3", "other/MLmodel": "flavors: {}\n"}
+MODEL = {"model/MLmodel": "flavors: {}\nrun_id: x\n", "model/model.pkl": "1 2 3"}
 FIRST, SECOND = run_id("a"), run_id("b")
+
+
+LOGGED = "m-" + "0" * 32
 
 
 class Stores:
@@ -37,6 +41,17 @@ class Stores:
     def version(self, **fields: Any) -> None:
         values: dict[str, Any] = {"name": "fraud", "version": 1, "run_id": FIRST, "source": self.uri("model"), **fields}
         write_file_registry(self.root, [StoredVersion(**values)])
+
+    def log_model(self, run: str = FIRST) -> Path:
+        """Log a model as MLflow 3 does; returns the place of its files."""
+        folder = self.root / "1" / "models" / LOGGED
+        place = folder / "artifacts"
+        meta = {"model_id": LOGGED, "name": "net", "source_run_id": run, "artifact_location": place.as_uri()}
+        write(folder / "meta.yaml", yaml.safe_dump(meta))
+        link = {"destination_type": "MODEL_OUTPUT", "destination_id": LOGGED}
+        write(self.root / "1" / run / "outputs" / LOGGED / "meta.yaml", yaml.safe_dump(link))
+        write(place / "MLmodel", "flavors: {net: {}}\n")
+        return place
 
     def uri(self, path: str) -> str:
         return f"{self.artifacts.as_uri()}/{path}"
@@ -140,7 +155,9 @@ class TestWhichFiles:
         shutil.copytree(stores.artifacts / "model", place)
         stores.version(source=place.as_uri())
         found = stores.registered()
-        assert (found.same_place, found.logged is not None and found.logged.digest) == (False, found.digest)
+        assert (found.same_place, found.path) == (False, "model")
+        assert found.logged is not None
+        assert found.logged.digest == found.digest
         assert why_not_the_runs(found) is None
         (place / "model.pkl").write_text("swapped")
         assert "model.pkl" in (why_not_the_runs(stores.registered()) or "")
@@ -217,7 +234,7 @@ class TestWhichFiles:
         targets = {
             "file": tmp_path / "outside" / "evil.py",
             "folder": tmp_path / "outside",
-            "folder of the store": stores.artifacts / "other",
+            "folder of the store": stores.root / "1" / SECOND / "artifacts",
             "dangling": tmp_path / "nothing",
         }
         os.mkfifo(link) if kind == "pipe" else link.symlink_to(targets[kind])
@@ -229,6 +246,66 @@ class TestWhichFiles:
         before = listing(tmp_path)
         stores.registered()
         assert listing(tmp_path) == before
+
+
+class TestAModelOfMlflow3:
+    def test_it_is_the_runs_own_by_whatever_way_it_is_named(self, stores: Stores) -> None:
+        place = stores.log_model()
+        found = [stores.registered(f"models:/{LOGGED}")]
+        for source, location in (
+            (f"models:/{LOGGED}", None),
+            (f"models:/{LOGGED}", place.as_uri()),
+            (place.as_uri(), None),
+            (f"runs:/{FIRST}/net", None),
+        ):
+            stores.version(source=source, location=location)
+            found.append(stores.registered())
+        assert {(model.digest, model.same_place, model.path) for model in found} == {(found[0].digest, True, "net")}
+        assert (found[0].title, found[0].model_id, found[0].run_source) == (LOGGED, LOGGED, "the logged model")
+
+    @pytest.mark.parametrize("source", [f"models:/{LOGGED}", None])
+    def test_another_place_of_its_files_is_another_model(self, stores: Stores, source: str | None) -> None:
+        """MLflow loads from the place, whatever the source is called; this one only looks like the model's own."""
+        stores.log_model()
+        place = stores.root / "backup" / "models" / LOGGED / "artifacts"
+        write(place / "MLmodel", "flavors: {evil: {}}\n")
+        stores.version(source=source or place.as_uri(), location=place.as_uri())
+        found = stores.registered()
+        assert not found.same_place
+        assert "MLmodel (flavors)" in (why_not_the_runs(found) or "")
+
+    def test_one_checkpoint_of_a_run_is_not_another(self, stores: Stores) -> None:
+        """What is registered as one model and lies elsewhere is held to that one, whichever has the same bytes."""
+        stores.log_model()
+        place = stores.root / "releases" / "1"
+        shutil.copytree(stores.artifacts / "model", place)
+        stores.version(source=f"models:/{LOGGED}", location=place.as_uri())
+        assert why_not_the_runs(stores.registered()) is not None
+        stores.version(source=place.as_uri())
+        found = stores.registered()
+        assert (found.logged, found.logged_note) == (None, "it logged 2, and nothing says which")
+
+    def test_that_of_another_run_is_not_the_runs_own(self, stores: Stores) -> None:
+        stores.log_model(SECOND)
+        stores.version(source=f"models:/{LOGGED}")
+        found = stores.registered()
+        assert (found.run_id, found.same_place) == (FIRST, False)
+        assert why_not_the_runs(found) is not None
+
+    def test_one_that_is_not_there_is_said_with_what_is_near(self, stores: Stores) -> None:
+        stores.log_model()
+        with pytest.raises(RunNotFound, match=f"nearest: models:/{LOGGED} 'net'"):
+            stores.asked(f"models:/{LOGGED[:-1]}1")
+        with pytest.raises(RunNotFound, match="no run logged a model"):
+            stores.asked("models:/m-ffffffff")
+
+    def test_one_of_no_run_needs_one(self, stores: Stores) -> None:
+        place = stores.log_model()
+        meta = place.parent / "meta.yaml"
+        write(meta, meta.read_text().replace(f"source_run_id: {FIRST}", "source_run_id: null"))
+        with pytest.raises(RunNotFound, match=f"{LOGGED} names no run"):
+            stores.asked(f"models:/{LOGGED}")
+        assert stores.registered(f"models:/{LOGGED}", run_of_model=FIRST).run_source == "--run"
 
 
 class TestMeanwhile:

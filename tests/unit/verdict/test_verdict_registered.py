@@ -87,7 +87,7 @@ def test_only_a_registered_model_that_is_the_runs_and_the_reruns_passes(
         ({**A, "MLmodel": A["MLmodel"].replace("mlflow.sklearn", "evil")}, "MLmodel (flavors)"),
         ({**A, "MLmodel": A["MLmodel"] + "metadata: {a: 1}\n"}, "MLmodel (metadata)"),
         ({**A, "requirements.txt": "evil"}, "requirements.txt"),
-        ({}, "only in the second"),
+        ({}, "is not registered"),
     ],
 )
 def test_any_file_that_was_swapped_added_or_taken_away_is_named(swapped: dict[str, str], named: str) -> None:
