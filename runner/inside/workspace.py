@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import os
 import shutil
 import stat
 import subprocess
+import tempfile
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -25,8 +27,6 @@ _GIT = (
     "protocol.file.allow=always",
     "-c",
     "advice.detachedHead=false",
-    "-c",
-    "safe.directory=*",
 )
 _LONGEST_PATH = 4096 - 256 - 2  # Linux's, less a name
 _UNLISTED = ("/.git", "/__pycache__", "/.dvc/cache", "/.dvc/tmp")
@@ -49,13 +49,22 @@ def _git(directory: str | None, *arguments: str, stdin: str | None = None) -> st
         text=True,
         errors="surrogateescape",
         check=False,
-        env={"PATH": os.environ.get("PATH", ""), "HOME": "/nonexistent", "GIT_CONFIG_NOSYSTEM": "1"},
+        env={"PATH": os.environ.get("PATH", ""), "HOME": _home(), "GIT_CONFIG_NOSYSTEM": "1"},
     )
     if done.returncode:
         if "No space left" in done.stderr:
             raise OSError(28, done.stderr.strip())
         raise PhaseError(INTERNAL, f"git {arguments[0]} failed: {done.stderr.strip()[-500:]}")
     return done.stdout
+
+
+@functools.cache
+def _home() -> str:
+    """Return a folder with git's settings: before 2.35, as in Debian bullseye, it takes this one from a file alone."""
+    folder = tempfile.mkdtemp()
+    with open(os.path.join(folder, ".gitconfig"), "w", encoding="utf-8") as file:
+        file.write("[safe]\n\tdirectory = *\n")  # the workspace is the training user's
+    return folder
 
 
 def inside(root: str, path: str) -> str:

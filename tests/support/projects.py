@@ -103,6 +103,7 @@ class RecordedProject:
         run_id: str = RUN_ID,
         name: str = RUN_NAME,
         pointers: bool = True,
+        start_ms: int = START_MS,
     ) -> str:
         """Write the run to the file store as MLflow 2.22 does; a tag of None is left out. Returns its id.
 
@@ -126,16 +127,16 @@ class RecordedProject:
         run = experiment / run_id
         _write(
             experiment / "meta.yaml",
-            f"artifact_location: file:///home/ann/project/mlruns/{EXPERIMENT_ID}\ncreation_time: {START_MS}\n"
-            f"experiment_id: '{EXPERIMENT_ID}'\nlast_update_time: {START_MS}\nlifecycle_stage: active\n"
+            f"artifact_location: file:///home/ann/project/mlruns/{EXPERIMENT_ID}\ncreation_time: {start_ms}\n"
+            f"experiment_id: '{EXPERIMENT_ID}'\nlast_update_time: {start_ms}\nlifecycle_stage: active\n"
             f"name: {EXPERIMENT}\n",
         )
         _write(
             run / "meta.yaml",
             f"artifact_uri: file:///home/ann/project/mlruns/{EXPERIMENT_ID}/{run_id}/artifacts\n"
-            f"end_time: {START_MS + 5000}\nentry_point_name: ''\nexperiment_id: '{EXPERIMENT_ID}'\n"
+            f"end_time: {start_ms + 5000}\nentry_point_name: ''\nexperiment_id: '{EXPERIMENT_ID}'\n"
             f"lifecycle_stage: active\nrun_id: {run_id}\nrun_name: {name}\nrun_uuid: {run_id}\nsource_name: ''\n"
-            f"source_type: 4\nsource_version: ''\nstart_time: {START_MS}\nstatus: {status}\ntags: []\nuser_id: ann\n",
+            f"source_type: 4\nsource_version: ''\nstart_time: {start_ms}\nstatus: {status}\ntags: []\nuser_id: ann\n",
         )
         (run / "artifacts").mkdir(exist_ok=True)
         for tag, value in all_tags.items():
@@ -146,7 +147,7 @@ class RecordedProject:
         for metric, points in recorded.items():
             _write(
                 run / "metrics" / metric,
-                "".join(f"{START_MS + 1000 + step} {value!r} {step}\n" for step, value in enumerate(points)),
+                "".join(f"{start_ms + 1000 + step} {value!r} {step}\n" for step, value in enumerate(points)),
             )
         return run_id
 
