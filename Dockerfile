@@ -11,9 +11,7 @@ ARG OWNER=""
 LABEL reproducibility-runner=build reproducibility-runner.owner=${OWNER}
 COPY settings /settings
 COPY requirements.txt constraints.txt /settings/
-ARG DVC_EXTRAS=""
 RUN set -e; . /settings/environment; cd /settings; \
-    if [ -n "$DVC_EXTRAS" ]; then sed -i "s/^dvc\(.*\)/dvc[$DVC_EXTRAS]\1/" requirements.txt; fi; \
     python3 -m venv /opt/reproducibility-runner/venv; \
     bin=/opt/reproducibility-runner/venv/bin; \
     $bin/python -m pip install --quiet --no-cache-dir --disable-pip-version-check -c constraints.txt uv; \

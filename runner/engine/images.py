@@ -51,7 +51,6 @@ def ensure_tools_image(
     *,
     progress: Progress | None = None,
     network: NetworkSettings | None = None,
-    dvc_extras: str = "",
 ) -> tuple[str, str]:
     """Return (reference, content id) of the tools image on this base, built if it is not there.
 
@@ -62,7 +61,7 @@ def ensure_tools_image(
     if base_id is None:
         raise ImageUnavailable(f"the base image {base.reference} is not there", "runner setup")
     recipe = dockerfile()
-    environment = environment_reference(recipe, base_id, base.python, dvc_extras)
+    environment = environment_reference(recipe, base_id, base.python)
     tools = tools_reference(recipe, environment)
     digest = engine.image_digest(tools)
     if digest is not None:
@@ -72,7 +71,7 @@ def ensure_tools_image(
         network = network or read_network_settings()
         for note in network.notes:
             progress.line(note)
-        arguments = {"BASE_IMAGE": base.reference, "DVC_EXTRAS": dvc_extras, "OWNER": labels.owner()}
+        arguments = {"BASE_IMAGE": base.reference, "OWNER": labels.owner()}
         try:
             _build(
                 engine,
@@ -93,18 +92,18 @@ def ensure_tools_image(
     return tools, digest
 
 
-def tools_image_for(engine: DockerEngine, base: BaseImage, *, dvc_extras: str = "") -> str | None:
+def tools_image_for(engine: DockerEngine, base: BaseImage) -> str | None:
     """Return the reference that `ensure_tools_image` would give, None where the base image is not there."""
     base_id = engine.image_digest(base.reference)
     if base_id is None:
         return None
     recipe = dockerfile()
-    return tools_reference(recipe, environment_reference(recipe, base_id, base.python, dvc_extras))
+    return tools_reference(recipe, environment_reference(recipe, base_id, base.python))
 
 
-def environment_reference(recipe: str, base_id: str, python: str, dvc_extras: str) -> str:
+def environment_reference(recipe: str, base_id: str, python: str) -> str:
     """Return the tag over the recipe's stages but the last, base image and requirements."""
-    parts = (first_stages(recipe), base_id, _packaged("requirements.txt"), _constraints(python), dvc_extras)
+    parts = (first_stages(recipe), base_id, _packaged("requirements.txt"), _constraints(python))
     return f"{ENVIRONMENT_REPOSITORY}:{_hash(part.encode() for part in parts)}"
 
 
