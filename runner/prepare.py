@@ -126,7 +126,7 @@ def prune(engine: DockerEngine, *, everything: bool = False) -> Pruned:
         if base is None:
             continue
         base_id = engine.image_digest(base.reference) or ""
-        environment = environment_reference(dockerfile(), base_id, python)
+        environment = environment_reference(dockerfile(), base_id)
         tools = tools_reference(dockerfile(), environment)
         current |= {base.reference, environment, tools}
         if swept.anything and engine.image_digest(tools) is not None:

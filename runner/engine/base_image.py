@@ -29,6 +29,9 @@ REPOSITORY = "reproducibility-runner/base"
 SUITES = {"3.9": "bullseye", "3.11": "bookworm", "3.13": "trixie"}
 """Debian's suites by the Python that they have."""
 
+OLDEST_PYTHON = (3, 9)
+"""What DVC needs, which restores data on the same image."""
+
 PACKAGES = ("python3", "python3-venv", "git", "ca-certificates")
 _REGISTRY_RELEASES = ("bookworm", "trixie", "bullseye", "buster")
 _REGISTRY_TIMEOUT_S = 10
@@ -80,6 +83,7 @@ def ensure_base_image(
     python = python or DEFAULT_PYTHON
     if not re.fullmatch(r"3\.\d{1,2}", python):
         raise InvalidConfiguration(f"{python} is no minor version of Python", "--python 3.11")
+    _check_age(python)
     found = existing_base_image(engine, python)
     if found is not None:
         return found
@@ -94,6 +98,15 @@ def ensure_base_image(
             looked_in=("images of this engine", "registry", "Debian " + ", ".join(SUITES.values())),
         )
     return _bootstrapped(engine, python, progress, install=install)
+
+
+def _check_age(python: str) -> None:
+    if tuple(int(part) for part in python.split(".")) < OLDEST_PYTHON:
+        raise MissingFact(
+            f"no base image with Python {python} can be used: DVC, which restores data on it, needs 3.9 or newer",
+            f"another Python: --python {' or '.join(SUITES)}",
+            fact="python",
+        )
 
 
 def existing_base_image(engine: DockerEngine, python: str) -> BaseImage | None:
@@ -154,6 +167,7 @@ def _named(engine: DockerEngine, reference: str, python: str | None, progress: P
     if outcome.exit_code != 0 or len(answer) != 3:
         raise ImageUnavailable(f"the base image {reference} has no python3 that runs", "--base-image python:3.11-slim")
     version, has_venv, has_git = answer
+    _check_age(version)
     lacking = [name for name, there in (("venv", has_venv), ("git", has_git)) if there != "True"]
     if lacking:
         raise ImageUnavailable(

@@ -8,7 +8,7 @@ The build context:
     settings/environment            shell: index, proxy and certificate variables of this host; thrown away
     settings/ca.pem                 its CA bundle; thrown away
     requirements.txt                what we need, with lower bounds
-    constraints.txt                 exact versions, empty for Pythons other than theirs
+    constraints.txt                 exact versions, for each Python that DVC runs on
     lib/runner/...                  `runner/__init__.py` and `runner/inside`
     lib/reproducibility_runner/...  the capture
 """
@@ -36,8 +36,6 @@ from runner.redact import redact
 
 ENVIRONMENT_REPOSITORY = "reproducibility-runner/environment"
 TOOLS_REPOSITORY = "reproducibility-runner/tools"
-CONSTRAINED_PYTHON = "3.11"
-"""The Python that constraints.txt was made for."""
 
 _CA_PATH = "/settings/ca.pem"
 _BUILD_TIMEOUT_S = 1800
@@ -61,7 +59,7 @@ def ensure_tools_image(
     if base_id is None:
         raise ImageUnavailable(f"the base image {base.reference} is not there", "runner setup")
     recipe = dockerfile()
-    environment = environment_reference(recipe, base_id, base.python)
+    environment = environment_reference(recipe, base_id)
     tools = tools_reference(recipe, environment)
     digest = engine.image_digest(tools)
     if digest is not None:
@@ -76,7 +74,7 @@ def ensure_tools_image(
             _build(
                 engine,
                 environment,
-                _environment_context(first_stages(recipe), base.python, network),
+                _environment_context(first_stages(recipe), network),
                 arguments,
                 network,
                 progress,
@@ -98,12 +96,12 @@ def tools_image_for(engine: DockerEngine, base: BaseImage) -> str | None:
     if base_id is None:
         return None
     recipe = dockerfile()
-    return tools_reference(recipe, environment_reference(recipe, base_id, base.python))
+    return tools_reference(recipe, environment_reference(recipe, base_id))
 
 
-def environment_reference(recipe: str, base_id: str, python: str) -> str:
+def environment_reference(recipe: str, base_id: str) -> str:
     """Return the tag over the recipe's stages but the last, base image and requirements."""
-    parts = (first_stages(recipe), base_id, _packaged("requirements.txt"), _constraints(python))
+    parts = (first_stages(recipe), base_id, _packaged("requirements.txt"), _packaged("constraints.txt"))
     return f"{ENVIRONMENT_REPOSITORY}:{_hash(part.encode() for part in parts)}"
 
 
@@ -169,13 +167,13 @@ def remove_build_images(engine: DockerEngine, *, owned_by: str | None = None) ->
     return removed
 
 
-def _environment_context(recipe: str, python: str, network: NetworkSettings) -> Files:
+def _environment_context(recipe: str, network: NetworkSettings) -> Files:
     variables = network.variables(_CA_PATH)
     script = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in sorted(variables.items()))
     return [
         ("Dockerfile", recipe.encode()),
         ("requirements.txt", _packaged("requirements.txt").encode()),
-        ("constraints.txt", _constraints(python).encode()),
+        ("constraints.txt", _packaged("constraints.txt").encode()),
         ("settings/environment", script.encode()),
         ("settings/ca.pem", network.ca_bundle or b""),
     ]
@@ -221,10 +219,6 @@ def _build_fault(reference: str, error: str, said: list[str]) -> RunnerError:
         return fault
     text = redact(" | ".join([*said[-4:], error]))
     return ImageUnavailable(f"{reference} could not be built: {text[-900:]}", "runner doctor, then `runner setup`")
-
-
-def _constraints(python: str) -> str:
-    return _packaged("constraints.txt") if python == CONSTRAINED_PYTHON else ""
 
 
 def _packaged(name: str) -> str:

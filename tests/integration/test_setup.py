@@ -105,7 +105,7 @@ def test_settings_of_the_host_reach_the_build_and_never_the_image(
     finally:
         base_id = engine.image_digest(prepared.base.reference)
         assert base_id is not None
-        for name in (tools, images.environment_reference(images.dockerfile(), base_id, "3.11")):
+        for name in (tools, images.environment_reference(images.dockerfile(), base_id)):
             engine.client.remove_image(name)
 
 
