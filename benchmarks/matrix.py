@@ -108,15 +108,21 @@ def served(image: str, mlflow: str, folder: Path) -> Iterator[str]:
         port = free.getsockname()[1]
     engine = open_engine()
 
+    stopping = threading.Event()
+
     def serve() -> None:
-        with contextlib.suppress(Exception):  # it ends by being stopped
+        try:
             run_in_container(engine, image, "", "server", "/served", mlflow, str(port), output=folder / "server.log")
+        except Exception as error:  # noqa: BLE001  # it ends by being stopped
+            if not stopping.is_set():
+                print(f"the server of {mlflow} ended: {error}", file=sys.stderr)  # noqa: T201
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     try:
         yield f"http://127.0.0.1:{port}"
     finally:
+        stopping.set()
         engine.close()
         thread.join(30)
 
@@ -145,7 +151,7 @@ def measure(mlflow: str, more: str, python: str, folder: Path) -> Iterator[Row]:
     with contextlib.closing(open_engine()) as engine:
         image = prepare(engine, python=python).tools
         requirements = f"mlflow-skinny=={mlflow}\n{more}\n{SCIENCE}"
-        with served(image, f"mlflow=={mlflow} {more}".strip(), folder) as server:
+        with served(image, f"mlflow=={mlflow} sqlalchemy<2.1 {more}".strip(), folder) as server:
             archive = folder / "author.tar"
             run_in_container(engine, image, requirements, "author", "/home/author", server, output=archive)
             with tarfile.open(archive) as members:

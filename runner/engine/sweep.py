@@ -46,6 +46,8 @@ def sweep(engine: DockerEngine) -> Swept:
     A work folder belongs to a session if one of its containers had it mounted, or if its name is the session's id or
     begins with it and a hyphen.
     """
+    import docker.errors
+
     filters = {"label": labels.LABEL}
     with engine_faults("looking for what killed sessions left"):
         containers = [
@@ -57,7 +59,12 @@ def sweep(engine: DockerEngine) -> Swept:
         sessions = {tags[labels.LABEL] for _, tags in containers if _is_dead(tags)}
         sessions |= {volume["Labels"][labels.LABEL] for volume in dead_volumes}
         for name in dead_containers:
-            remove_container(engine.client, name)
+            try:
+                remove_container(engine.client, name)
+            except docker.errors.APIError as error:
+                if error.response is None or error.response.status_code != 409:
+                    raise
+                return Swept()  # another process is at it, and large ones take long; the next start looks again
         bound = [volume for volume in dead_volumes if volume["Name"] != labels.session_volume(_session(volume))]
         for volume in bound:
             remove_volume(engine.client, volume["Name"])
