@@ -32,7 +32,7 @@ export PATH="$PWD/.venv/bin:$PATH"
 {
   # The store is the variable's: one commit, recorded in several.
   sed -i '/^mlflow.set_tracking_uri/d' scripts/train.py
-  printf '%s\n' .venv/ runs/ __pycache__/ > .gitignore
+  printf '%s\n' .venv/ runs/mlruns/ 'runs/*.db' __pycache__/ > .gitignore
   python -c 'import sys; print("%d.%d" % sys.version_info[:2])' > .python-version
   git init --quiet --initial-branch main
   dvc init --quiet
@@ -49,6 +49,10 @@ export PATH="$PWD/.venv/bin:$PATH"
     done
     MLFLOW_TRACKING_URI=$uri python scripts/train.py --run-name matrix
   done
+  dvc add --quiet runs/diabetes/model.joblib
+  git add runs/diabetes
+  git commit --quiet --message "Train model"
+  dvc push --quiet
   rm -rf .venv
 } >&2
 tar -C "$2" -cf - project remote
