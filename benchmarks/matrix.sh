@@ -19,7 +19,7 @@ if [ "$1" = server ]; then
   mkdir -p "$2" && cd "$2"
   install . $3 >&2
   export PATH="$PWD/.venv/bin:$PATH"  # where it looks for its own servers
-  exec python -m mlflow server --host 127.0.0.1 --port "$4" --workers 1 \
+  exec mlflow server --host 127.0.0.1 --port "$4" --workers 1 \
     --backend-store-uri sqlite:///server.db --serve-artifacts --artifacts-destination "$2/artifacts" >&2
 fi
 

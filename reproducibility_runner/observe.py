@@ -73,8 +73,6 @@ def _actions(files: _Files, hosts: _Hosts, inherited: dict[str, str]) -> dict[st
         "os.fchdir": lambda _: files.moved(),
         "sqlite3.connect": lambda arguments: files.connected(arguments[0]),
         "subprocess.Popen": lambda arguments: inherit(arguments[3]),
-        "os.exec": lambda arguments: inherit(arguments[2]),
-        "os.posix_spawn": lambda arguments: inherit(arguments[2]),
         "socket.getaddrinfo": lambda arguments: hosts.tried(arguments[0]),
         "socket.gethostbyname": lambda arguments: hosts.tried(arguments[0]),
         "socket.gethostbyaddr": lambda arguments: hosts.tried(arguments[0]),
