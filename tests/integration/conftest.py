@@ -11,7 +11,9 @@ import pytest
 from runner.engine.docker import DockerEngine, connect, remove_volume
 from runner.prepare import Prepared, prepare
 from tests.support.capture_environments import Environment, Specification, make_environment
+from tests.support.compose import compose_command
 from tests.support.more_engines import Engines
+from tests.support.services import Services, running_services
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -47,6 +49,16 @@ def engines(shared_images: Prepared) -> Iterator[Engines]:
     """Other engines, each started when it is first asked for."""
     with Engines((shared_images.base.reference, shared_images.tools)) as engines:
         yield engines
+
+
+@pytest.fixture(scope="session")
+def services(
+    request: pytest.FixtureRequest, shared_images: Prepared, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Services]:
+    """The servers of compose.yaml: MLflow, and an S3 that checks credentials."""
+    compose = compose_command(request.config.cache.mkdir("compose"))
+    with running_services(compose, shared_images.base.reference, tmp_path_factory.mktemp("services")) as started:
+        yield started
 
 
 @pytest.fixture
