@@ -1,12 +1,16 @@
-"""Stores that real versions of MLflow wrote, on a read-only mount, and a real server of today's."""
+"""Stores that real versions of MLflow wrote, on a read-only mount, and a real server of today's.
+
+Other servers, old ones and such that ask for credentials, are in test_tracker_servers.py.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +23,9 @@ from runner.trackers.interface import Tracker
 from runner.trackers.open import open_tracker
 from runner.trackers.reference import LoggedModelId, parse_reference
 from tests.support.mlflow_stores import (
+    MLFLOW_1_30,
     MLFLOW_2,
+    MLFLOW_2_2,
     MLFLOW_3,
     RealStore,
     listing,
@@ -33,11 +39,18 @@ ALPHA = "équipe/τεστ/alpha"
 MANY = 60_000  # points; servers give 25,000 a page
 
 STORES = {
+    "file store of 1.30": (MLFLOW_1_30, "mlruns"),
+    "sqlite store of 1.30": (MLFLOW_1_30, "mlflow.db"),
+    "file store of 2.2": (MLFLOW_2_2, "mlruns"),
+    "sqlite store of 2.2": (MLFLOW_2_2, "mlflow.db"),
     "file store of 2.22": (MLFLOW_2, "mlruns"),
     "sqlite store of 2.22": (MLFLOW_2, "mlflow.db"),
     "file store of 3.17": (MLFLOW_3, "mlruns"),
     "sqlite store of 3.17": (MLFLOW_3, "mlflow.db"),
 }
+SLOW = ("sqlite store of 1.30", "file store of 2.2", "file store of 2.22", "sqlite store of 2.22")
+
+Written = Callable[[str], RealStore]
 
 
 @pytest.fixture(scope="module")
@@ -46,17 +59,21 @@ def cache(request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.fixture(scope="module")
-def stores(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, RealStore]:
+def written(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Written:
+    """Returns the store of that name, written when it is first asked for."""
     place = tmp_path_factory.mktemp("stores")
-    return {
-        name: write_real_store(mlflow_python(cache, packages), place / name.replace(" ", "-"), address)
-        for name, (packages, address) in STORES.items()
-    }
+
+    @functools.cache
+    def written(name: str) -> RealStore:
+        packages, address = STORES[name]
+        return write_real_store(mlflow_python(cache, packages), place / name.replace(" ", "-"), address)
+
+    return written
 
 
-@pytest.fixture(params=list(STORES))
-def store(request: pytest.FixtureRequest, stores: dict[str, RealStore]) -> RealStore:
-    return stores[request.param]
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.full if name in SLOW else ()) for name in STORES])
+def store(request: pytest.FixtureRequest, written: Written) -> RealStore:
+    return written(request.param)
 
 
 @pytest.fixture
@@ -111,8 +128,8 @@ def test_artifacts_inputs_and_environment_are_found_where_the_store_lies_now(
     record = tracker.read_run(store.ids["base"])
     assert [artifact.path for artifact in record.artifacts] == ["model/requirements.txt", "notes/deep/a.txt"]
     assert tracker.read_artifact(record.run_id, "notes/deep/a.txt", 100) == b"hello\n"
-    (dataset,) = record.dataset_inputs
-    assert (dataset.name, dataset.digest, dataset.context) == ("sst", "d1", "training")
+    inputs = [("sst", "d1", "training")] if "dataset" in store.ids else []  # since 2.4
+    assert [(dataset.name, dataset.digest, dataset.context) for dataset in record.dataset_inputs] == inputs
     expected = {"model/requirements.txt": "numpy==1.26.0\n"}
     if "model" in store.ids:
         expected[f"models/{store.ids['model']}/python_env.yaml"] = "python: 3.11.7\n"
@@ -159,9 +176,9 @@ def test_reading_a_writable_store_changes_nothing_either(store: RealStore) -> No
 
 
 @pytest.fixture(scope="module")
-def served(stores: dict[str, RealStore], tmp_path_factory: pytest.TempPathFactory) -> RealStore:
+def served(written: Written, tmp_path_factory: pytest.TempPathFactory) -> RealStore:
     """A copy of today's store with a history longer than two pages, for a server to open."""
-    original = stores["sqlite store of 3.17"]
+    original = written("sqlite store of 3.17")
     folder = tmp_path_factory.mktemp("served") / "store"
     shutil.copytree(original.folder, folder)
     database_file = folder / original.address

@@ -200,6 +200,9 @@ def read_only_mount(folder: Path) -> Iterator[Path]:
 
 # Real versions
 
+_OLD_SERVER = ("alembic<2", "flask<2.3", "werkzeug<2.3", "gunicorn<24", "querystring_parser", "pandas<2", "numpy<2")
+MLFLOW_1_30 = ("mlflow-skinny==1.30.1", "sqlalchemy<2", "setuptools<80", "prometheus-flask-exporter", *_OLD_SERVER)
+MLFLOW_2_2 = ("mlflow-skinny==2.2.2", "sqlalchemy<2.1", "setuptools<80", *_OLD_SERVER)
 MLFLOW_2 = ("mlflow-skinny==2.22.*", "sqlalchemy<2.1", "alembic", "setuptools<81")
 MLFLOW_3 = ("mlflow-skinny==3.17.*", "sqlalchemy", "alembic", "flask", "flask-cors", "graphene", "pandas", "aiohttp")
 
@@ -227,11 +230,12 @@ with mlflow.start_run(run_name="base") as run:
     ])
     mlflow.log_text("hello\n", "notes/deep/a.txt")
     mlflow.log_text("numpy==1.26.0\n", "model/requirements.txt")
-    from mlflow.data.dataset_source_registry import resolve_dataset_source
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-    dataset = Dataset(name="sst", digest="d1", source_type="local", source='{"uri": "x.csv"}')
-    tag = InputTag(key="mlflow.data.context", value="training")
-    client.log_inputs(run.info.run_id, [DatasetInput(dataset, [tag])])
+    if hasattr(client, "log_inputs"):
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+        dataset = Dataset(name="sst", digest="d1", source_type="local", source='{"uri": "x.csv"}')
+        tag = InputTag(key="mlflow.data.context", value="training")
+        client.log_inputs(run.info.run_id, [DatasetInput(dataset, [tag])])
+        ids["dataset"] = "sst"
     if hasattr(client, "create_logged_model"):
         from mlflow.entities import LoggedModelOutput
         model = client.create_logged_model(run.info.experiment_id, name="net", source_run_id=run.info.run_id)
@@ -311,18 +315,20 @@ def write_real_store(python: Path, folder: Path, address: str) -> RealStore:
 
 
 @contextlib.contextmanager
-def mlflow_server(python: Path, backend: str, log: Path) -> Iterator[str]:
-    """Run a real `mlflow server` on this host; yield its address."""
+def mlflow_server(python: Path, backend: str, log: Path, *options: str, **variables: str) -> Iterator[str]:
+    """Run a real `mlflow server` on this host; yield its address. Its working directory is that of `log`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
-    command = [str(python), "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command = [str(python.with_name("mlflow")), "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    environment = {**quiet(), "MLFLOW_ALLOW_FILE_STORE": "true", **variables}
+    environment["PATH"] = f"{python.parent}:{environment['PATH']}"  # old ones look for gunicorn there
     with log.open("wb") as output:
         server = subprocess.Popen(
-            [*command, "--backend-store-uri", backend],
+            [*command, "--backend-store-uri", backend, *options],
             cwd=log.parent,
-            env=quiet(),
+            env=environment,
             stdout=output,
             stderr=output,
             start_new_session=True,
