@@ -327,10 +327,11 @@ class HttpTracker(Tracker):
 
 def _point(metric: dict[str, Any]) -> MetricPoint:
     # Numbers that JSON has not come as text: NaN, Infinity. Whole numbers of 64 bits come as text from some servers.
+    value = metric.get("value")  # -0.0 is as false as 0.0, and is another value
     return MetricPoint(
         step=int(metric.get("step") or 0),
         timestamp_ms=int(metric.get("timestamp") or 0),
-        value=float(metric.get("value") or 0.0),
+        value=0.0 if value is None else float(value),
     )
 
 

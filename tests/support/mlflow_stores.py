@@ -204,7 +204,8 @@ _OLD_SERVER = ("alembic<2", "flask<2.3", "werkzeug<2.3", "gunicorn<24", "queryst
 MLFLOW_1_30 = ("mlflow-skinny==1.30.1", "sqlalchemy<2", "setuptools<80", "prometheus-flask-exporter", *_OLD_SERVER)
 MLFLOW_2_2 = ("mlflow-skinny==2.2.2", "sqlalchemy<2.1", "setuptools<80", *_OLD_SERVER)
 MLFLOW_2 = ("mlflow-skinny==2.22.*", "sqlalchemy<2.1", "alembic", "setuptools<81")
-MLFLOW_3 = ("mlflow-skinny==3.17.*", "sqlalchemy", "alembic", "flask", "flask-cors", "graphene", "pandas", "aiohttp")
+_NEW_SERVER = ("flask", "flask-cors", "flask-wtf", "graphene", "pandas", "aiohttp")
+MLFLOW_3 = ("mlflow-skinny==3.17.*", "sqlalchemy", "alembic", *_NEW_SERVER)
 
 WRITER = r"""
 import json, os, sys
@@ -315,8 +316,10 @@ def write_real_store(python: Path, folder: Path, address: str) -> RealStore:
 
 
 @contextlib.contextmanager
-def mlflow_server(python: Path, backend: str, log: Path, *options: str, **variables: str) -> Iterator[str]:
-    """Run a real `mlflow server` on this host; yield its address. Its working directory is that of `log`."""
+def mlflow_server(
+    python: Path, backend: str, log: Path, *options: str, folder: Path | None = None, **variables: str
+) -> Iterator[str]:
+    """Run a real `mlflow server` on this host; yield its address. It works in `folder`, else in that of `log`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -327,7 +330,7 @@ def mlflow_server(python: Path, backend: str, log: Path, *options: str, **variab
     with log.open("wb") as output:
         server = subprocess.Popen(
             [*command, "--backend-store-uri", backend, *options],
-            cwd=log.parent,
+            cwd=folder or log.parent,
             env=environment,
             stdout=output,
             stderr=output,

@@ -127,6 +127,15 @@ def test_numbers_as_text_are_numbers(server: Fake) -> None:
     assert record.name == "base"
 
 
+def test_the_sign_of_zero_is_kept(server: Fake) -> None:
+    points = [{"key": "m", "value": -0.0, "timestamp": 1000}, {"key": "m", "timestamp": 1001}]
+    server.respond = server_with(
+        run(metrics=points[:1]), metrics_get_history=lambda endpoint, asked: (200, {"metrics": points})
+    )
+    (metric,) = HttpTracker(server.address).read_run(ID).metrics
+    assert [repr(point.value) for point in metric.points] == ["-0.0", "0.0"]
+
+
 def test_a_server_without_pages_gives_the_whole_history_at_once(server: Fake) -> None:
     points = [{"key": "m", "value": n, "timestamp": n, "step": n} for n in range(1, 40_000)]
     server.respond = server_with(
