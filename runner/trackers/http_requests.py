@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any, Literal, NoReturn
 from urllib.parse import urlsplit
 
-from runner.errors import NotAStore, TrackerUnavailable
+from runner.errors import InvalidConfiguration, NotAStore, TrackerUnavailable
 from runner.redact import redact
 
 _TIMEOUT_S = (5, 60)  # to connect, to wait for more
@@ -21,6 +22,11 @@ _RETRIES = 2
 _BACKOFF = 0.3
 _JITTER = 0.1
 _TIMEOUT_VARIABLE = "MLFLOW_HTTP_REQUEST_TIMEOUT"
+_INSECURE_VARIABLE = "MLFLOW_TRACKING_INSECURE_TLS"
+_FILE_VARIABLES = (
+    *("MLFLOW_TRACKING_SERVER_CERT_PATH", "MLFLOW_TRACKING_CLIENT_CERT_PATH"),
+    *("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+)
 _TELEMETRY_VARIABLE = "MLFLOW_DISABLE_TELEMETRY"
 _TRANSIENT = (408, 429, 502, 503, 504)  # said by what stands before a server, or by one that is busy
 _LONGEST_ANSWER = 1 << 28  # bytes
@@ -37,7 +43,11 @@ class Refused(Exception):
 
 
 class Server:
-    """An MLflow server at an address. Raises TrackerUnavailable where it does not answer, or not as it should."""
+    """An MLflow server at an address.
+
+    Raises TrackerUnavailable where it does not answer, or not as it should; InvalidConfiguration where MLflow's own
+    variables name no file or contradict each other.
+    """
 
     def __init__(self, address: str) -> None:
         self._address = address.rstrip("/")
@@ -74,12 +84,29 @@ class Server:
                     take(piece)
             return int(response.status_code)
 
+    def notes(self) -> list[str]:
+        """Return what lowers the trust in what the server said."""
+        if self._address.startswith("https:") and self._credentials().ignore_tls_verification:
+            return [f"the tracker's certificate was not checked ({_INSECURE_VARIABLE})"]
+        return []
+
+    def _credentials(self) -> Any:
+        """Return what MLflow takes from its variables and its credentials file."""
+        _, host_credentials = _mlflow()
+        try:
+            return host_credentials(self._address)
+        except Exception as error:  # MLflow's own, or ValueError
+            raise InvalidConfiguration(
+                f"MLflow does not take its own settings: {redact(str(error))}", "env | grep -o '^MLFLOW_[^=]*'"
+            ) from error
+
     @contextmanager
     def _send(self, method: Literal["GET", "POST"], endpoint: str, **options: Any) -> Iterator[Any]:
-        http_request, host_credentials = _mlflow()
+        http_request, _ = _mlflow()
+        credentials = self._credentials()
         try:
             response = http_request(
-                host_credentials(self._address),
+                credentials,
                 endpoint,
                 method,
                 max_retries=_RETRIES,
@@ -105,10 +132,7 @@ class Server:
     def _json(self, response: Any) -> dict[str, Any]:
         status = int(response.status_code)
         if status in (401, 403):
-            raise TrackerUnavailable(
-                f"the tracker {self.uri} refused us ({status})",
-                "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN",
-            )
+            raise self._not_let_in(status)
         body = _body(response, _LONGEST_ANSWER)
         try:
             document = json.loads(body or b"")
@@ -126,6 +150,23 @@ class Server:
             f"what answers at {self.uri} is no MLflow server (status {status})",
             "give --tracker the address that MLFLOW_TRACKING_URI had when the run was logged",
         )
+
+    def _not_let_in(self, status: int) -> TrackerUnavailable:
+        """Name, without any value, the credentials that were sent."""
+        credentials = self._credentials()
+        if "@" in urlsplit(self._address).netloc:  # they win over all others
+            sent, remedy = "the user name and password in its address", "correct those in --tracker"
+        elif credentials.username and credentials.password:
+            sent = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or ~/.mlflow/credentials"
+            remedy = "correct MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        elif credentials.token:
+            sent, remedy = "MLFLOW_TRACKING_TOKEN", "correct MLFLOW_TRACKING_TOKEN"
+        else:
+            sent = "no credentials"
+            remedy = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+        if status == 403:
+            remedy = f"{remedy}; or ask its administrator for the permission to read"
+        return TrackerUnavailable(f"the tracker {self.uri} refused us ({status}); it was sent {sent}", remedy)
 
     def _answered(self, status: int) -> TrackerUnavailable:
         return TrackerUnavailable(
@@ -149,6 +190,12 @@ class Server:
             texts.append(f"{type(cause).__name__}: {cause}")
             cause = cause.__cause__ or cause.__context__
         text = " ".join(texts)
+        if absent := re.search(r"invalid path: (?P<path>\S+)", text):
+            named = [name for name in _FILE_VARIABLES if os.environ.get(name) == absent["path"]]
+            raise InvalidConfiguration(
+                f"there is no file {absent['path']}, which {' and '.join(named) or 'a setting of TLS'} names",
+                f"ls -l {absent['path']}",
+            ) from error
         remedy = f"curl -sSf {self.uri}/version"
         if "NameResolution" in text or "Name or service not known" in text or "getaddrinfo" in text:
             why = f"no host has the name {urlsplit(self._address).hostname}"
@@ -185,6 +232,10 @@ def _mlflow() -> tuple[Any, Any]:
         try:
             from mlflow.utils.credentials import get_default_host_creds
             from mlflow.utils.rest_utils import http_request
+            from urllib3 import disable_warnings
+            from urllib3.exceptions import InsecureRequestWarning
+
+            disable_warnings(InsecureRequestWarning)  # we say it ourselves, with the record
         finally:
             if before is None:
                 del os.environ[_TELEMETRY_VARIABLE]

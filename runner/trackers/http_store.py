@@ -91,7 +91,7 @@ class HttpTracker(Tracker):
             environment_files=self._environment_files(run_id, artifacts, _models(run)),
             params_truncated=cut_params(params),
             siblings=self._siblings(experiment_id, tags.get(PARENT_TAG)),
-            notes=(*notes, *more_notes, *artifact_notes),
+            notes=(*self._server.notes(), *notes, *more_notes, *artifact_notes),
         )
 
     def read_artifact(self, run_id: str, path: str, limit_bytes: int) -> bytes | None:

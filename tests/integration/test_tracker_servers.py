@@ -8,10 +8,11 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from runner.errors import RunNotFound, TrackerUnavailable
+from runner.errors import InvalidConfiguration, RunNotFound, TrackerUnavailable
 from runner.schema.run_record import RunRecord
 from runner.trackers.baseline import baseline_digest
 from runner.trackers.open import open_tracker
@@ -19,7 +20,6 @@ from runner.trackers.reference import parse_reference
 from tests.support.command import CommandLine
 from tests.support.mlflow_stores import (
     MLFLOW_1_30,
-    MLFLOW_2,
     MLFLOW_2_2,
     MLFLOW_3,
     RealStore,
@@ -33,7 +33,7 @@ from tests.support.tracker_proxy import Authority, TrackerProxy, make_authority
 ALPHA = "équipe/τεστ/alpha"
 TOKEN = "tok-5f9d2c7e1b"
 PASSWORD = "pw-81c6e0aa4d2f"
-ADMIN = ("admin", "password1234")  # MLflow's own default
+ADMIN = ("admin", "pw-of-the-administrator")
 
 
 @pytest.fixture(scope="module")
@@ -118,3 +118,185 @@ def test_a_server_of_another_time_is_searched_by_prefix_and_name_and_in_its_bin(
     assert sorted(tracker.read_run(ids["child-1"]).siblings) == sorted(ids[f"child-{n}"] for n in range(3))
     with pytest.raises(RunNotFound):
         find("0" * 32)
+
+
+# Servers that ask who is there
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """A server of today's that asks for a user name and a password, with one run; `reader` may only read."""
+
+    address: str
+    run_id: str
+
+    def with_userinfo(self, user: str, password: str) -> str:
+        return self.address.replace("http://", f"http://{user}:{password}@")
+
+
+@pytest.fixture(scope="module")
+def guarded(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    place = tmp_path_factory.mktemp("guarded")
+    options = ("--app-name", "basic-auth", "--artifacts-destination", str(place / "artifacts"))
+    variables = {"MLFLOW_FLASK_SERVER_SECRET_KEY": "only for tests", "MLFLOW_AUTH_ADMIN_PASSWORD": ADMIN[1]}
+    backend = f"sqlite:///{place / 'mlflow.db'}"
+    with mlflow_server(mlflow_python(cache, MLFLOW_3), backend, place / "log", *options, **variables) as address:
+        written(address, "users/create", username="reader", password=PASSWORD)
+        run = written(address, "runs/create", experiment_id="0", start_time=1_700_000_000_000, run_name="base")["run"]
+        run_id = run["info"]["run_id"]
+        written(address, "runs/log-metric", run_id=run_id, key="loss", value=0.5, timestamp=1, step=0)
+        written(address, "runs/update", run_id=run_id, status="FINISHED", end_time=1_700_000_060_000)
+        yield Guarded(address, run_id)
+
+
+def written(address: str, endpoint: str, **body: Any) -> Any:
+    """What the server's administrator sends it, and gets."""
+    request = urllib.request.Request(f"{address}/api/2.0/mlflow/{endpoint}", json.dumps(body).encode())
+    request.add_header("Content-Type", "application/json")
+    request.add_header("Authorization", f"Basic {base64.b64encode(':'.join(ADMIN).encode()).decode()}")
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)
+
+
+def read_guarded(guarded: Guarded, address: str) -> RunRecord:
+    """Each request costs the server a second: it hashes the password anew."""
+    record = open_tracker(address).read_run(guarded.run_id)
+    assert record.metrics[0].points[0].value == 0.5
+    return record
+
+
+def test_a_user_name_and_password_are_taken_from_the_environment(
+    guarded: Guarded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "reader")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
+    assert read_guarded(guarded, guarded.address).notes == ()
+    assert open_tracker(guarded.address).find_run(parse_reference("Default/base")) == guarded.run_id
+
+
+def test_a_user_name_and_password_are_taken_from_the_credentials_file(guarded: Guarded, tmp_path: Path) -> None:
+    file = tmp_path / ".mlflow" / "credentials"
+    file.parent.mkdir()
+    file.write_text(f"[mlflow]\nmlflow_tracking_username = reader\nmlflow_tracking_password = {PASSWORD}\n")
+    read_guarded(guarded, guarded.address)
+
+
+def test_a_user_name_and_password_are_taken_from_the_address_and_kept_out_of_the_record(guarded: Guarded) -> None:
+    record = read_guarded(guarded, guarded.with_userinfo("reader", PASSWORD))
+    assert PASSWORD not in record.to_json()
+
+
+REFUSED = {
+    "nothing": ({}, "", "MLFLOW_TRACKING_USERNAME"),
+    "a wrong password": (
+        {"MLFLOW_TRACKING_USERNAME": "reader", "MLFLOW_TRACKING_PASSWORD": "wrong-" + PASSWORD},
+        "",
+        "MLFLOW_TRACKING_PASSWORD",
+    ),
+    "a wrong password in the address": ({}, "wrong-" + PASSWORD, "--tracker"),
+    "a token": ({"MLFLOW_TRACKING_TOKEN": TOKEN}, "", "MLFLOW_TRACKING_TOKEN"),
+}
+
+
+@pytest.mark.parametrize("given", REFUSED)
+def test_wrong_credentials_end_with_exit_5_and_are_not_repeated(guarded: Guarded, tmp_path: Path, given: str) -> None:
+    variables, in_address, named = REFUSED[given]
+    address = guarded.with_userinfo("reader", in_address) if in_address else guarded.address
+    typed = CommandLine(tmp_path / "here", tracker=address, HOME=str(tmp_path), **variables)
+    said = typed.run(*(("reproduce", guarded.run_id, "--json") if in_address else ("plan", "Default/base")))
+    assert said.code == 5, said.err
+    text = said.out + said.err
+    assert "(401)" in text
+    assert named in text
+    assert PASSWORD not in text
+    assert TOKEN not in text
+    assert typed.files() == []
+
+
+@pytest.fixture(scope="module")
+def open_server(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server of today's that asks nothing, over a store of today's."""
+    place = tmp_path_factory.mktemp("open")
+    python = mlflow_python(cache, MLFLOW_3)
+    store = write_real_store(python, place / "store", "mlflow.db")
+    with mlflow_server(python, f"sqlite:///{store.folder / store.address}", place / "log") as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return make_authority(tmp_path_factory.mktemp("authority"))
+
+
+def test_a_token_is_sent_with_every_request(open_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", TOKEN)
+    with TrackerProxy(open_server, token=TOKEN) as proxy:
+        record = read_base(proxy.address)
+        assert open_tracker(proxy.address).read_artifact(record.run_id, "notes/deep/a.txt", 100) == b"hello\n"
+        assert set(proxy.authorizations) == {f"Bearer {TOKEN}"}
+    assert record.uri.startswith("http://localhost:")
+
+
+def test_a_wrong_token_ends_with_exit_5_and_is_not_repeated(open_server: str, tmp_path: Path) -> None:
+    with TrackerProxy(open_server, token="another") as proxy:
+        said = CommandLine(tmp_path / "here", tracker=proxy.address, MLFLOW_TRACKING_TOKEN=TOKEN).run("plan", "x/y")
+    assert said.code == 5, said.err
+    assert "MLFLOW_TRACKING_TOKEN" in said.err
+    assert TOKEN not in said.out + said.err
+
+
+def test_a_redirect_to_another_host_is_not_followed_and_the_token_stays_here(
+    open_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", TOKEN)
+    with TrackerProxy(open_server) as elsewhere, TrackerProxy(open_server, sends_to=elsewhere.address) as proxy:
+        with pytest.raises(TrackerUnavailable, match="sends us on"):
+            read_base(proxy.address)
+        assert proxy.authorizations
+        assert elsewhere.authorizations == []
+
+
+# Servers with a certificate of their own authority
+
+
+@pytest.mark.parametrize("variable", ["MLFLOW_TRACKING_SERVER_CERT_PATH", "REQUESTS_CA_BUNDLE"])
+def test_an_own_authority_is_trusted_where_mlflow_would(
+    open_server: str, authority: Authority, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, str(authority.certificate))
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", TOKEN)
+    with TrackerProxy(open_server, token=TOKEN, authority=authority) as proxy:
+        assert read_base(proxy.address).uri.startswith("https://localhost:")
+
+
+def test_an_unknown_authority_is_refused_before_a_token_is_sent(
+    open_server: str, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", TOKEN)
+    with TrackerProxy(open_server, authority=authority) as proxy:
+        with pytest.raises(TrackerUnavailable, match="not trusted") as refused:
+            read_base(proxy.address)
+        assert proxy.authorizations == []
+    assert "MLFLOW_TRACKING_SERVER_CERT_PATH" in refused.value.remedy
+
+
+def test_a_certificate_that_nobody_checks_is_told_with_the_record(
+    open_server: str, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_INSECURE_TLS", "true")
+    with TrackerProxy(open_server, authority=authority) as proxy:
+        record = read_base(proxy.address)
+    assert any("MLFLOW_TRACKING_INSECURE_TLS" in note for note in record.notes)
+
+
+@pytest.mark.parametrize("insecure", [False, True])
+def test_settings_of_certificates_that_cannot_be_are_told(
+    open_server: str, authority: Authority, monkeypatch: pytest.MonkeyPatch, insecure: bool
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_SERVER_CERT_PATH", "/absent/ca.pem")
+    if insecure:
+        monkeypatch.setenv("MLFLOW_TRACKING_INSECURE_TLS", "true")
+    with TrackerProxy(open_server, authority=authority) as proxy:
+        with pytest.raises(InvalidConfiguration, match="MLFLOW_TRACKING_SERVER_CERT_PATH"):
+            read_base(proxy.address)
+        assert proxy.authorizations == []

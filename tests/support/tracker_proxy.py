@@ -38,21 +38,11 @@ def make_authority(folder: Path) -> Authority:
         "-days",
         "2",
     ]
-    commands = (
-        [*make, "-subj", "/CN=an authority of the tests", "-keyout", key, "-out", authority],
-        [
-            *make,
-            "-subj",
-            "/CN=localhost",
-            "-addext",
-            "subjectAltName=DNS:localhost",
-            "-addext",
-            "basicConstraints=CA:FALSE",
-        ]
-        + ["-CA", authority, "-CAkey", key, "-keyout", folder / "server.key", "-out", server],
-    )
-    for command in commands:
-        subprocess.run(command, check=True, capture_output=True)
+    ca = ["-subj", "/CN=an authority of the tests", "-keyout", key, "-out", authority]
+    leaf = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=CA:FALSE"]
+    signed = ["-CA", authority, "-CAkey", key, "-keyout", folder / "server.key", "-out", server]
+    for options in (ca, [*leaf, *signed]):
+        subprocess.run([*make, *options], check=True, capture_output=True)
     server.write_text(server.read_text() + (folder / "server.key").read_text())
     return Authority(authority, server)
 
@@ -110,7 +100,8 @@ class TrackerProxy:
                 else:
                     self.pass_on(body)
 
-            do_POST = do_GET
+            def do_POST(self) -> None:
+                self.do_GET()
 
             def sent_token(self) -> bytes:
                 """Repeats what it was sent, as servers do."""
