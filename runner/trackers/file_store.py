@@ -30,7 +30,15 @@ from runner.trackers.folder import Folder, readable
 from runner.trackers.interface import LoggedModel, RunSummary, Tracker
 from runner.trackers.meta_yaml import parse_meta
 from runner.trackers.metric_lines import parse_metric_lines
-from runner.trackers.recorded import CONTEXT_TAG, PARENT_TAG, RUN_NAME_TAG, cut_params, status_name, utc_time
+from runner.trackers.recorded import (
+    CONTEXT_TAG,
+    PARENT_TAG,
+    RUN_NAME_TAG,
+    UNFINISHED,
+    cut_params,
+    status_name,
+    utc_time,
+)
 
 _TRASH = ".trash"
 _META = "meta.yaml"
@@ -76,7 +84,17 @@ class FileTracker(Tracker):
 
     def read_run(self, run_id: str) -> RunRecord:
         with self._reading():
-            return self._record(self._locate(run_id))
+            for _ in range(_TRIES):
+                run = self._locate(run_id)
+                before = self._state(run)
+                record = self._record(run)
+                # Of a run that goes on there is no one moment to be had, and nothing rests on it.
+                if record.status in UNFINISHED or self._state(run) == before:
+                    return record
+                time.sleep(_PAUSE_S)
+        raise TrackerUnavailable(
+            f"run {run_id} of {self.uri} is being written all the time", "try again when its writer pauses"
+        )
 
     def read_artifact(self, run_id: str, path: str, limit_bytes: int) -> bytes | None:
         with self._reading():
@@ -172,6 +190,9 @@ class FileTracker(Tracker):
             run = self._run(experiment, run_id)
             if run is not None:
                 yield run
+            elif self._is_damaged(f"{experiment.folder}/{run_id}"):
+                place = self._store.root / experiment.folder / run_id / _META
+                raise TrackerUnavailable(f"{place} is being written, or damaged: it is no YAML", f"cat {place}")
 
     def _run(self, experiment: _Experiment, name: str) -> _Run | None:
         """Return the run in a folder of an experiment; None where it is another thing, such as `models`."""
@@ -221,6 +242,15 @@ class FileTracker(Tracker):
 
     # Reading
 
+    def _state(self, run: _Run) -> dict[str, tuple[int, int]]:
+        """Return size and time of each file that a record is made of."""
+        state = {}
+        for folder in ("", "params", "tags", "metrics", "inputs", "outputs"):
+            for path, _ in self._store.files(f"{run.folder}/{folder}") if folder else [(_META, 0)]:
+                about = (self._store.root / run.folder / folder / path).stat()
+                state[f"{folder}/{path}"] = (about.st_size, about.st_mtime_ns)
+        return state
+
     def _record(self, run: _Run) -> RunRecord:
         params = self._texts(f"{run.folder}/params")
         tags = self._texts(f"{run.folder}/tags")
@@ -261,6 +291,9 @@ class FileTracker(Tracker):
                 return meta
             time.sleep(_PAUSE_S)
         return None
+
+    def _is_damaged(self, folder: str) -> bool:
+        return self._store.read(f"{folder}/{_META}", _LONGEST_TEXT) is not None and self._meta(folder) is None
 
     def _text(self, path: str) -> str | None:
         data = self._store.read(path, _LONGEST_TEXT)

@@ -29,27 +29,20 @@ class MetricText:
 def parse_metric_lines(text: str) -> MetricText:
     """Return what a metric's file holds.
 
-    A torn last line that has fewer fields than the line before is not taken for a point.
+    A torn last line is not taken for a point: its value, or its step, may lack digits.
     """
-    lines = text.split("\n")
-    torn = lines[-1].strip() != ""
-    if not torn:
-        lines.pop()
+    *lines, rest = text.split("\n")
     points = []
     unreadable = 0
-    fields_before = 0
-    for number, line in enumerate(lines, start=1):
+    for line in lines:
         if not line.strip():
             continue
-        fields = line.strip().split(" ")
-        point = _point(fields)
-        cut = torn and number == len(lines) and len(fields) < fields_before
-        if point is None or cut:
+        point = _point(line.strip().split(" "))
+        if point is None:
             unreadable += 1
         else:
             points.append(point)
-        fields_before = min(len(fields), 3)
-    return MetricText(tuple(points), torn, unreadable)
+    return MetricText(tuple(points), rest.strip() != "", unreadable)
 
 
 def _point(fields: list[str]) -> MetricPoint | None:

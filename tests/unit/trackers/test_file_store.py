@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,7 +74,7 @@ def test_infinities_duplicates_and_order_are_kept(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("tail", "points", "note"),
-    [("3 0.1", 2, "middle of a line"), ("x y z\n", 2, "no points"), ("3 0.1 2", 3, "middle of a line")],
+    [("3 0.1", 2, "middle of a line"), ("x y z\n", 2, "no points"), ("3 0.1 2", 2, "middle of a line")],
 )
 def test_a_torn_history_is_reported_and_not_complete(root: Path, tail: str, points: int, note: str) -> None:
     with (root / "1" / RUN.run_id / "metrics" / "loss").open("a") as file:
@@ -107,10 +108,50 @@ def test_a_meta_file_whose_writer_finishes_meanwhile_is_read(root: Path, monkeyp
     assert FileTracker(root).read_run(RUN.run_id).status == "FINISHED"
 
 
-def test_yaml_that_would_run_code_is_no_run(root: Path) -> None:
+@pytest.mark.parametrize("text", ["", "run_id: [", "- a list\n"])
+def test_a_meta_file_that_stays_unreadable_is_named_and_not_taken_for_no_run(root: Path, text: str) -> None:
+    (root / "1" / RUN.run_id / "meta.yaml").write_text(text)
+    with pytest.raises(TrackerUnavailable, match="being written, or damaged") as refused:
+        FileTracker(root).find_run(parse_reference(RUN.run_id))
+    assert RUN.run_id in refused.value.remedy
+
+
+def test_a_finished_run_that_is_written_meanwhile_is_read_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = root / "1" / RUN.run_id
+    read = FileTracker._metrics
+
+    def written_meanwhile(self: FileTracker, run: Any) -> Any:
+        found = read(self, run)
+        if not (folder / "metrics" / "late").exists():
+            write(folder / "metrics" / "late", "9 0.125 0\n")
+        return found
+
+    monkeypatch.setattr(FileTracker, "_metrics", written_meanwhile)
+    record = FileTracker(root).read_run(RUN.run_id)
+    assert [metric.name for metric in record.metrics] == ["late", "loss"]
+
+
+def test_a_finished_run_that_is_written_all_the_time_is_no_record(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = root / "1" / RUN.run_id / "metrics" / "loss"
+    read = FileTracker._metrics
+
+    def written_meanwhile(self: FileTracker, run: Any) -> Any:
+        found = read(self, run)
+        with path.open("a") as file:
+            file.write("9 0.125 0\n")
+        return found
+
+    monkeypatch.setattr(FileTracker, "_metrics", written_meanwhile)
+    with pytest.raises(TrackerUnavailable, match="all the time"):
+        FileTracker(root).read_run(RUN.run_id)
+
+
+def test_yaml_that_would_run_code_is_not_run(root: Path) -> None:
     path = root / "1" / RUN.run_id / "meta.yaml"
     path.write_text(f"run_id: {RUN.run_id}\nname: !!python/object/apply:os.system ['touch /tmp/pwned']\n")
-    assert not FileTracker(root)._has_run(RUN.run_id)
+    with pytest.raises(TrackerUnavailable):
+        FileTracker(root).read_run(RUN.run_id)
+    assert FileTracker(root)._runs(None) == []
 
 
 def test_an_id_cannot_climb_out_of_an_experiment(root: Path) -> None:
