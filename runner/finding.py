@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.errors import MissingFact, UsageError
+from runner.errors import MissingFact, RunNotFound, UsageError
 
 if TYPE_CHECKING:
     from runner.registry.interface import Registry
@@ -40,12 +40,18 @@ class Asked:
         """
         return None if self.model is None else self._read(self.model, self.record)
 
-    def read_again(self, before: RegisteredModel | None) -> tuple[RunRecord, str | None]:
-        """Return the record as it is now, and in a sentence what became of the registered model meanwhile."""
+    def read_again(self, before: RegisteredModel | None) -> tuple[RunRecord | None, str | None]:
+        """Return the record as it is now, and in a sentence what became of the registered model meanwhile.
+
+        There is no record where the run was purged.
+        """
         from runner.registry.read import find_meant
         from runner.verdict.registered import what_changed
 
-        record = self.tracker.read_run(self.record.run_id)
+        try:
+            record = self.tracker.read_run(self.record.run_id)
+        except RunNotFound:
+            return None, None
         if self.model is None or before is None:
             return record, None
         try:

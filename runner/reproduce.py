@@ -162,7 +162,7 @@ def _judged(asked: Asked, plan: Plan, rerun: Rerun) -> Reproduction:
         record,
         rerun,
         comparison,
-        record_changed=baseline_digest(now) != plan.run.baseline_digest,
+        record_changed=now is None or baseline_digest(now) != plan.run.baseline_digest,
         registered_change=change,
     )
     return Reproduction(
