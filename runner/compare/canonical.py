@@ -2,7 +2,8 @@
 
 What MLflow's stores do, measured: the file store keeps every value and their order. The SQL stores clamp infinities to
 the largest float, lose the sign of zero, drop exact duplicates (same key, step, time and value) and return points of
-the same millisecond in no order of their own. Old PostgreSQL returns 15 digits. Behind a server either may stand.
+the same millisecond in no order of their own. Old PostgreSQL returns 15 digits, at which the largest float is more than
+it is, and comes as an infinity. Behind a server any may stand.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from runner.compare.tolerance import bits
 from runner.schema.run_record import MetricHistory, RunRecord, StoreKind
 
 LARGEST = sys.float_info.max
@@ -76,34 +78,32 @@ SQL = Form(store="SQL store", clamps_infinity=True, drops_sign_of_zero=True, dro
 def form_of(record: RunRecord) -> Form:
     """Return the canonical form for a record's kind of store.
 
-    A server does not say which store it has. What only the file store keeps (an infinity, a negative zero, an exact
-    duplicate) tells, else it is taken for a SQL store.
+    A server does not say which store it has: it is taken for a SQL store, but for what it evidently keeps. An infinity
+    does not tell that it keeps duplicates: at 15 digits the largest float is returned as one.
     """
     if record.store is StoreKind.MLFLOW_FILE:
         return FILE
     if record.store is StoreKind.MLFLOW_SQLITE:
         return SQL
-    if any(_kept_by_files_only(history) for history in record.metrics):
-        return replace(FILE, store="server with a file store")
-    form = replace(SQL, store="server")
-    return replace(form, digits=15) if _has_fifteen_digits(record.metrics) else form
+    values = [point.value for history in record.metrics for point in history.points]
+    keeps_duplicates = any(map(_has_duplicates, record.metrics))  # only the file store does
+    return Form(
+        store="server with a file store" if keeps_duplicates else "server",
+        clamps_infinity=not any(map(math.isinf, values)),
+        drops_sign_of_zero=not any(value == 0 and math.copysign(1.0, value) < 0 for value in values),
+        drops_duplicates=not keeps_duplicates,
+        keeps_order=keeps_duplicates,
+        digits=15 if _has_fifteen_digits(values) else None,
+    )
 
 
-def _kept_by_files_only(history: MetricHistory) -> bool:
-    seen = set()
-    for point in history.points:
-        if math.isinf(point.value) or (point.value == 0 and math.copysign(1.0, point.value) < 0):
-            return True
-        key = (point.step, point.timestamp_ms, point.value)
-        if key in seen:
-            return True
-        seen.add(key)
-    return False
+def _has_duplicates(history: MetricHistory) -> bool:
+    return len({(point.step, point.timestamp_ms, bits(point.value)) for point in history.points}) < len(history.points)
 
 
-def _has_fifteen_digits(histories: tuple[MetricHistory, ...]) -> bool:
+def _has_fifteen_digits(values: Iterable[float]) -> bool:
     """Tell whether all values fit into 15 digits while several need every one of them, which is no accident."""
-    values = {point.value for history in histories for point in history.points if math.isfinite(point.value)}
-    if any(float(f"{value:.15g}") != value for value in values):
+    finite = {value for value in values if math.isfinite(value)}
+    if any(float(f"{value:.15g}") != value for value in finite):
         return False
-    return sum(float(f"{value:.14g}") != value for value in values) >= 3
+    return sum(float(f"{value:.14g}") != value for value in finite) >= 3

@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 
 from runner.errors import InvalidConfiguration, RunNotFound, TrackerUnavailable
+from runner.schema.comparison import Outcome
 from runner.schema.run_record import RunRecord
 from runner.trackers.baseline import baseline_digest
 from runner.trackers.open import open_tracker
 from runner.trackers.reference import parse_reference
 from tests.support.command import CommandLine
+from tests.support.logged_again import compared_with_the_same_again
 from tests.support.mlflow_stores import (
     MLFLOW_1_30,
     MLFLOW_2_2,
@@ -28,6 +30,8 @@ from tests.support.mlflow_stores import (
     mlflow_server,
     write_real_store,
 )
+from tests.support.postgres import PACKAGES as POSTGRES_PACKAGES
+from tests.support.postgres import postgres
 from tests.support.tracker_proxy import Authority, TrackerProxy, make_authority
 
 ALPHA = "équipe/τεστ/alpha"
@@ -118,6 +122,30 @@ def test_a_server_of_another_time_is_searched_by_prefix_and_name_and_in_its_bin(
     assert sorted(tracker.read_run(ids["child-1"]).siblings) == sorted(ids[f"child-{n}"] for n in range(3))
     with pytest.raises(RunNotFound):
         find("0" * 32)
+
+
+def test_the_same_logged_again_is_equal_in_the_form_of_the_store_behind_a_server(old: Old) -> None:
+    compared = compared_with_the_same_again(read_base(old.address))
+    assert {metric.outcome for metric in compared.metrics} == {Outcome.EQUAL}
+    assert bool(compared.mappings) == (old.store.address == "mlflow.db")
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("digits", [17, 15])
+def test_the_same_logged_again_never_diverges_from_what_postgresql_keeps(
+    cache: Path, tmp_path: Path, digits: int
+) -> None:
+    """At 15 digits the largest float comes as an infinity, and a third is another number."""
+    python = mlflow_python(cache, (*MLFLOW_3, *POSTGRES_PACKAGES))
+    with postgres(python, digits=digits) as database:
+        store = write_real_store(python, tmp_path / "store", database)
+        with mlflow_server(python, database, tmp_path / "log", folder=store.folder) as address:
+            record = read_base(address)
+    compared = compared_with_the_same_again(record)
+    outcomes = {metric.name: metric.outcome for metric in compared.metrics}
+    third = Outcome.EQUAL if digits == 17 else Outcome.WITHIN
+    assert outcomes == {**dict.fromkeys(("loss", "big", "val/auc", "zero"), Outcome.EQUAL), "third": third}
+    assert any("duplicates" in mapping for mapping in compared.mappings)
 
 
 # Servers that ask who is there

@@ -17,11 +17,13 @@ from typing import Any
 import pytest
 
 from runner.errors import AmbiguousRun, RunNotFound
+from runner.schema.comparison import Outcome
 from runner.schema.run_record import RunRecord
 from runner.trackers.baseline import baseline_digest
 from runner.trackers.interface import Tracker
 from runner.trackers.open import open_tracker
 from runner.trackers.reference import LoggedModelId, parse_reference
+from tests.support.logged_again import compared_with_the_same_again
 from tests.support.mlflow_stores import (
     MLFLOW_1_30,
     MLFLOW_2,
@@ -115,6 +117,15 @@ def test_a_record_is_what_the_version_that_wrote_it_says(tracker: Tracker, store
     assert (record.status, record.name, record.experiment_name) == ("FINISHED", "base", ALPHA)
     assert record.params_truncated == ("long",)
     assert record.notes == ()
+
+
+def test_the_same_logged_again_is_equal_in_the_form_of_each_store(tracker: Tracker, store: RealStore) -> None:
+    compared = compared_with_the_same_again(tracker.read_run(store.ids["base"]))
+    assert {metric.name: metric.outcome for metric in compared.metrics} == dict.fromkeys(
+        ("loss", "big", "val/auc", "zero", "third"), Outcome.EQUAL
+    )
+    assert bool(compared.mappings) == (store.address == "mlflow.db")
+    assert compared.caps == ()
 
 
 def _by_time_step_value(point: tuple[int, str, int]) -> tuple[int, int, float]:

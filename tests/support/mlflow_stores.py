@@ -207,6 +207,13 @@ MLFLOW_2 = ("mlflow-skinny==2.22.*", "sqlalchemy<2.1", "alembic", "setuptools<81
 _NEW_SERVER = ("flask", "flask-cors", "flask-wtf", "graphene", "pandas", "aiohttp")
 MLFLOW_3 = ("mlflow-skinny==3.17.*", "sqlalchemy", "alembic", *_NEW_SERVER)
 
+LOGGED: tuple[tuple[str, float, int, int], ...] = (
+    *(("loss", 1.0, 1000, 0), ("loss", 1.0, 1000, 0), ("loss", 0.5, 1001, 1), ("loss", 0.25, 1000, 1)),
+    *(("big", math.inf, 1000, 0), ("big", -math.inf, 1001, 1), ("val/auc", math.nan, 1000, 0)),
+    *(("zero", -0.0, 1, 0), ("third", 1 / 3, 1, 0)),
+)
+"""The points of the run `base`, as the writer logs them: name, value, time in ms, step."""
+
 WRITER = r"""
 import json, os, sys
 from pathlib import Path
@@ -223,12 +230,7 @@ with mlflow.start_run(run_name="base") as run:
     ids["base"] = run.info.run_id
     mlflow.log_params({"depth": "8", "long": "x" * 500, "a/b": "c"})
     mlflow.set_tags({"git_commit": "abc", "multi": "a\nb\n"})
-    nan, inf = float("nan"), float("inf")
-    client.log_batch(run.info.run_id, [
-        Metric("loss", 1.0, 1000, 0), Metric("loss", 1.0, 1000, 0), Metric("loss", 0.5, 1001, 1),
-        Metric("loss", 0.25, 1000, 1), Metric("val/auc", nan, 1000, 0), Metric("big", inf, 1000, 0),
-        Metric("big", -inf, 1001, 1), Metric("zero", -0.0, 1, 0), Metric("third", 1 / 3, 1, 0),
-    ])
+    client.log_batch(run.info.run_id, [Metric(*point) for point in json.loads(sys.argv[2])])
     mlflow.log_text("hello\n", "notes/deep/a.txt")
     mlflow.log_text("numpy==1.26.0\n", "model/requirements.txt")
     if hasattr(client, "log_inputs"):
@@ -306,11 +308,13 @@ class RealStore:
 
 
 def write_real_store(python: Path, folder: Path, address: str) -> RealStore:
-    """Let a real MLflow write its runs into `folder`; `address` is `mlruns` or a database's name."""
+    """Let a real MLflow write its runs; `address` is `mlruns` or a database's name in `folder`, or a whole URI."""
     folder.mkdir()
     uri = f"file:{folder / address}" if address == "mlruns" else f"sqlite:///{folder / address}"
+    uri = address if "://" in address else uri
     script = write(folder.with_name("write_store.py"), WRITER)
-    told = subprocess.run([python, script, uri], cwd=folder, env=quiet(), capture_output=True, text=True, check=False)
+    command = [python, script, uri, json.dumps(LOGGED)]
+    told = subprocess.run(command, cwd=folder, env=quiet(), capture_output=True, text=True, check=False)
     assert told.returncode == 0, told.stderr
     return RealStore(folder=folder, address=address, **json.loads(told.stdout.splitlines()[-1]))
 

@@ -148,16 +148,37 @@ def test_each_kind_of_store_has_its_form():
     assert form_of(make_record(store=StoreKind.MLFLOW_HTTP)).drops_duplicates
 
 
-@pytest.mark.parametrize("values", [[math.inf], [-0.0], [1.0, 1.0]])
-def test_a_server_that_returns_what_only_the_file_store_keeps_has_a_file_store(values):
+@pytest.mark.parametrize(
+    ("values", "kept"),
+    [
+        ([1.0, 2.0], set()),
+        ([math.inf, 2.0], {"infinity"}),  # also old PostgreSQL, which keeps neither order nor duplicates
+        ([-0.0, 2.0], {"sign"}),
+        ([1.0, 1.0], {"duplicates", "order"}),
+        ([math.nan, math.nan], {"duplicates", "order"}),
+        ([0.0, -0.0, math.inf], {"sign", "infinity"}),
+    ],
+)
+def test_a_server_is_taken_for_a_sql_store_but_for_what_it_evidently_keeps(values, kept):
     """rule 03"""
-    record = make_record(
-        store=StoreKind.MLFLOW_HTTP,
-        metrics=(history("m", values, steps=[0] * len(values), times_ms=[0] * len(values)),),
-    )
-    form = form_of(record)
-    assert form.keeps_order
-    assert not form.clamps_infinity
+    points = history("m", values, steps=[0] * len(values), times_ms=[0] * len(values))
+    form = form_of(make_record(store=StoreKind.MLFLOW_HTTP, metrics=(points,)))
+    found = {
+        "infinity": not form.clamps_infinity,
+        "sign": not form.drops_sign_of_zero,
+        "duplicates": not form.drops_duplicates,
+        "order": form.keeps_order,
+    }
+    assert {name for name, keeps in found.items() if keeps} == kept
+
+
+def test_an_old_database_that_returns_an_infinity_for_the_largest_float_still_drops_duplicates():
+    """rule 03"""
+    recorded = history("m", [math.inf, 1.0], steps=[0, 1])
+    logged = captured("m", [math.inf, math.inf, 1.0], steps=[0, 0, 1], times_ms=[0, 0, 1])
+    metric, whole = one_metric(recorded, logged, store=StoreKind.MLFLOW_HTTP)
+    assert metric.outcome is Outcome.EQUAL
+    assert any("duplicates" in mapping for mapping in whole.comparison.mappings)
 
 
 @pytest.mark.parametrize("infinity", [math.inf, -math.inf])
