@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import subprocess
 import urllib.error
 import urllib.request
+import uuid
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from runner.engine.docker import DockerEngine
+from runner.prepare import Prepared
+from runner.progress import NoProgress
+from runner.reproduce import reproduce
+from runner.schema.reproduction import Verdict
+from runner.schema.run_record import RunRecord
+from runner.settings import Flags, load_settings
+from runner.trackers.open import open_tracker
+from tests.support.compose import compose_command
 from tests.support.mlflow_stores import mlflow_python
-from tests.support.services import Services
+from tests.support.projects import RUN_ID, RecordedProject
+from tests.support.services import Services, free_ports, running_services
 
 # What a client of Amazon's says: its answer, or the code of the refusal.
 CLIENT = """
@@ -43,6 +58,93 @@ def test_mlflow_answers_and_s3_refuses_who_brings_no_keys(services: Services) ->
 @pytest.fixture(scope="module")
 def amazon_python(request: pytest.FixtureRequest) -> Path:
     return mlflow_python(request.config.cache.mkdir("s3-client"), ("boto3==1.44.*",))
+
+
+def test_the_servers_listen_on_loopback_alone_and_hold_nothing_of_the_hosts_settings(
+    services: Services, shared_engine: DockerEngine
+) -> None:
+    client = shared_engine.client
+    found = client.containers(filters={"label": f"com.docker.compose.project={services.project}"})
+    assert len(found) == 2
+    for container in found:
+        assert {port["IP"] for port in container["Ports"] if "IP" in port} == {"127.0.0.1"}
+        about = client.inspect_container(container["Id"])
+        assert about["Config"]["User"] == "10001:10001"
+        assert about["HostConfig"]["ReadonlyRootfs"]
+        look = ["sh", "-c", "cat /etc/pip.conf 2>/dev/null; ls -A /run/secrets 2>/dev/null; true"]
+        told = client.exec_start(client.exec_create(container["Id"], look)["Id"])
+        assert told.strip() == b""
+
+
+def test_servers_that_cannot_start_leave_nothing(
+    request: pytest.FixtureRequest,
+    shared_engine: DockerEngine,
+    shared_images: Prepared,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compose = compose_command(request.config.cache.mkdir("compose"))
+    project = f"reproducibility-runner-test-{uuid.uuid4().hex[:8]}"
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        monkeypatch.setattr("tests.support.services.free_ports", lambda count: [port, *free_ports(count - 1)])
+        with (
+            pytest.raises(AssertionError, match="address already in use"),
+            running_services(compose, shared_images.base.reference, tmp_path, project),
+        ):
+            pass
+    client = shared_engine.client
+    filters = {"label": f"com.docker.compose.project={project}"}
+    left = [*client.containers(all=True, filters=filters), *(client.volumes(filters=filters)["Volumes"] or ())]
+    left += [*client.networks(filters=filters), *client.images(name=f"{project}*")]
+    assert left == []
+
+
+def copied(run: RunRecord, server: str) -> str:
+    """Log a run of another store to a server, as its training would have; return the id that it has there."""
+
+    def sent(endpoint: str, **body: Any) -> Any:
+        request = urllib.request.Request(f"{server}/api/2.0/mlflow/{endpoint}", json.dumps(body).encode())
+        request.add_header("Content-Type", "application/json")
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
+    def milliseconds(moment: datetime | None) -> int:
+        assert moment is not None
+        return round(moment.timestamp() * 1000)
+
+    def pairs(texts: dict[str, str]) -> list[dict[str, str]]:
+        return [{"key": key, "value": value} for key, value in texts.items()]
+
+    metrics = [
+        {"key": metric.name, "value": point.value, "timestamp": point.timestamp_ms, "step": point.step}
+        for metric in run.metrics
+        for point in metric.points
+    ]
+    start = milliseconds(run.start_time)
+    made = sent("runs/create", experiment_id="0", run_name=run.name, start_time=start, tags=pairs(run.tags))
+    run_id = str(made["run"]["info"]["run_id"])
+    sent("runs/log-batch", run_id=run_id, metrics=metrics, params=pairs(run.params))
+    sent("runs/update", run_id=run_id, status=run.status, end_time=milliseconds(run.end_time))
+    return run_id
+
+
+def test_a_run_that_the_server_holds_is_identical(
+    services: Services, shared_engine: DockerEngine, tmp_path: Path
+) -> None:
+    (tmp_path / "author").mkdir()
+    (tmp_path / "here").mkdir()
+    project = RecordedProject(tmp_path / "author")
+    project.commit_training()
+    project.record()
+    run_id = copied(open_tracker(str(project.tracker)).read_run(RUN_ID), services.mlflow_url)
+    flags = Flags(tracker=services.mlflow_url, repo=str(project.repository.path))
+    settings = load_settings(flags, {}, tmp_path / "here")
+    done = reproduce(run_id[:12], settings, progress=NoProgress(), engine=shared_engine).reproduction
+    assert done.verdict is Verdict.IDENTICAL, done.reason
+    assert done.run.uri == services.mlflow_url
 
 
 def test_s3_takes_its_own_keys_and_no_others(services: Services, amazon_python: Path) -> None:

@@ -64,3 +64,4 @@ def _unpack(folder: Path) -> None:
     (package,) = folder.glob("docker-compose_*.deb")
     subprocess.run(["dpkg-deb", "--extract", package, folder], check=True)
     package.unlink()
+    shutil.rmtree(folder / "lists")

@@ -19,8 +19,12 @@ _START_S = 600  # the first build installs MLflow
 
 @dataclass(frozen=True)
 class Services:
-    """Where the servers answer, and the one pair of keys that S3 takes. `s3_bucket` is there and may be written to."""
+    """Where the servers answer, and the one pair of keys that S3 takes. `s3_bucket` is there and may be written to.
 
+    `project` is Compose's name for all of it.
+    """
+
+    project: str
     mlflow_url: str
     s3_endpoint: str
     s3_access_key: str
@@ -29,10 +33,13 @@ class Services:
 
 
 @contextlib.contextmanager
-def running_services(compose: list[str], base_image: str, folder: Path) -> Iterator[Services]:
+def running_services(
+    compose: list[str], base_image: str, folder: Path, project: str | None = None
+) -> Iterator[Services]:
     """Build and start the servers on `base_image`, wait until they are healthy, and take all away at the end."""
-    mlflow_port, s3_port = _free_ports(2)
+    mlflow_port, s3_port = free_ports(2)
     services = Services(
+        project=project or f"reproducibility-runner-test-{secrets.token_hex(4)}",
         mlflow_url=f"http://127.0.0.1:{mlflow_port}",
         s3_endpoint=f"http://127.0.0.1:{s3_port}",
         s3_access_key=f"AKIA{secrets.token_hex(8).upper()}",
@@ -49,11 +56,11 @@ def running_services(compose: list[str], base_image: str, folder: Path) -> Itera
         "S3_SECRET_KEY": services.s3_secret_key,
         "S3_BUCKET": services.s3_bucket,
     }
-    project = [*compose, "-f", str(COMPOSE_FILE), "-p", f"reproducibility-runner-test-{secrets.token_hex(4)}"]
+    command = [*compose, "-f", str(COMPOSE_FILE), "-p", services.project]
 
     def do(*arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*project, *arguments],
+            [*command, *arguments],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -70,7 +77,8 @@ def running_services(compose: list[str], base_image: str, folder: Path) -> Itera
         do("down", "--volumes", "--rmi", "local", "--timeout", "2")
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Return ports on which nobody listens now."""
     with contextlib.ExitStack() as held:
         sockets = [held.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:
