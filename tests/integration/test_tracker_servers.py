@@ -308,6 +308,17 @@ def test_an_unknown_authority_is_refused_before_a_token_is_sent(
     assert "MLFLOW_TRACKING_SERVER_CERT_PATH" in refused.value.remedy
 
 
+def test_a_certificate_of_the_users_own_is_shown_where_mlflow_would(
+    open_server: str, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_SERVER_CERT_PATH", str(authority.certificate))
+    with TrackerProxy(open_server, authority=authority, knows_clients=True) as proxy:
+        with pytest.raises(TrackerUnavailable):
+            open_tracker(proxy.address).check()
+        monkeypatch.setenv("MLFLOW_TRACKING_CLIENT_CERT_PATH", str(authority.server))
+        open_tracker(proxy.address).check()
+
+
 def test_a_certificate_that_nobody_checks_is_told_with_the_record(
     open_server: str, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,8 +50,9 @@ def make_authority(folder: Path) -> Authority:
 class TrackerProxy:
     """A proxy before `upstream`; a context manager. `authorizations` is what requests brought to prove who they are.
 
-    `token`: only requests that bear it pass. `authority`: TLS with its certificate for localhost. `sends_to`: nothing
-    passes, everything is redirected there.
+    `token`: only requests that bear it pass. `authority`: TLS with its certificate for localhost, and where
+    `knows_clients` only for clients that have a certificate of its too. `sends_to`: nothing passes, everything is
+    redirected there.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class TrackerProxy:
         *,
         token: str | None = None,
         authority: Authority | None = None,
+        knows_clients: bool = False,
         sends_to: str | None = None,
     ) -> None:
         self.upstream = urlsplit(upstream)
@@ -72,6 +74,9 @@ class TrackerProxy:
             scheme = "https"
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(authority.server)
+            if knows_clients:
+                context.verify_mode = ssl.CERT_REQUIRED
+                context.load_verify_locations(authority.certificate)
             # The handshake is each thread's own, so that one client that breaks it off stops nobody else.
             self._server.socket = context.wrap_socket(
                 self._server.socket, server_side=True, do_handshake_on_connect=False
