@@ -33,6 +33,7 @@ from tests.support.mlflow_stores import (
 )
 from tests.support.postgres import PACKAGES as POSTGRES_PACKAGES
 from tests.support.postgres import postgres
+from tests.support.services import Services
 from tests.support.tracker_proxy import TrackerProxy
 
 ALPHA = "équipe/τεστ/alpha"
@@ -243,13 +244,10 @@ def test_wrong_credentials_end_with_exit_5_and_are_not_repeated(guarded: Guarded
 
 
 @pytest.fixture(scope="module")
-def open_server(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server of today's that asks nothing, over a store of today's."""
-    place = tmp_path_factory.mktemp("open")
-    python = mlflow_python(cache, MLFLOW_3)
-    store = write_real_store(python, place / "store", "mlflow.db")
-    with mlflow_server(python, f"sqlite:///{store.folder / store.address}", place / "log") as address:
-        yield address
+def open_server(services: Services, cache: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The MLflow server of compose.yaml, which asks nothing, with runs that today's client has logged to it."""
+    write_real_store(mlflow_python(cache, MLFLOW_3), tmp_path_factory.mktemp("open") / "client", services.mlflow_url)
+    return services.mlflow_url
 
 
 @pytest.fixture(scope="module")
