@@ -9,7 +9,6 @@ import os
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import docker.errors
@@ -17,7 +16,7 @@ import pytest
 
 from runner.engine import labels
 from runner.engine.archive import pack
-from runner.engine.docker import DockerEngine, connect, import_image, remove_volume
+from runner.engine.docker import DockerEngine, connect, import_image
 from runner.engine.find import find_engine
 from runner.errors import EngineUnavailable
 from runner.prepare import Prepared
@@ -39,14 +38,9 @@ def connected(engines: Engines, name: str) -> DockerEngine:
 
 
 @pytest.fixture(scope="module")
-def volume(engines: Engines) -> Iterator[str]:
-    """A cache of the same name on each engine, so that ways to one engine share it."""
-    name = f"reproducibility-runner-test-{uuid.uuid4().hex[:8]}"
-    yield name
-    for other in ("elsewhere", "podman"):
-        engine = connected(engines, other)
-        remove_volume(engine.client, name)
-        engine.close()
+def volume() -> str:
+    """A cache of the same name on each engine, so that ways to one engine share it; it goes with the engine's root."""
+    return f"reproducibility-runner-test-{uuid.uuid4().hex[:8]}"
 
 
 @pytest.mark.parametrize("name", ["elsewhere", pytest.param("tls", marks=pytest.mark.full), "context", "podman"])
