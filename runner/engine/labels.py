@@ -25,7 +25,7 @@ CACHE = "cache"
 BASE = "base"
 ENVIRONMENT = "environment"
 TOOLS = "tools"
-KEPT = frozenset({CACHE, BASE, ENVIRONMENT, TOOLS, "build", "empty"})
+KEPT = frozenset({CACHE, BASE, ENVIRONMENT, TOOLS, "build"})
 """Values of LABEL that are no session."""
 
 NAME_PREFIX = "reproducibility-runner"
@@ -33,8 +33,13 @@ CACHE_VOLUME = "reproducibility-runner-cache"
 
 
 def plain_name(image: str) -> str:
-    """Return the name of an image as we gave it: podman puts `localhost/` before what comes from no registry."""
-    return image.removeprefix("localhost/")
+    """Return the name of an image as we gave it: podman puts a place before it, that of no registry or its first."""
+    return image.removeprefix("localhost/").removeprefix("docker.io/")
+
+
+def plain_id(image: str) -> str:
+    """Return the id of an image without its algorithm, which podman leaves out in places."""
+    return image.removeprefix("sha256:")
 
 
 def cache_volume(environ: Mapping[str, str] = os.environ) -> str:

@@ -33,13 +33,15 @@ def holdings(engine: DockerEngine, *, current: Iterable[str] = ()) -> tuple[Hold
     found: list[Holding] = []
     with engine_faults("listing images and caches"):
         usage = engine.client.df()
-        for image in usage.get("Images") or ():
+        taken = {labels.plain_id(image["Id"]): image for image in usage.get("Images") or ()}
+        for image in engine.client.images():  # podman's usage names no labels, and of names the tag alone
             tags = image.get("Labels") or {}
             names = [labels.plain_name(name) for name in image.get("RepoTags") or () if name != "<none>:<none>"]
             ours = [name for name in names if name.startswith(f"{labels.NAME_PREFIX}/")]
             if tags.get(labels.LABEL) not in labels.KEPT and not ours:
                 continue
-            size, shared = image.get("Size"), image.get("SharedSize")
+            use = taken.get(labels.plain_id(image["Id"]), {})
+            size, shared = use.get("Size"), use.get("SharedSize")
             own = size - shared if size is not None and shared is not None and shared >= 0 else size
             # An image of the user's that was built on ours inherits its labels; a name of another kind is theirs.
             if names and not ours:
@@ -50,7 +52,7 @@ def holdings(engine: DockerEngine, *, current: Iterable[str] = ()) -> tuple[Hold
                     name=ours[0] if ours else str(image["Id"]),
                     size_bytes=own,
                     current=bool(set(ours) & wanted),
-                    in_use=(image.get("Containers") or 0) > 0,
+                    in_use=(use.get("Containers") or 0) > 0,
                 )
             )
         for volume in usage.get("Volumes") or ():

@@ -52,7 +52,10 @@ def test_only_the_exception_at_the_logs_end_counts(log):
     assert judge(plan=plan, rerun=crashed(*log)).verdict is Verdict.FAILED
 
 
-@pytest.mark.parametrize("ending", [Ending.OUT_OF_MEMORY, Ending.TIMED_OUT])
+@pytest.mark.parametrize(
+    "ending",
+    [Ending.OUT_OF_MEMORY, Ending.TIMED_OUT, Ending.KILLED, Ending.OUT_OF_PROCESSES, Ending.WROTE_TOO_MUCH],
+)
 def test_memory_and_time_are_no_missing_module(ending):
     plan = with_environment(exact=False, as_of=START)
     assert judge(plan=plan, rerun=crashed(ending=ending)).verdict is Verdict.FAILED
