@@ -18,6 +18,7 @@ from runner.errors import (
     MissingFact,
     RemoteUnavailable,
     RepositoryUnavailable,
+    RunnerError,
 )
 from runner.inside import layout, protocol
 from runner.progress import NoProgress
@@ -236,3 +237,19 @@ def test_what_an_answer_raises_ends_the_input_and_is_raised_in_place_of_the_phas
 def test_a_phase_may_not_ask_for_what_nobody_offers() -> None:
     with pytest.raises(InternalError, match="asked for 'secrets'"):
         call(FakeEngine({"restore": Asking(("secrets", None))}), REQUEST, payload={}, progress=NoProgress())
+
+
+@pytest.mark.parametrize("kind", [protocol.MISSING, protocol.UNAVAILABLE, protocol.INTERNAL, None])
+def test_no_error_repeats_a_key_that_was_sent(kind: str | None) -> None:
+    """Not even where a library puts one into its own text, which no pattern would recognise."""
+    text = "the key AKIAXYZ with wJalrXUtnFEMI was refused"
+    if kind is None:
+        said = Said(stderr=text.encode(), outcome=outcome(1))
+    else:
+        said = error(kind, cause=text, remedy=text, looked_in=(text,), nearest=(text,))
+    with pytest.raises(RunnerError) as caught:
+        answer(said, secrets=("AKIAXYZ", "wJalrXUtnFEMI"))
+    shown = repr((str(caught.value), vars(caught.value)))
+    assert "was refused" in shown
+    assert "AKIAXYZ" not in shown
+    assert "wJalr" not in shown
