@@ -235,8 +235,6 @@ class _Choice:
                 self._refuse(name, "endpointurl", f"{theirs} gets no credentials by a remote's name alone: {how}")
         if endpoint is not None:
             options["endpointurl"] = endpoint
-        if options.pop("profile", None) is not None:
-            self._refuse(name, "profile", "AWS_PROFILE or your own DVC configuration chooses it")
         if not is_region(options.get("region", "x")):
             self._refuse(name, "region")
             del options["region"]

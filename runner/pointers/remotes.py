@@ -19,7 +19,6 @@ SAFE_OPTIONS = frozenset(
         "listobjects",
         "oss_endpoint",
         "port",
-        "profile",
         "projectname",
         "read_timeout",
         "region",
@@ -31,7 +30,7 @@ SAFE_OPTIONS = frozenset(
 )
 """Options that are passed on. They name places: that a place may have the user's keys is for others to confirm.
 
-Whoever confirms a host must look at `endpointurl` and `oss_endpoint` too; without confirmation `profile` is not used.
+Whoever confirms a host must look at `endpointurl` and `oss_endpoint` too. No option chooses among the user's keys.
 """
 
 _SECTION = re.compile(r"\[\s*(?P<name>.*?)\s*\]\s*(#.*)?")

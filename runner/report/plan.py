@@ -38,7 +38,9 @@ def render_plan(plan: Plan, *, width: int = 100) -> str:
     _images(page, plan)
     for remote in plan.remotes:
         who = f"host confirmed by {remote.confirmed_by}" if remote.confirmed_by else "without credentials"
-        page.row("remote", plain(f"{remote.name} {remote.url}  {remote.source}; {who}"))
+        endpoint = remote.options.get("endpointurl")
+        where = remote.url + (f" at {endpoint}" if endpoint else "")
+        page.row("remote", plain(f"{remote.name} {where}  {remote.source}; {who}"))
     for edit in plan.pointer_edits:
         page.row("pointer", f"{plain(edit.path)}  {'created' if edit.created else 'rewritten'} in the rerun's clone")
     if plan.expected_outputs:

@@ -480,7 +480,13 @@ def test_a_plan_shows_each_fact_that_is_not_usual():
         limits=changed(plan.limits, memory_bytes=8 << 30, cpuset="0-1"),
         images=changed(plan.images, base_digest=None),
         remotes=(
-            Remote(name="main", url="s3://bucket", source=".dvc/config", confirmed_by="--remote"),
+            Remote(
+                name="main",
+                url="s3://bucket",
+                source=".dvc/config",
+                options={"endpointurl": "https://m.example"},
+                confirmed_by="--remote",
+            ),
             Remote(name="old", url="s3://old", source=".dvc/config"),
         ),
         pointer_edits=(
