@@ -513,6 +513,7 @@ def test_a_plan_shows_each_fact_that_is_not_usual():
         "memory 8 GiB, CPUs 0-1",
         "not made yet",
         "host confirmed by --remote",
+        "s3://bucket at https://m.example",
         "without credentials",
         "rewritten in the rerun's clone",
         "created in the rerun's clone",
