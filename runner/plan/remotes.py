@@ -167,12 +167,12 @@ class _Choice:
         url = text
         if is_local(text):
             url = posixpath.normpath(posixpath.join(self._settings.folder, text.removeprefix("file://")))
-        elif scheme_of(text) == "s3":
+        else:
             try:
-                bucket_of(text)
+                place_of(text)
             except ValueError as error:
                 raise InvalidConfiguration(
-                    f"{source} {redact(text)}: {redact(str(error))}", "name it as s3://BUCKET/PATH"
+                    f"{source} {redact(text)}: {redact(str(error))}", "name it as s3://BUCKET/PATH or https://HOST/PATH"
                 ) from None
         return _Candidate("given", url, source, source, {}, trusted=True)
 
@@ -181,6 +181,9 @@ class _Choice:
             self._refuse(candidate.name, ", ".join(candidate.refused))
         if is_local(candidate.url):
             yield from self._local(candidate)
+            return
+        if scheme_of(candidate.url) == "remote":
+            self._refuse(candidate.name, "url", f"{candidate.url} leads to another remote, which is not followed")
             return
         try:
             remote = self._bucket(candidate) if scheme_of(candidate.url) == "s3" else self._service(candidate)

@@ -154,6 +154,7 @@ def test_one_bucket_at_two_endpoints_is_two_remotes() -> None:
         ("s3://data/x", {"endpointurl": "file:///etc/passwd"}, "endpointurl"),
         ("s3://odd!name/x", {}, "url"),
         ("s3://arn:aws:s3:us-east-1:123456789012:accesspoint/evil", {}, "url"),
+        ("remote://other/x", {}, "url"),
     ],
 )
 def test_what_a_repository_may_not_have_asked_is_refused_by_name(
@@ -213,9 +214,9 @@ def test_a_region_is_the_repositorys_else_the_hosts() -> None:
     assert choose(dvc_config("s3://data/x"), given)[0][0].options == {"region": "us-east-2"}
 
 
-@pytest.mark.parametrize("text", ["s3://odd!name/x", "s3://", "s3://arn:aws:s3:::x/y"])
+@pytest.mark.parametrize("text", ["s3://odd!name/x", "s3://", "s3://arn:aws:s3:::x/y", "https://[x/y"])
 def test_an_address_of_the_auditors_that_cannot_be_is_a_usage_error(text: str) -> None:
-    with pytest.raises(InvalidConfiguration, match="not the name of a bucket") as caught:
+    with pytest.raises(InvalidConfiguration, match=r"not the name of a bucket|Invalid IPv6") as caught:
         choose(dvc_config("/srv/x"), host(), remote=text)
     assert caught.value.exit_code == 2
     assert "s3://BUCKET/PATH" in caught.value.remedy

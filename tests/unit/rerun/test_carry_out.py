@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
+from runner.credentials.host import NO_ACCESS, HostAccess, host_access
 from runner.engine.interface import ContainerOutcome, ContainerRequest, Sink
 from runner.errors import DiskFull, IndexUnavailable, MissingFact
 from runner.inside import layout, protocol
 from runner.network import NetworkSettings
 from runner.progress import NoProgress
 from runner.rerun.carry_out import Paper, Place, carry_out, discard_workspace
-from runner.schema.plan import Plan, Policy
+from runner.schema.plan import Plan, Policy, Remote
 from runner.schema.rerun import Ending, Rerun
 from tests.support.fake_engine import FakeEngine, Said, Told, lines, note, outcome, result
 from tests.support.values import DATA, MODEL, make_plan, make_rerun, restored, written
@@ -65,7 +66,14 @@ def answers(**others: Any) -> dict[str, Any]:
 
 
 def run(
-    engine: FakeEngine, tmp_path: Path, plan: Plan | None = None, *, keep: bool = False, told: Told | None = None
+    engine: FakeEngine,
+    tmp_path: Path,
+    plan: Plan | None = None,
+    *,
+    keep: bool = False,
+    offline: bool = False,
+    host: HostAccess = NO_ACCESS,
+    told: Told | None = None,
 ) -> Rerun:
     for name in ("logs", "outputs"):
         (tmp_path / name).mkdir(exist_ok=True)
@@ -78,8 +86,8 @@ def run(
         logs=tmp_path / "logs",
         outputs=tmp_path / "outputs",
     )
-    place = Place(engine=engine, volume="cache", rerun="r1", network=NetworkSettings())
-    return carry_out(plan or make_plan(), place, paper, keep=keep, offline=False, progress=told or NoProgress())
+    place = Place(engine=engine, volume="cache", rerun="r1", network=NetworkSettings(), host=host)
+    return carry_out(plan or make_plan(), place, paper, keep=keep, offline=offline, progress=told or NoProgress())
 
 
 def purposes(engine: FakeEngine) -> list[str]:
@@ -104,6 +112,28 @@ def test_what_the_phases_observed_is_in_the_rerun(tmp_path: Path) -> None:
     assert [run.run_id for run in rerun.capture.runs] == [run.run_id for run in make_rerun().capture.runs]
     assert told.phases == ["restore", "provision", "train", "collect"]
     assert (tmp_path / "logs" / "train.log").read_text() == "epoch 1\n"
+
+
+S3 = Remote(name="storage", url="s3://data/x", source="--remote storage", confirmed_by="--remote")
+
+
+def test_keys_go_to_restore_on_its_standard_input_and_to_no_other_phase(tmp_path: Path) -> None:
+    host = host_access({"AWS_ACCESS_KEY_ID": "AKIA", "AWS_SECRET_ACCESS_KEY": "hunter2"}, (), lambda _: "")
+    engine = FakeEngine(answers(restore=[note("environment", None), RESTORED]))
+    rerun = run(engine, tmp_path, make_plan(remotes=(S3,)), host=host)
+    (told,) = engine.payload("restore")["remotes"]
+    assert told["credentials"] == {"access_key_id": "AKIA", "secret_access_key": "hunter2"}
+    assert len(engine.requests) == 4
+    assert not any("hunter2" in repr(request) for request in engine.requests)
+    assert not any("hunter2" in repr(engine.payload(purpose)) for purpose in ("provision", "collect"))
+    assert "hunter2" not in rerun.to_json()
+
+
+def test_offline_is_told_to_restore_which_then_has_no_network(tmp_path: Path) -> None:
+    engine = FakeEngine(answers())
+    run(engine, tmp_path, make_plan(remotes=(S3,)), offline=True)
+    assert "--offline" in engine.payload("restore")["remotes"][0]["closed"]
+    assert engine.request("restore").network == "none"
 
 
 def test_each_phase_has_its_time(tmp_path: Path) -> None:
