@@ -90,7 +90,7 @@ def run_in_container(engine: DockerEngine, image: str, requirements: str, *argum
                 purpose="benchmark",
                 environment={"HOME": "/root", "USER": "author", "PATH": PATH, "LANG": "C.UTF-8"},
                 files=tuple(files),
-                stdin="".join(f"{name}={shlex.quote(value)}\n" for name, value in variables.items()).encode(),
+                stdin=[f"{name}={shlex.quote(value)}\n".encode() for name, value in variables.items()],
                 network="host",
             ),
             stdout=lambda data: file.write(data) and None,
