@@ -57,8 +57,10 @@ class Engines:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
-        for folder in (self._run, self._data):
-            shutil.rmtree(folder, ignore_errors=True)
+        if self._data.exists():
+            subprocess.run(["umount", "-l", str(self._data)], check=True)
+            self._data.rmdir()
+        shutil.rmtree(self._run, ignore_errors=True)
 
     def environment(self, name: str) -> dict[str, str]:
         """Return the variables that name an engine, once it answers."""
@@ -71,7 +73,7 @@ class Engines:
 
     def _start_dockerd(self) -> None:
         _need("dockerd", "unshare", "openssl", "docker", package="docker.io")
-        self._run.mkdir(exist_ok=True)
+        self._make_folders()
         certificates = _make_certificates(self._run / "tls")
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
@@ -97,7 +99,7 @@ class Engines:
 
     def _start_podman(self) -> None:
         _need("podman", "runc", "docker", package="podman catatonit containernetworking-plugins runc")
-        self._run.mkdir(exist_ok=True)
+        self._make_folders()
         configuration = self._run / "containers.conf"
         configuration.write_text(_CONTAINERS_CONF)
         unix = f"unix://{self._run}/podman.sock"
@@ -105,6 +107,14 @@ class Engines:
         argv += ["system", "service", "--time=0", unix]
         self._start(argv, {"CONTAINERS_CONF": str(configuration)}, unix)
         self._started["podman"] = {"DOCKER_HOST": unix}
+
+    def _make_folders(self) -> None:
+        if self._data.exists():
+            return
+        self._run.mkdir()
+        self._data.mkdir()
+        # In memory: to load images and to take all away again is then a matter of a second.
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12g", "none", str(self._data)], check=True)
 
     def _start(self, argv: list[str], variables: dict[str, str], unix: str) -> None:
         log = (self._run / f"{argv[-1].rpartition('/')[2]}.log").open("wb")
@@ -148,7 +158,7 @@ def _stop(process: subprocess.Popen[bytes], data: Path) -> None:
         process.wait()
     # What a daemon leaves mounted beneath its root.
     mounted = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
-    for path in sorted((path for path in mounted if path.startswith(str(data))), reverse=True):
+    for path in sorted((path for path in mounted if path.startswith(f"{data}/")), reverse=True):
         subprocess.run(["umount", "-l", path], check=False)
 
 
