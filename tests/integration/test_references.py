@@ -160,6 +160,7 @@ def test_an_alias_that_moves_during_the_rerun_is_unverifiable(
     assert "meant fraud v1 when it was read, and means fraud v2 now" in reproduction.reason
 
 
+@pytest.mark.full
 def test_a_file_that_is_swapped_during_the_rerun_is_unverifiable(
     released: ReleasedProject, judge: Judge, terms: Callable[..., Settings]
 ) -> None:
