@@ -18,7 +18,7 @@ from werkzeug.serving import run_simple
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
-_ALL_OF_S3 = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}'
+_ALL = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}'
 _DENIED = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
 
 
@@ -26,7 +26,7 @@ def make_user(access_key: str, secret_key: str) -> None:
     """Make the one user, who may do all."""
     users = iam_backends[DEFAULT_ACCOUNT_ID]["aws"]
     users.create_user("us-east-1", "user")
-    users.put_user_policy("user", "all", _ALL_OF_S3)
+    users.put_user_policy("user", "all", _ALL)
     key = users.create_access_key("user")
     key.access_key_id, key.secret_access_key = access_key, secret_key
 
