@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -28,7 +29,9 @@ from runner.planning import Found, ImagesFor, find_run, make_plan
 from runner.prepare import images_of, open_engine, prepare
 from runner.progress import NoProgress, Progress
 from runner.report.markdown import render_markdown
+from runner.repository.history import read_contents
 from runner.rerun.carry_out import Paper, Place, carry_out, discard_workspace
+from runner.rerun.preexisting import recorded_results
 from runner.schema.plan import Images, Plan
 from runner.schema.reproduction import Missing, Reproduction, RunIdentity, Verdict
 from runner.schema.rerun import Rerun
@@ -75,7 +78,7 @@ def reproduce(run: str, settings: Settings, *, progress: Progress, engine: Docke
         try:
             with _opened(engine, progress) as session:
                 plan = make_plan(record, settings, _images_for(session, settings, progress), found, progress)
-                rerun, stay = _rerun(plan, session, evidence, found, settings, progress)
+                rerun, stay = _rerun(record, plan, session, evidence, found, settings, progress)
                 kept = session.session_id if settings.keep else None
             reproduction = _judged(record, plan, rerun, found)
         except MissingFact as missing:
@@ -113,7 +116,13 @@ def _images_for(session: DockerEngine, settings: Settings, progress: Progress) -
 
 
 def _rerun(
-    plan: Plan, session: DockerEngine, evidence: EvidenceFolder, found: Found, settings: Settings, progress: Progress
+    record: RunRecord,
+    plan: Plan,
+    session: DockerEngine,
+    evidence: EvidenceFolder,
+    found: Found,
+    settings: Settings,
+    progress: Progress,
 ) -> tuple[Rerun, Callable[[], None]]:
     """Carry out the plan; where it breaks off, take its workspace away before anybody hears of it.
 
@@ -128,6 +137,8 @@ def _rerun(
             sorted({out.path for out in found.snapshot.pointers} | {out.path for out in found.snapshot.history})
         ),
         sources={path: text for path, text in found.snapshot.texts.items() if path.endswith(".py")},
+        contents=partial(read_contents, found.mirror, plan.lineage.commit),
+        recorded=recorded_results(record, plan),
         logs=evidence.logs,
         outputs=evidence.outputs,
     )

@@ -19,6 +19,7 @@ CACHE = "cache"
 """What `RestoredFile.held_by` says where no remote holds the bytes."""
 
 _OF_NOTHING = frozenset(getattr(hashlib, name)(b"").hexdigest() for name in ("md5", "sha256"))
+_SHOWN = 5
 _UNFINISHED = frozenset({"RUNNING", "SCHEDULED"})
 _ENDED_EARLY = frozenset({"FAILED", "KILLED"})
 _SERVICE = re.compile(
@@ -82,8 +83,8 @@ def unverifiable_causes(
     return tuple(causes)
 
 
-def divergence_says_nothing(plan: Plan, rerun: Rerun) -> Missing | None:
-    """Return why a divergence may be ours and not the author's (rules 11 and 21), None where it is the author's."""
+def divergence_says_nothing(plan: Plan, record: RunRecord, rerun: Rerun) -> Missing | None:
+    """Return why a divergence may be ours and not the author's (rules 11, 21, 28), None where it is the author's."""
     if plan.command_inferred and plan.options_uncovered:
         options = ", ".join(plan.options_uncovered)
         return Missing(
@@ -99,6 +100,20 @@ def divergence_says_nothing(plan: Plan, rerun: Rerun) -> Missing | None:
             cause=f"{', '.join(unopened)} was restored and the training never opened it",
             remedy=again(plan, "--command", "COMMAND THAT READS IT"),
         )
+    return _closed_network(plan, record, rerun)
+
+
+def _closed_network(plan: Plan, record: RunRecord, rerun: Rerun) -> Missing | None:
+    """Return that the training wanted what the closed network kept from it: many then go on with other data."""
+    if "network" in plan.policy.allow:
+        return None
+    if rerun.capture.hosts_tried:
+        hosts = redact(", ".join(rerun.capture.hosts_tried[:_SHOWN]))
+        cause = f"the training asked for {hosts}, and the network is closed while training"
+        return Missing(fact="data", cause=cause, remedy=again(plan, "--allow", "network"))
+    for name, address in _services(record):
+        cause = f"the run read {name} from {address}, and the network is closed while training"
+        return Missing(fact="data", cause=cause, remedy=again(plan, "--allow", "network"))
     return None
 
 
@@ -242,12 +257,13 @@ def _trained_causes(plan: Plan, rerun: Rerun) -> Iterator[Missing]:
             cause=f"evaluated, not trained: the recorded {given[0]} itself was given to the command",
             remedy=again(plan, "--allow", "evaluation"),
         )
-    for path in rerun.pre_existing:
-        if not existing_allowed(plan, path):
+    for result in rerun.pre_existing:
+        if not existing_allowed(plan, result.path):
             yield Missing(
                 fact="training",
-                cause=f"pre-existing result: the training read {path}, which the commit already holds",
-                remedy=again(plan, "--allow", f"existing:{path}"),
+                cause=f"pre-existing result: the training used {result.path}, which the commit already holds and "
+                f"which {result.why}",
+                remedy=again(plan, "--allow", f"existing:{result.path}"),
             )
 
 
@@ -285,14 +301,20 @@ def _service_causes(plan: Plan, record: RunRecord) -> Iterator[Missing]:
     """Rule 28: data that the run read from a service, which the rerun could reach, is pinned by nothing."""
     if "network" not in plan.policy.allow:
         return
+    for name, address in _services(record):
+        yield Missing(
+            fact="data",
+            cause=f"the run read {name} from a service that nothing pins: {address}",
+            remedy="pin its bytes under `inputs:` in runner.yaml",
+        )
+
+
+def _services(record: RunRecord) -> Iterator[tuple[str, str]]:
+    """Yield name and address of each dataset that the run read from a service."""
     for dataset in record.dataset_inputs:
         address = _SERVICE.search(dataset.source or "")
         if address is not None:
-            yield Missing(
-                fact="data",
-                cause=f"the run read {dataset.name} from a service that nothing pins: {redact(address['address'])}",
-                remedy="pin its bytes under `inputs:` in runner.yaml",
-            )
+            yield dataset.name, redact(address["address"])
 
 
 def _inferred_param_causes(plan: Plan, comparison: Comparison) -> Iterator[Missing]:

@@ -58,7 +58,7 @@ def decide(
     differences = _differences(plan, comparison)
     if differences:
         reason = ", and ".join(differences)
-        excuse = divergence_says_nothing(plan, rerun)
+        excuse = divergence_says_nothing(plan, record, rerun)
         if excuse is not None:
             return decision(Verdict.UNVERIFIABLE, f"{reason}; but {excuse.cause}", (excuse,))
         return decision(Verdict.DIVERGED, reason + _ignored(comparison))
