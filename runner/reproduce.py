@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Literal
 from runner import __version__, interrupts
 from runner.compare.build import compare
 from runner.engine.labels import cache_volume
-from runner.errors import InfrastructureError, MissingFact
+from runner.errors import InfrastructureError, MissingFact, RunNotFound
 from runner.evidence.folder import EvidenceFolder, evidence_folder
 from runner.lineage.remedy import command_again
 from runner.network import read_network_settings
@@ -163,7 +163,10 @@ def _rerun(
 def _judged(record: RunRecord, plan: Plan, rerun: Rerun, found: Found) -> Reproduction:
     """Compare, read the record once more (VERDICTS rule 13), and decide."""
     assert found.tracker is not None  # noqa: S101  # the record came from it
-    changed = baseline_digest(found.tracker.read_run(record.run_id)) != plan.run.baseline_digest
+    try:
+        changed = baseline_digest(found.tracker.read_run(record.run_id)) != plan.run.baseline_digest
+    except RunNotFound:  # removed meanwhile
+        changed = True
     comparison = compare(record, plan, rerun)
     decision = decide(plan, record, rerun, comparison, record_changed=changed)
     return Reproduction(

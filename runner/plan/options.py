@@ -74,6 +74,7 @@ class _Reader(ast.NodeVisitor):
     defaults: dict[str, ast.expr] = field(default_factory=dict)
     parses: bool = False
     variables: dict[str, None] = field(default_factory=dict)
+    in_defaults: set[int] = field(default_factory=set)
     relative: bool = False
     imported: set[str] = field(default_factory=set)
 
@@ -97,7 +98,7 @@ class _Reader(ast.NodeVisitor):
         elif name == "add_subparsers":
             self.unreadable.append("its sub-commands")
         elif name == "getenv" or (name == "get" and _is_environment(node.func)):
-            self.variable(node.args[0] if node.args else None)
+            self.variable(node, node.args[0] if node.args else None)
         elif name == "run" and _is_name(node.func, "typer") and node.args and isinstance(node.args[0], ast.Name):
             self.unreadable.append(f"typer.run({node.args[0].id})")
         self.generic_visit(node)
@@ -106,12 +107,12 @@ class _Reader(ast.NodeVisitor):
         if _is_attribute(node.value, "sys", "argv") and not _is_zero(node.slice):
             self.unreadable.append("sys.argv")
         if _is_attribute(node.value, "os", "environ") and isinstance(node.ctx, ast.Load):
-            self.variable(node.slice)
+            self.variable(node, node.slice)
         self.generic_visit(node)
 
-    def variable(self, node: ast.expr | None) -> None:
-        """Take note of an environment variable that the script reads (rule 11)."""
-        name = self.value(node)
+    def variable(self, node: ast.expr, named: ast.expr | None) -> None:
+        """Take note of an environment variable that the script reads, unless it is an option's default (rule 11)."""
+        name = self.value(named) if id(node) not in self.in_defaults else None
         if isinstance(name, str) and not _OF_MACHINES.match(name):
             self.variables.setdefault(name)
 
@@ -233,6 +234,7 @@ class _Reader(ast.NodeVisitor):
         """Return (value, known, source text where it is unknown)."""
         if node is None:
             return implied, True, None
+        self.in_defaults.update(id(inner) for inner in ast.walk(node))
         value = self.value(node)
         if value is _MISSING:
             return None, False, ast.unparse(node)

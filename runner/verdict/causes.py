@@ -73,7 +73,7 @@ def unverifiable_causes(
         causes.append(Missing(fact="captured run", cause=cause, remedy=remedy))
     else:
         causes += _tracker_causes(plan, rerun, run)
-    causes += _service_causes(plan, record)
+    causes += _service_causes(plan, record, rerun)
     causes += _inferred_param_causes(plan, comparison)
     causes += [
         Missing(fact=metric.name, cause=f"--metric names {metric.name}, which is not recorded", remedy=again(plan))
@@ -111,9 +111,9 @@ def _closed_network(plan: Plan, record: RunRecord, rerun: Rerun) -> Missing | No
         hosts = redact(", ".join(rerun.capture.hosts_tried[:_SHOWN]))
         cause = f"the training asked for {hosts}, and the network is closed while training"
         return Missing(fact="data", cause=cause, remedy=again(plan, "--allow", "network"))
-    for name, address in _services(record):
+    for name, address in _services(plan, record, rerun):
         cause = f"the run read {name} from {address}, and the network is closed while training"
-        return Missing(fact="data", cause=cause, remedy=again(plan, "--allow", "network"))
+        return Missing(fact="data", cause=cause, remedy=_pinning(name))
     return None
 
 
@@ -297,23 +297,28 @@ def _tracker_causes(plan: Plan, rerun: Rerun, run: CapturedRun) -> Iterator[Miss
             return
 
 
-def _service_causes(plan: Plan, record: RunRecord) -> Iterator[Missing]:
+def _service_causes(plan: Plan, record: RunRecord, rerun: Rerun) -> Iterator[Missing]:
     """Rule 28: data that the run read from a service, which the rerun could reach, is pinned by nothing."""
     if "network" not in plan.policy.allow:
         return
-    for name, address in _services(record):
+    for name, address in _services(plan, record, rerun):
         yield Missing(
             fact="data",
             cause=f"the run read {name} from a service that nothing pins: {address}",
-            remedy="pin its bytes under `inputs:` in runner.yaml",
+            remedy=_pinning(name),
         )
 
 
-def _services(record: RunRecord) -> Iterator[tuple[str, str]]:
-    """Yield name and address of each dataset that the run read from a service."""
+def _pinning(name: str) -> str:
+    return f"add `inputs: {{{name}: PATH}}` to runner.yaml, PATH being the file of the repository that DVC pins"
+
+
+def _services(plan: Plan, record: RunRecord, rerun: Rerun) -> Iterator[tuple[str, str]]:
+    """Yield name and address of each dataset that the run read from a service and no restored file stands for."""
+    pinned = {file.path for file in workspace_inputs(plan, rerun) if file.digest == file.expected and file.opened}
     for dataset in record.dataset_inputs:
         address = _SERVICE.search(dataset.source or "")
-        if address is not None:
+        if address is not None and plan.policy.inputs.get(dataset.name) not in pinned:
             yield dataset.name, redact(address["address"])
 
 

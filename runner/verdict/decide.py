@@ -138,7 +138,7 @@ def _is_identical(plan: Plan, rerun: Rerun, comparison: Comparison) -> bool:
 
 
 def _agreement(comparison: Comparison) -> str:
-    compared = _compared(comparison)
+    compared = [metric for metric in _compared(comparison) if metric.kind != "nan"]
     words = []
     if compared:
         equal = sum(metric.outcome is Outcome.EQUAL for metric in compared)

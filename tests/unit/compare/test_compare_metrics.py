@@ -148,10 +148,11 @@ def test_a_missing_metric_diverges_and_an_extra_one_is_reported():
 def test_a_known_rename_of_a_library_counts_with_an_equal_value_in_either_direction(old, new):
     """rule 07"""
     for recorded, logged in ((old, new), (new, old)):
-        whole = reproduce([history(recorded, AUC)], [captured(logged, AUC)])
+        histories = [history(recorded, AUC), history("f1", [0.5])]
+        whole = reproduce(histories, [captured(logged, AUC), captured("f1", [0.5], first=50)])
         assert whole.verdict is Verdict.IDENTICAL
         assert logged in metric(whole, recorded).note
-        assert len(whole.comparison.metrics) == 1
+        assert len(whole.comparison.metrics) == 2
 
 
 def test_a_rename_with_another_value_or_outside_the_table_is_missing():

@@ -12,7 +12,7 @@ from runner.schema.comparison import Outcome
 from runner.schema.digest import DigestValue
 from runner.schema.plan import Images, MetricPolicy, Policy
 from runner.schema.reproduction import Verdict
-from runner.schema.rerun import Ending, TrackerRead
+from runner.schema.rerun import Ending, PreExistingResult, TrackerRead
 from runner.schema.run_record import DatasetInput
 from runner.verdict.policy import looser_than_default, requirement_met
 from tests.support.values import (
@@ -35,6 +35,11 @@ from tests.support.values import (
 )
 
 WORSE = make_rerun(make_run(metrics=(*captured("auc", [0.5]), *captured("loss", [0.9], first=50))))
+
+
+def existing(path):
+    """A result that the commit holds, as it is told by its name."""
+    return PreExistingResult(path=path, why="holds results, by its name")
 
 
 def said(decision, text):
@@ -267,7 +272,7 @@ def test_the_recorded_model_given_to_the_command_is_evaluated_and_not_trained():
 
 def test_a_result_that_the_commit_already_holds_and_the_training_read_is_unverifiable():
     """rule 18"""
-    rerun = make_rerun(pre_existing=("results/best.ckpt",))
+    rerun = make_rerun(pre_existing=(existing("results/best.ckpt"),))
     decision = judge(rerun=rerun)
     assert decision.verdict is Verdict.UNVERIFIABLE
     assert "pre-existing result" in decision.reason
@@ -278,7 +283,7 @@ def test_a_result_that_the_commit_already_holds_and_the_training_read_is_unverif
 def test_an_existing_result_is_allowed_by_its_path_or_folder_and_said(allowed, ok):
     """rule 18"""
     plan = make_plan(policy=Policy(allow=("existing",), allow_existing=(allowed,)))
-    decision = judge(plan=plan, rerun=make_rerun(pre_existing=("results/best.ckpt",)))
+    decision = judge(plan=plan, rerun=make_rerun(pre_existing=(existing("results/best.ckpt"),)))
     assert (decision.verdict is Verdict.IDENTICAL) is ok
     assert said(decision, f"--allow existing:{allowed}")
 
@@ -514,7 +519,7 @@ def test_a_python_without_a_recorded_patch_version_is_not_verified():
 
 
 def test_everything_that_is_wrong_is_told_and_the_first_decides():
-    rerun = make_rerun(make_run(resumed=True), inputs=(), pre_existing=("r.json",))
+    rerun = make_rerun(make_run(resumed=True), inputs=(), pre_existing=(existing("r.json"),))
     decision = judge(rerun=rerun)
     assert decision.reason.endswith("(and 2 more)")
     assert said(decision, "pre-existing result")
