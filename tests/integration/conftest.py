@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from runner.engine.docker import DockerEngine, connect, remove_volume
 from runner.prepare import Prepared, prepare
+from tests.support.judging import Judge, judging
+from tests.support.projects import RecordedProject
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -45,3 +48,24 @@ def engine(shared_images: Prepared) -> Iterator[DockerEngine]:
     engine = connect()
     yield engine
     engine.close()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> RecordedProject:
+    """A project without commits yet."""
+    folder = tmp_path / "author"
+    folder.mkdir()
+    return RecordedProject(folder)
+
+
+@pytest.fixture
+def judge(
+    project: RecordedProject,
+    shared_engine: DockerEngine,
+    shared_images: Prepared,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Judge]:
+    """Reproduces the project's run; afterwards nothing of it may be left."""
+    with judging(project, shared_engine, tmp_path, monkeypatch) as judge:
+        yield judge
