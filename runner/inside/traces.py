@@ -44,9 +44,10 @@ def is_written(before: Mark | None, status: os.stat_result) -> bool:
 def is_read(before: Mark | None, status: os.stat_result) -> bool:
     """Tell whether somebody has read a file since.
 
-    That its inode's time of change was newer than its access time made also `relatime` note the first reading.
+    That its inode's time of change was newer than its access time made also `relatime` note the first reading. Another
+    time and not a later one: clocks are set back.
     """
-    return before is not None and before.inode == status.st_ino and status.st_atime_ns > before.read_ns
+    return before is not None and before.inode == status.st_ino and status.st_atime_ns != before.read_ns
 
 
 def moved(manifest: Mapping[str, Mark], files: Mapping[str, os.stat_result]) -> set[str]:

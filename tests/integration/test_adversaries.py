@@ -238,7 +238,7 @@ def test_a_store_of_the_trainings_own_making_is_not_believed(project: RecordedPr
 
 
 SPOILT = {
-    "removed": "shutil.rmtree(capture)",
+    "removed": "events.unlink(); (capture / 'events.counter').unlink()",
     "a link to a file of the system": "events.unlink(); events.symlink_to('/etc/passwd')",
     "a pipe": "events.unlink(); os.mkfifo(events)",
     "a folder": "events.unlink(); events.mkdir()",

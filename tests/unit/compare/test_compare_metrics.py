@@ -69,7 +69,7 @@ def test_a_metric_named_by_the_auditor_is_never_ignored():
     assert reproduce(*pair, policy=policy).verdict is Verdict.REPRODUCED
 
 
-@pytest.mark.parametrize("name", ["epoch", "n_samples", "depth"])
+@pytest.mark.parametrize("name", ["epoch", "n_samples", "depth", "train/epoch", "val/Global_Step", "lr"])
 def test_constants_of_the_runs_size_alone_are_nothing_compared(name):
     """rule 06"""
     whole = reproduce([history(name, [8.0])], [captured(name, [8.0])])

@@ -14,6 +14,7 @@ from runner.schema.plan import Images, MetricPolicy, Policy
 from runner.schema.reproduction import Verdict
 from runner.schema.rerun import Ending, PreExistingResult, TrackerRead
 from runner.schema.run_record import DatasetInput
+from runner.settings import Flags
 from runner.verdict.policy import looser_than_default, requirement_met
 from tests.support.values import (
     DATA,
@@ -409,6 +410,45 @@ def test_data_read_from_a_service_is_unverifiable_and_named_without_its_password
     assert judge(local, make_plan(policy=Policy(allow=("network",)))).verdict is Verdict.IDENTICAL
     # Without a network the service was not read: the bytes came from what was restored.
     assert judge(record).verdict is Verdict.IDENTICAL
+
+
+def test_a_dataset_of_a_service_is_pinned_by_a_file_that_was_restored_and_read():
+    """rule 28"""
+    source = '{"uri": "s3://bucket/sales.csv"}'
+    record = make_record(dataset_inputs=(DatasetInput(name="sales", digest="d", source=source),))
+    decision = judge(record, make_plan(policy=Policy(allow=("network",))))
+    assert "`inputs: {sales: PATH}`" in decision.missing.remedy
+    pinned = judge(record, make_plan(policy=Policy(allow=("network",), inputs={"sales": DATA})))
+    assert pinned.verdict is Verdict.IDENTICAL
+    assert said(pinned, f"inputs in runner.yaml: that {DATA} is the dataset sales")
+    for inputs, file in (({"sales": "other.csv"}, restored()), ({"sales": DATA}, restored(opened=False))):
+        plan = make_plan(policy=Policy(allow=("network",), inputs=inputs))
+        assert judge(record, plan, make_rerun(inputs=(file,))).verdict is Verdict.UNVERIFIABLE
+
+
+def test_a_difference_is_unverifiable_where_the_closed_network_may_have_made_it():
+    """rule 28"""
+    worse = captured("auc", [0.5])
+    tried = {"hosts_tried": ("data.example",)}
+    asked = judge(rerun=make_rerun(make_run(metrics=worse), capture=tried))
+    assert asked.verdict is Verdict.UNVERIFIABLE
+    assert "asked for data.example" in asked.reason
+    assert "--allow network" in asked.missing.remedy
+    source = '{"uri": "postgresql://db.example/sales"}'
+    record = make_record(dataset_inputs=(DatasetInput(name="sales", digest="d", source=source),))
+    assert "sales" in judge(record, rerun=make_rerun(make_run(metrics=worse))).reason
+    opened = make_plan(policy=Policy(allow=("network",)))
+    assert judge(plan=opened, rerun=make_rerun(make_run(metrics=worse), capture=tried)).verdict is Verdict.DIVERGED
+    assert judge(rerun=make_rerun(capture=tried)).verdict is Verdict.IDENTICAL
+
+
+# --- rule 27
+
+
+def test_nothing_repeats_a_training_to_have_a_better_verdict():
+    """rule 27: repeats come with a policy of intervals, or not at all."""
+    words = {word for name in (*Flags.model_fields, *Policy.model_fields) for word in name.split("_")}
+    assert not words & {"repeat", "repeats", "retries", "runs", "interval", "level", "confidence"}
 
 
 # --- rule 24
