@@ -23,8 +23,10 @@ def stores_past_the_capture(root: str, written: Iterable[str]) -> list[str]:
 def _store_of(root: str, path: str) -> str | None:
     """Return the store that a file is of: the folder that holds experiments, or the database itself."""
     parts = path.split("/")
-    if parts[-1] == "meta.yaml" and len(parts) >= 3 and b"run_uuid:" in _beginning(root, path):
-        return "/".join(parts[:-3]) or "."
+    if parts[-1] == "meta.yaml":
+        beginning = _beginning(root, path)
+        above = 3 if b"run_uuid:" in beginning else 2 if b"artifact_location:" in beginning else 0
+        return "/".join(parts[:-above]) or "." if above else None
     if path.endswith((".db", ".sqlite", ".sqlite3")):
         beginning = _beginning(root, path)
         if beginning.startswith(_SQLITE) and b"latest_metrics" in beginning:

@@ -211,7 +211,8 @@ def test_values_that_went_past_the_capture_are_no_fault_of_the_author(
     inside = (
         "import os, subprocess, sys\n"
         "    PATH = f'import sys; sys.path.append({str(Path(mlflow.__file__).parents[1])!r})\\n'\n"
-        '    CODE = \'import mlflow; mlflow.set_tracking_uri("file:mlruns"); mlflow.log_metric("extra", 1)\'\n'
+        '    CODE = \'import mlflow; mlflow.set_tracking_uri("file:mlruns"); mlflow.set_experiment("sums"); '
+        'mlflow.start_run(); mlflow.log_metric("extra", 1)\'\n'
         f"    {UNSEEN[kind]}"
     )
     project.commit_training(script(inside=inside))

@@ -443,6 +443,7 @@ def test_a_disk_without_access_times_is_said_to_hide_who_reads(world: World, mon
 
 STORES = {
     "mlruns/417/abc/meta.yaml": (b"artifact_uri: x\nrun_uuid: abc\n", "mlruns"),
+    "logs/0/meta.yaml": (b"artifact_location: x\\nexperiment_id: '0'\\n", "logs"),
     "mlflow.db": (b"SQLite format 3\0 CREATE TABLE latest_metrics", "mlflow.db"),
 }
 
