@@ -44,9 +44,10 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
     # Before anything is read by ourselves.
     files = dict(workspace.files(root))
     opened = {_relative(path) for path in capture["files_opened"]}
-    read = {path for path, status in files.items() if traces.is_read(manifest.get(path), status)}
+    moved = traces.moved(manifest, files)
+    read = {path for path, status in files.items() if traces.is_read(manifest.get(moved.get(path, path)), status)}
     inputs = [_check_input(file, root, opened | read) for file in state["files"]]
-    used = _used_of_commit(capture, manifest, files, read - opened, inputs)
+    used = _used(capture, manifest, files, read - opened)
     capture["problems"] += stores_past_the_capture(
         root, [path for path, status in files.items() if traces.is_written(manifest.get(path), status)]
     )
@@ -69,8 +70,8 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
         "capture": capture,
         "inputs": inputs,
         "outputs": [{**output, "path": _as_text(output["path"])} for output in outputs],
-        "used_of_commit": used,
-        "opened_of_commit": _of_commit(opened | read, manifest, inputs),
+        "used_of_commit": _of_commit(used, manifest, moved, inputs),
+        "opened_of_commit": _of_commit(opened | read | moved.keys(), manifest, moved, inputs),
         "hardware": _hardware(request["environment"]),
         "free_bytes": free_bytes,
         "cut": [_as_text(sentence) for sentence in cut],
@@ -207,28 +208,30 @@ def _send_copies(root: str, paths: Iterable[str], limit_bytes: int) -> None:
                 note("output", {"path": _as_text(path), "data": data, "last": start + _CHUNK >= size})
 
 
-def _used_of_commit(
+def _used(
     capture: dict[str, Any],
     manifest: dict[str, Mark],
     files: dict[str, os.stat_result],
     read_unseen: set[str],
-    inputs: list[dict[str, Any]],
-) -> list[str]:
-    """Return the files of the commit, no inputs, that may have fed a logged value.
+) -> set[str]:
+    """Return the files that may have fed a logged value without the training having made them.
 
-    What Python opened before the last value was logged; what another program read, at a time that nobody knows; and
-    what now lies at another path.
+    What Python opened before the last value was logged, and what another program read, at a time that nobody knows.
     """
     used = {_relative(path) for path in capture["files_opened_before_output"]}
-    used |= {path for path in read_unseen if not traces.is_written(manifest.get(path), files[path])}
-    return _of_commit(used | traces.moved(manifest, files), manifest, inputs)
+    return used | {
+        path for path in read_unseen if path not in manifest or not traces.is_written(manifest[path], files[path])
+    }
 
 
-def _of_commit(paths: set[str], manifest: dict[str, Mark], inputs: list[dict[str, Any]]) -> list[str]:
+def _of_commit(
+    paths: set[str], manifest: dict[str, Mark], moved: dict[str, str], inputs: list[dict[str, Any]]
+) -> list[str]:
+    """Return which files of the commit, no inputs, paths are or were before they were moved."""
     known = [file["path"] for file in inputs if file["place"] == "workspace"]
     return sorted(
         path
-        for path in paths & manifest.keys()
+        for path in {moved.get(path, path) for path in paths} & manifest.keys()
         if not any(path == each or path.startswith(each + "/") for each in known)
     )
 

@@ -50,18 +50,14 @@ def is_read(before: Mark | None, status: os.stat_result) -> bool:
     return before is not None and before.inode == status.st_ino and status.st_atime_ns != before.read_ns
 
 
-def moved(manifest: Mapping[str, Mark], files: Mapping[str, os.stat_result]) -> set[str]:
-    """Return the files of the manifest that now lie, or lie too, at another path: by a rename or a hard link.
+def moved(manifest: Mapping[str, Mark], files: Mapping[str, os.stat_result]) -> dict[str, str]:
+    """Return the paths at which a file of the manifest lies now, by a rename or a hard link, with its own path.
 
     An inode number alone may have been given to a new file; that file has not the time of the old one's last writing.
     """
     known = {(before.inode, before.modified_ns): path for path, before in manifest.items()}
-    found = {}
-    for path, status in files.items():
-        old = known.get((status.st_ino, status.st_mtime_ns))
-        if old is not None and path not in manifest:
-            found[old] = path
-    return set(found)
+    places = {path: known.get((status.st_ino, status.st_mtime_ns)) for path, status in files.items()}
+    return {path: old for path, old in places.items() if old is not None and path not in manifest}
 
 
 def are_kept(folder: str) -> bool:

@@ -136,7 +136,9 @@ def why_by_name(path: str) -> str | None:
     """
     name = path.lower()
     folders = name.split("/")
-    if not name.endswith(_SOURCES) and (_RUNS.intersection(folders[:-1]) or _RUN_FILES.fullmatch(folders[-1])):
+    if not name.endswith((*_SOURCES, "/settings")) and (
+        _RUNS.intersection(folders[:-1]) or _RUN_FILES.fullmatch(folders[-1])
+    ):
         return "is of recorded runs"
     if name.endswith(_WEIGHTS):
         return "holds weights, by its name"

@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -413,18 +414,43 @@ def copy_by_another_program(root: Path) -> None:
 
 
 @pytest.mark.parametrize("take", [rename, hard_link, copy_by_another_program])
-def test_what_no_python_opened_of_the_commit_is_used_all_the_same(world: World, take: Callable[[Path], None]) -> None:
-    """rule 18"""
+def test_what_no_python_opened_of_the_commit_may_be_an_output_all_the_same(
+    world: World, take: Callable[[Path], None]
+) -> None:
+    """rules 17 and 18"""
     restored(world, "new.pkl")
     take(world.root)
-    assert world.collect(expected_outputs=["new.pkl"])["used_of_commit"] == ["models/old.pkl"]
+    assert world.collect(expected_outputs=["new.pkl"])["opened_of_commit"] == ["models/old.pkl"]
+
+
+def rename_and_read(root: Path) -> None:
+    rename(root)
+    subprocess.run(["cat", str(root / "new.pkl")], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    ("take", "used"),
+    [(rename, []), (rename_and_read, ["models/old.pkl"]), (copy_by_another_program, ["models/old.pkl"])],
+)
+def test_what_was_moved_aside_is_not_used_and_what_was_read_is(
+    world: World, take: Callable[[Path], None], used: list[str]
+) -> None:
+    """Old results are moved aside before new ones are written, which feeds none of them: rule 18"""
+    restored(world)
+    take(world.root)
+    assert world.collect()["used_of_commit"] == used
 
 
 def test_git_that_is_asked_for_the_state_of_the_tree_reads_none_of_it(world: World) -> None:
     """Many trainings ask whether the tree is clean: that uses no result which the commit holds."""
     restored(world)
+    # Git counts times in seconds: what changes a moment after it looked must be no change to it either.
+    before = os.stat(world.root / "models/old.pkl")
+    time.sleep(1.1)
+    os.utime(world.root / "models/old.pkl", ns=(before.st_atime_ns, before.st_mtime_ns))
     done = subprocess.run(["git", "-C", str(world.root), "status", "--porcelain"], check=True, capture_output=True)
     assert done.stdout == b""
+    assert os.stat(world.root / "models/old.pkl").st_atime_ns == before.st_atime_ns
     assert world.collect()["used_of_commit"] == []
 
 

@@ -52,7 +52,7 @@ def test_results_are_known_by_their_name(path: str) -> None:
     [
         "train.py", "src/metrics.py", "results.py", "data/train.csv", "params.yaml", "requirements.txt", "README.md",
         "config/model.yaml", "data/scoreboard.csv", "resultset/data.csv", "bestiary.json", "dvc.lock", "outputs.md",
-        "wandb/sweep.py", "mlruns.py", "train.ipynb",
+        "wandb/sweep.py", "wandb/settings", "mlruns.py", "train.ipynb",
     ],
 )  # fmt: skip
 def test_the_names_of_sources_and_data_say_nothing(path: str) -> None:
