@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -32,10 +33,13 @@ from runner.prepare import images_of, open_engine, prepare
 from runner.progress import NoProgress, Progress
 from runner.report.markdown import render_markdown
 from runner.repository.bundle import cached_bundle
+from runner.repository.history import read_contents
 from runner.rerun.carry_out import Paper, Place, carry_out, discard_workspace
+from runner.rerun.preexisting import recorded_results
 from runner.schema.plan import Images, Plan
 from runner.schema.reproduction import Missing, Reproduction, RunIdentity, Verdict
 from runner.schema.rerun import Rerun
+from runner.schema.run_record import RunRecord
 from runner.settings import Settings
 from runner.trackers.baseline import baseline_digest
 from runner.verdict.decide import decide
@@ -80,7 +84,7 @@ def reproduce(run: str, settings: Settings, *, progress: Progress, engine: Docke
                 images_for = _images_for(session, settings, progress)
                 plan = make_plan(record, settings, images_for, found, progress, confirm=True)
                 check_fit(plan.limits, cpus=session.info.cpus, memory_bytes=session.info.memory_bytes)
-                rerun, stay = _rerun(plan, session, evidence, found, settings, progress)
+                rerun, stay = _rerun(record, plan, session, evidence, found, settings, progress)
                 kept = session.session_id if settings.keep else None
             reproduction = _judged(asked, plan, rerun)
         except MissingFact as missing:
@@ -118,7 +122,13 @@ def _images_for(session: DockerEngine, settings: Settings, progress: Progress) -
 
 
 def _rerun(
-    plan: Plan, session: DockerEngine, evidence: EvidenceFolder, found: Found, settings: Settings, progress: Progress
+    record: RunRecord,
+    plan: Plan,
+    session: DockerEngine,
+    evidence: EvidenceFolder,
+    found: Found,
+    settings: Settings,
+    progress: Progress,
 ) -> tuple[Rerun, Callable[[], None]]:
     """Carry out the plan; where it breaks off, take its workspace away before anybody hears of it.
 
@@ -139,6 +149,8 @@ def _rerun(
             sorted({out.path for out in found.snapshot.pointers} | {out.path for out in found.snapshot.history})
         ),
         sources={path: text for path, text in found.snapshot.texts.items() if path.endswith(".py")},
+        contents=partial(read_contents, found.mirror, plan.lineage.commit),
+        recorded=recorded_results(record, plan),
         logs=evidence.logs,
         outputs=evidence.outputs,
     )

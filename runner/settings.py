@@ -406,6 +406,8 @@ class _Resolver:
             update["allow"] = tuple(dict.fromkeys((*base.allow, *names)))
             update["allow_existing"] = tuple(dict.fromkeys((*base.allow_existing, *existing)))
             used.append("--allow")
+        if file.inputs:
+            update["inputs"] = dict(file.inputs)
         update["source"] = ", ".join((*used, *([source] if source else ()))) or "default"
         return base.model_copy(update=update)
 

@@ -270,7 +270,9 @@ def _note(alignment: Alignment, tied: int, last_only: bool, after: int) -> str |
 def _kind(name: str, record: RunRecord, *sides: Sequence[Point]) -> Kind:
     if all(bits(point.value) == b"NaN" for side in sides for point in side):
         return "nan"
-    return "constant" if name in CONSTANT_METRICS or name in record.params else "measured"
+    # Libraries put the phase before it: `train/epoch`.
+    known = name.lower().rpartition("/")[2] in CONSTANT_METRICS
+    return "constant" if known or name in record.params else "measured"
 
 
 def _alone(

@@ -21,14 +21,18 @@ IGNORED_METRICS = frozenset(
 
 CONSTANT_METRICS = frozenset(
     {
-        "batch_size", "epoch", "epochs", "global_step", "iteration", "iterations", "n_classes", "n_features",
-        "n_params", "n_rows", "n_samples", "n_test", "n_train", "n_val", "num_classes", "num_features", "num_params",
+        "batch_size", "epoch", "epochs", "global_step", "iteration", "iterations", "learning_rate", "lr", "n_classes",
+        "n_features", "n_params", "n_rows", "n_samples", "n_test", "n_train", "n_val", "num_classes", "num_features",
+        "num_params",
         "num_rows", "num_samples", "num_test_samples", "num_train_samples", "num_val_samples", "step", "steps",
         "test_size", "test_samples", "total_params", "train_samples", "train_size", "trainable_params", "val_samples",
         "val_size",
     }
 )  # fmt: skip
-"""What any run of the same size logs, whatever it learned. A metric with the name of a param is one of these too."""
+"""What any run of the same size and settings logs, whatever it learned, also after a `/` of its name.
+
+A metric with the name of a param is one of these too.
+"""
 
 RENAMES: tuple[tuple[str, str], ...] = (
     ("acc", "accuracy"),  # Keras 2.3

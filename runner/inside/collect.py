@@ -11,16 +11,18 @@ import stat
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from runner.inside import layout, workspace
+from runner.inside import layout, traces, workspace
 from runner.inside.capture_reader import read_capture
 from runner.inside.discard import handle as discard
 from runner.inside.hashing import directory_digest, hash_file
 from runner.inside.objects import ObjectId, listing, verified
 from runner.inside.protocol import note, progress
+from runner.inside.traces import Mark
 from runner.inside.uncaptured import stores_made
 from runner.inside.usage import written_bytes
 
 _HASHED_FILES = 20_000
+_SHOWN_STORES = 5
 _CHUNK = 1 << 20
 
 
@@ -29,8 +31,9 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
 
     Request: rerun, environment (key), expected_outputs[], output_bytes (limit), copy_bytes (limit), remove (whether
     the workspace goes). Result: the fields of the schema's Rerun that are observed here: capture, inputs[], outputs[],
-    hardware; `opened_before_output`, files of the commit; `free_bytes`, what the training could still have written;
-    `written_bytes`, what it wrote; and `cut`, sentences on what went over a limit.
+    hardware; `used_of_commit`, files of the commit that may have fed a logged value; `opened_of_commit`, those that
+    were opened at any time; `free_bytes`, what the training could still have written; `written_bytes`, what it wrote;
+    and `cut`, sentences on what went over a limit or could not be seen.
     """
     rerun = request["rerun"]
     size_bytes = written_bytes(rerun)  # before anything is removed
@@ -40,23 +43,30 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
         state = json.load(file)
     progress("reading the capture")
     capture = read_capture(layout.work(rerun, f"{layout.SANDBOX}/{layout.CAPTURE}"))
+    manifest = traces.manifest_of(state["manifest"])
+    # Before anything is read by ourselves.
+    files = dict(workspace.files(root))
     opened = {_relative(path) for path in capture["files_opened"]}
-    inputs = [_check_input(file, root, opened, state["access"]) for file in state["files"]]
+    moved = traces.moved(manifest, files)
+    read = {path for path, status in files.items() if traces.is_read(manifest.get(moved.get(path, path)), status)}
+    inputs = [_check_input(file, root, opened | read) for file in state["files"]]
+    used = _used(capture, manifest, files, read - opened)
+    made = stores_made(root, [path for path, status in files.items() if traces.is_written(manifest.get(path), status)])
+    capture["problems"] += [
+        f"a process of the training logged past the capture, to {_as_text(store)}" for store in made[:_SHOWN_STORES]
+    ]
     progress("hashing outputs")
     outputs, cut = _outputs(
         root,
-        state["manifest"],
+        manifest,
+        files,
         expected=request["expected_outputs"],
         inputs=[file["path"] for file in inputs if file["place"] == "workspace" and file["unchanged"]],
         limit_bytes=request["output_bytes"],
     )
-    written = [output["path"] for output in outputs if output["written"]]
-    capture["problems"] += [
-        f"a process of the training logged past the capture, to {_as_text(store)}"
-        for store in stores_made(root, written)
-    ]
-    _send_copies(root, written, request["copy_bytes"])
-    opened_of_commit = _opened_of_commit(capture, state["manifest"], inputs)
+    if not state["access_times"]:
+        cut.append("what other programs than Python read was not seen: the engine's disk keeps no access times")
+    _send_copies(root, [output["path"] for output in outputs if output["written"]], request["copy_bytes"])
     if request["remove"]:
         progress("removing the workspace")
         discard({"reruns": [rerun]})
@@ -64,7 +74,8 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
         "capture": capture,
         "inputs": inputs,
         "outputs": [{**output, "path": _as_text(output["path"])} for output in outputs],
-        "opened_before_output": opened_of_commit,
+        "used_of_commit": _of_commit(used, manifest, moved, inputs),
+        "opened_of_commit": _of_commit(opened | read | moved.keys(), manifest, moved, inputs),
         "hardware": _hardware(request["environment"]),
         "free_bytes": free_bytes,
         "written_bytes": size_bytes,
@@ -87,8 +98,8 @@ def _as_text(path: str) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
-def _check_input(file: dict[str, Any], root: str, opened: set[str], access: dict[str, int]) -> dict[str, Any]:
-    """Say whether an input is still the object that was linked, and whether the training opened it."""
+def _check_input(file: dict[str, Any], root: str, opened: set[str]) -> dict[str, Any]:
+    """Say whether an input is still the object that was linked, and whether the training opened it, or a file of it."""
     if file["place"] != "workspace":
         return file
     object_id = ObjectId.parse(file["digest"])
@@ -97,8 +108,7 @@ def _check_input(file: dict[str, Any], root: str, opened: set[str], access: dict
         full = workspace.inside(root, path)
     except Exception:  # noqa: BLE001  # the training made one of its parents a link
         return {**file, "unchanged": False, "opened": None}
-    # Asked before we read it ourselves.
-    was_opened = path in opened or _was_read(full, access.get(path))
+    was_opened = path in opened
     if object_id.directory:
         was_opened = any(name.startswith(path + "/") for name in opened)
         unchanged = all(_has_bytes(os.path.join(full, name), entry) for name, entry in listing(object_id))
@@ -119,35 +129,34 @@ def _has_bytes(path: str, object_id: ObjectId) -> bool:
         return False
 
 
-def _was_read(path: str, before: int | None) -> bool:
-    """Tell from the access time whether a reader that Python does not see (a C library) has read the file.
-
-    The link made the file's ctime newer than its atime, so that also `relatime` notes the first reading after.
-    """
-    try:
-        return before is not None and os.lstat(path).st_atime_ns > before
-    except OSError:
-        return False
-
-
 def _outputs(
-    root: str, manifest: dict[str, list[int]], *, expected: list[str], inputs: list[str], limit_bytes: int
+    root: str,
+    manifest: dict[str, Mark],
+    files: dict[str, os.stat_result],
+    *,
+    expected: list[str],
+    inputs: list[str],
+    limit_bytes: int,
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Hash what the training wrote and what the plan expects, directories as DVC does."""
     outputs: list[dict[str, Any]] = []
-    digests: dict[str, tuple[str, bool]] = {}
+    digests: dict[str, tuple[str, bool, int]] = {}
     cut: list[str] = []
     total = 0
     kept = set(inputs)
+    # An expected path may be a link of the training's to where it wrote: to a version, or to its home.
+    linked = {path: found for each in expected for path, found in workspace.behind_link(root, each)}
 
     def is_expected(path: str) -> bool:
         return any(path == each or path.startswith(each + "/") for each in expected)
 
     # The expected first: what a limit cuts off would look as if the training had not written it.
-    for path, status in sorted(workspace.files(root), key=lambda file: (not is_expected(file[0]), file[0])):
-        if path in kept or any(path.startswith(each + "/") for each in inputs):
+    for path in sorted({*files, *linked}, key=lambda path: (not is_expected(path), path)):
+        if path not in linked and (path in kept or any(path.startswith(each + "/") for each in inputs)):
             continue
-        written = manifest.get(path) != [status.st_ino, status.st_ctime_ns]
+        place = linked.get(path, os.path.join(root, path))
+        status = os.lstat(place)
+        written = traces.is_written(manifest.get(os.path.relpath(place, root)), status)
         if not written and not is_expected(path):
             continue
         # What is expected is hashed whatever its size: a limit must not look like an author's fault.
@@ -155,8 +164,8 @@ def _outputs(
         if (total > limit_bytes or len(outputs) >= _HASHED_FILES) and not is_expected(path):
             cut.append(f"outputs beyond {limit_bytes} bytes or {_HASHED_FILES} files were not hashed, from {path} on")
             break
-        found = hash_file(os.path.join(root, path))
-        digests[path] = (found.md5, written)
+        found = hash_file(place)
+        digests[path] = (found.md5, written, found.size_bytes)
         outputs.append(
             {
                 "path": path,
@@ -167,22 +176,19 @@ def _outputs(
             }
         )
     for each in expected:
-        outputs.extend(_directory(root, each, digests))
+        outputs.extend(_directory(each, digests))
     return sorted(outputs, key=lambda output: str(output["path"])), cut
 
 
-def _directory(root: str, path: str, digests: dict[str, tuple[str, bool]]) -> Iterator[dict[str, Any]]:
-    full = os.path.join(root, path)
-    if os.path.islink(full) or not os.path.isdir(full):
-        return
+def _directory(path: str, digests: dict[str, tuple[str, bool, int]]) -> Iterator[dict[str, Any]]:
     entries = {name[len(path) + 1 :]: found for name, found in digests.items() if name.startswith(path + "/")}
     if entries:
         yield {
             "path": path,
-            "digest": f"md5:{directory_digest((name, md5) for name, (md5, _) in entries.items())}.dir",
+            "digest": f"md5:{directory_digest((name, md5) for name, (md5, _, _) in entries.items())}.dir",
             "sha256": None,
-            "size_bytes": sum(os.lstat(os.path.join(full, name)).st_size for name in entries),
-            "written": all(written for _, written in entries.values()),
+            "size_bytes": sum(size for _, _, size in entries.values()),
+            "written": all(written for _, written, _ in entries.values()),
         }
 
 
@@ -207,13 +213,32 @@ def _send_copies(root: str, paths: Iterable[str], limit_bytes: int) -> None:
                 note("output", {"path": _as_text(path), "data": data, "last": start + _CHUNK >= size})
 
 
-def _opened_of_commit(
-    capture: dict[str, Any], manifest: dict[str, list[int]], inputs: list[dict[str, Any]]
+def _used(
+    capture: dict[str, Any],
+    manifest: dict[str, Mark],
+    files: dict[str, os.stat_result],
+    read_unseen: set[str],
+) -> set[str]:
+    """Return the files that may have fed a logged value without the training having made them.
+
+    What Python opened before the last value was logged, and what another program read, at a time that nobody knows.
+    """
+    used = {_relative(path) for path in capture["files_opened_before_output"]}
+    return used | {
+        path for path in read_unseen if path not in manifest or not traces.is_written(manifest[path], files[path])
+    }
+
+
+def _of_commit(
+    paths: set[str], manifest: dict[str, Mark], moved: dict[str, str], inputs: list[dict[str, Any]]
 ) -> list[str]:
-    """Return the files of the commit, no inputs, that were opened before the training wrote or logged anything."""
-    known = {file["path"] for file in inputs if file["place"] == "workspace"}
-    paths = (_relative(path) for path in capture["files_opened_before_output"])
-    return sorted({path for path in paths if path in manifest and path not in known})
+    """Return which files of the commit, no inputs, paths are or were before they were moved."""
+    known = [file["path"] for file in inputs if file["place"] == "workspace"]
+    return sorted(
+        path
+        for path in {moved.get(path, path) for path in paths} & manifest.keys()
+        if not any(path == each or path.startswith(each + "/") for each in known)
+    )
 
 
 def _hardware(environment: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import json
 import os
 from typing import Any
 
-from runner.inside import layout, workspace
+from runner.inside import layout, traces, workspace
 from runner.inside.environment import find_ready
 from runner.inside.objects import ObjectId, Verified, discard, listing, verified, verify
 from runner.inside.protocol import MISSING, UNAVAILABLE, PhaseError, note, progress, receive
@@ -63,14 +63,10 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
 
     results = [_place(file, root, layout.work(rerun, layout.REFERENCE), store) for file in request["files"]]
     workspace.exclude(root, [f["path"] for f in results if f["place"] == "workspace"])
-    manifest = {path: [status.st_ino, status.st_ctime_ns] for path, status in workspace.files(root)}
-    access = {
-        f["path"]: os.stat(workspace.inside(root, f["path"])).st_atime_ns
-        for f in results
-        if f["place"] == "workspace" and not ObjectId.parse(f["expected"]).directory
-    }
+    workspace.settle(root)
+    manifest = {path: traces.mark(status) for path, status in workspace.files(root)}
+    state = {"manifest": manifest, "files": results, "access_times": traces.are_kept(layout.work(rerun, layout.STATE))}
     with open(layout.work(rerun, f"{layout.STATE}/restored.json"), "w", encoding="utf-8") as file:
-        state = {"manifest": manifest, "files": results, "access": access}
         json.dump({**state, "allocated": allocated_bytes(layout.work(rerun, layout.SANDBOX))}, file)
     return {"files": results, "remotes_asked": remotes.asked, "removed": removed}
 

@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterable
 
 _RUN = re.compile(rb"^artifact_uri:.*^run_(?:id|uuid): ", re.MULTILINE | re.DOTALL)
+_EXPERIMENT = re.compile(rb"^artifact_location:.*^experiment_id: ", re.MULTILINE | re.DOTALL)
 _RUNS_TABLE = re.compile(rb'CREATE TABLE "?runs"? ?\(')
 _DATABASE = b"SQLite format 3\0"
 _DATABASES = (".db", ".sqlite", ".sqlite3")
@@ -24,8 +25,10 @@ def stores_made(root: str, written: Iterable[str]) -> list[str]:
     found = set()
     for path in written:
         folder, _, name = path.rpartition("/")
-        if name == "meta.yaml" and _RUN.search(_start_of(root, path, _DESCRIPTION_BYTES)):
-            found.add("/".join(folder.split("/")[:-2]) or ".")
+        if name == "meta.yaml":
+            text = _start_of(root, path, _DESCRIPTION_BYTES)
+            above = 2 if _RUN.search(text) else 1 if _EXPERIMENT.search(text) else 0
+            found |= {"/".join(folder.split("/")[:-above]) or "."} if above else set()
         elif name.endswith(_DATABASES):
             data = _start_of(root, path, _DATABASE_BYTES)
             if data.startswith(_DATABASE) and _RUNS_TABLE.search(data):

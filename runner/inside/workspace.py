@@ -10,6 +10,7 @@ import shutil
 import stat
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -29,18 +30,20 @@ _GIT = (
     "advice.detachedHead=false",
 )
 _LONGEST_PATH = 4096 - 256 - 2  # Linux's, less a name
+_MOST_LINKS = 40  # Linux's own
 _UNLISTED = ("/.git", "/__pycache__", "/.dvc/cache", "/.dvc/tmp")
 
 
 def clone(bundle: str, target: str, *, commit: str, branch: str | None, url: str) -> None:
     """Clone the bundle at the commit, with `url` as its origin. Hooks and filters of nobody run."""
-    _git(None, "clone", "--quiet", "--no-checkout", bundle, target)
+    # Times of change are ours, not an author's: see `settle`.
+    _git(None, "clone", "--quiet", "--no-checkout", "--config", "core.trustctime=false", bundle, target)
     place = ("-B", branch, commit) if branch else ("--detach", commit)
     _git(target, "checkout", "--quiet", "--force", *place)
     _git(target, "remote", "set-url", "origin", url)
 
 
-def _git(directory: str | None, *arguments: str, stdin: str | None = None) -> str:
+def _git(directory: str | None, *arguments: str, stdin: str | None = None, accept: tuple[int, ...] = (0,)) -> str:
     done = subprocess.run(
         [*_GIT, *arguments],
         cwd=directory,
@@ -51,7 +54,7 @@ def _git(directory: str | None, *arguments: str, stdin: str | None = None) -> st
         check=False,
         env={"PATH": os.environ.get("PATH", ""), "HOME": _home(), "GIT_CONFIG_NOSYSTEM": "1"},
     )
-    if done.returncode:
+    if done.returncode not in accept:
         if "No space left" in done.stderr:
             raise OSError(28, done.stderr.strip())
         raise PhaseError(INTERNAL, f"git {arguments[0]} failed: {done.stderr.strip()[-500:]}")
@@ -156,9 +159,32 @@ def mark_unchanged(root: str, paths: Iterable[str]) -> None:
         _git(root, "update-index", "--skip-worktree", "-z", "--stdin", stdin=listed)
 
 
-def tracked(root: str, path: str) -> list[str]:
-    """Return the tracked files at or below a path."""
-    return [name for name in _git(root, "ls-files", "-z", "--", f":(literal){path}").split("\0") if name]
+def tracked(root: str, path: str | None = None) -> list[str]:
+    """Return the tracked files, all or those at or below a path."""
+    within = () if path is None else (f":(literal){path}",)
+    return [name for name in _git(root, "ls-files", "-z", "--", *within).split("\0") if name]
+
+
+def settle(root: str) -> None:
+    """Leave the commit's files so that their access times tell who reads them; call when all is laid out.
+
+    Git notes them as unchanged, so that a training which asks it for the tree's state does not make it read them all.
+    They are older than the training by a minute, and were last read before they last changed: also `relatime` then
+    notes the first reading.
+    """
+    files = [os.path.join(root, path) for path in tracked(root)]
+    before = time.time_ns() - 60 * 10**9
+    _set_times(files, before)
+    _git(root, "update-index", "-q", "--refresh", accept=(0, 1))  # 1 where pointers differ from the commit's
+    _set_times(files, before)  # which git has just read
+
+
+def _set_times(files: Iterable[str], time_ns: int) -> None:
+    for path in files:
+        with contextlib.suppress(OSError):  # removed, since the training is to write it
+            status = os.lstat(path)
+            if stat.S_ISREG(status.st_mode) and status.st_nlink == 1:  # never the cache's own
+                os.utime(path, ns=(time_ns, time_ns), follow_symlinks=False)
 
 
 def exclude(root: str, paths: Iterable[str]) -> None:
@@ -225,6 +251,53 @@ def private_cache(root: str, dvc_roots: Iterable[str]) -> None:
             file.write("[core]\n    analytics = false\n    check_update = false\n[cache]\n    dir = cache\n")
         os.chown(path, layout.TRAINER_UID, layout.TRAINER_GID)
         exclude(root, [os.path.relpath(path, root)])
+
+
+def behind_link(root: str, path: str) -> Iterator[tuple[str, str]]:
+    """Yield (path, place) of the file, or of each file of the folder, that a link at `path` leads to.
+
+    The training saw `root` at another place, and made the link: it is followed by hand, to nothing but regular files
+    of its own sandbox. Nothing is yielded for a path that is no link and has none for a parent.
+    """
+    place = _followed(root, path)
+    if place is None or place == os.path.join(root, path):
+        return
+    if os.path.isdir(place):
+        for name, _ in files(place):
+            yield f"{path}/{name}", os.path.join(place, name)
+    elif os.path.isfile(place):
+        yield path, place
+
+
+def _followed(root: str, path: str) -> str | None:
+    """Return where links lead, None for a place outside the sandbox or for links in a circle."""
+    sandbox = os.path.dirname(root)
+    here: list[str] = []
+    rest = [os.path.basename(root), *path.split("/")]
+    links = 0
+    while rest:
+        part = rest.pop(0)
+        if part in ("", "."):
+            continue
+        if part == "..":
+            if not here:
+                return None
+            here.pop()
+            continue
+        place = os.path.join(sandbox, *here, part)
+        if not os.path.islink(place):
+            here.append(part)
+            continue
+        target = os.readlink(place)
+        links += 1
+        if links > _MOST_LINKS:
+            return None
+        if target.startswith("/"):
+            if not target.startswith(layout.SANDBOX_TARGET + "/"):
+                return None
+            here, target = [], target.removeprefix(layout.SANDBOX_TARGET + "/")
+        rest = [*target.split("/"), *rest]
+    return os.path.join(sandbox, *here)
 
 
 def files(root: str) -> Iterator[tuple[str, os.stat_result]]:

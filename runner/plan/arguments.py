@@ -35,10 +35,12 @@ def map_params(record: RunRecord, interface: ScriptInterface, tree_path: Callabl
     repository that a path of another machine ends in, None if there is none.
     """
     recorded = _recorded_by_dest(record)
+    known = {_key(name).lower() for name in (*record.params, *record.tags)}
     positional: list[str] = []
     flagged: list[str] = []
     used: list[str] = []
     uncovered: list[str] = list(interface.unreadable)
+    uncovered += [f"environment variable {name}" for name in interface.variables if name.lower() not in known]
     lacking: list[str] = []
     for option in interface.options:
         value = recorded.get(_key(option.dest))

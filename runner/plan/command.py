@@ -24,6 +24,8 @@ from runner.settings import FILE_NAME, CommitFacts, Settings
 
 COMMAND_TAGS = ("runner.command", "reproducibility_runner.command")
 ENTRY_POINT_TAG = "mlflow.project.entryPoint"
+_REPRO_VALUES = frozenset({"-S", "--set-param", "-n", "--name", "-m", "--message", "-j", "--jobs"})
+_REPRO = re.compile(r"(?P<repro>\bdvc(?:\s+-{1,2}(?:verbose|quiet|[vq]+))*\s+(?:repro|exp\s+run)\b)(?P<rest>[^|;&\n]*)")
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def resolve_command(record: RunRecord, snapshot: RepositorySnapshot, settings: S
         working_directory=directory or ".",
         working_directory_source=directory_source,
         script=script,
-        stages=stage_of(snapshot, script) if script else (),
+        stages=stage_of(snapshot, script) if script else _repro_stages(line, directory or ".", snapshot),
     )
 
 
@@ -83,18 +85,44 @@ def forced_repro(line: str) -> str:
     """
 
     def force(match: re.Match[str]) -> str:
-        try:
-            words = shlex.split(match["rest"])
-        except ValueError:
-            words = []
-        flags = ["--force", "--no-run-cache"]
-        if any(not word.startswith("-") for word in words):
+        # `exp run` knows no --no-run-cache; --force alone keeps it from there.
+        flags = ["--force"] if match["repro"].endswith("run") else ["--force", "--no-run-cache"]
+        if _targets(match["rest"]):
             flags.insert(0, "--single-item")
         given = {"-f": "--force", "-s": "--single-item"}
-        present = {given.get(word, word) for word in words}
+        present = {given.get(word, word) for word in _words(match["rest"])}
         return " ".join([match["repro"], *(flag for flag in flags if flag not in present)]) + match["rest"]
 
-    return re.sub(r"(?P<repro>\bdvc\s+repro\b)(?P<rest>[^|;&\n]*)", force, line)
+    return _REPRO.sub(force, line)
+
+
+def _words(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError:
+        return []
+
+
+def _targets(rest: str) -> list[str]:
+    """Return the targets among what follows `dvc repro`."""
+    words = iter(_words(rest))
+    targets = []
+    for word in words:
+        if word in _REPRO_VALUES:
+            next(words, None)
+        elif not word.startswith("-"):
+            targets.append(word)
+    return targets
+
+
+def _repro_stages(line: str, directory: str, snapshot: RepositorySnapshot) -> tuple[Stage, ...]:
+    """Return the stages that a `dvc repro` names, whose outs are the training's then."""
+    names = {name for match in _REPRO.finditer(line) for name in _targets(match["rest"])}
+    return tuple(
+        stage
+        for stage in stages_of(snapshot)
+        if stage.name in names and posixpath.dirname(stage.file) == ("" if directory == "." else directory)
+    )
 
 
 def _working_directory(settings: Settings, facts: CommitFacts) -> tuple[str | None, str]:

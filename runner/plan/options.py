@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import operator
+import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,6 +18,12 @@ Kind = Literal["value", "flag", "inverse", "boolean", "count", "list", "append"]
 
 _PURE_CALLS = frozenset({"str", "int", "float", "bool", "list", "tuple", "Path", "PurePath", "join"})
 _MISSING = object()
+_OF_MACHINES = re.compile(
+    r"(?:REPRO|MLFLOW|WANDB|DVC|GIT|GITHUB|CI|AWS|S3|AZURE|GOOGLE|GCP|HF|CUDA|NVIDIA|NCCL|MPLBACKEND|XDG|CONDA|VIRTUAL_ENV"
+    r"|PYTHON|PATH|HOME|USER|USERNAME|LOGNAME|HOSTNAME|PWD|TMP|TEMP|TMPDIR|DISPLAY|LANG|LC|TZ|SLURM|LOCAL_RANK|RANK"
+    r"|WORLD_SIZE|MASTER)(?:_|$)|.*(?:TOKEN|KEY|SECRET|PASSWORD|PASS|URI|URL|HOST|PORT|USERNAME)$"
+)
+"""Variables that say where something is and who asks, and nothing of what is trained."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +54,13 @@ class Option:
 
 @dataclass(frozen=True)
 class ScriptInterface:
-    """What a script takes from its command line. `unreadable` lists in words what could not be told from the source."""
+    """What a script takes from its command line. `unreadable` lists in words what could not be told from the source.
+
+    `variables` are environment variables that it reads, but for those of machines and tools.
+    """
 
     options: tuple[Option, ...] = ()
+    variables: tuple[str, ...] = ()
     unreadable: tuple[str, ...] = ()
     relative_imports: bool = False
     imported: tuple[str, ...] = ()
@@ -62,6 +73,8 @@ class _Reader(ast.NodeVisitor):
     unreadable: list[str] = field(default_factory=list)
     defaults: dict[str, ast.expr] = field(default_factory=dict)
     parses: bool = False
+    variables: dict[str, None] = field(default_factory=dict)
+    in_defaults: set[int] = field(default_factory=set)
     relative: bool = False
     imported: set[str] = field(default_factory=set)
 
@@ -84,6 +97,8 @@ class _Reader(ast.NodeVisitor):
             self.parses = True
         elif name == "add_subparsers":
             self.unreadable.append("its sub-commands")
+        elif name == "getenv" or (name == "get" and _is_environment(node.func)):
+            self.variable(node, node.args[0] if node.args else None)
         elif name == "run" and _is_name(node.func, "typer") and node.args and isinstance(node.args[0], ast.Name):
             self.unreadable.append(f"typer.run({node.args[0].id})")
         self.generic_visit(node)
@@ -91,7 +106,15 @@ class _Reader(ast.NodeVisitor):
     def visit_Subscript(self, node: ast.Subscript) -> None:
         if _is_attribute(node.value, "sys", "argv") and not _is_zero(node.slice):
             self.unreadable.append("sys.argv")
+        if _is_attribute(node.value, "os", "environ") and isinstance(node.ctx, ast.Load):
+            self.variable(node, node.slice)
         self.generic_visit(node)
+
+    def variable(self, node: ast.expr, named: ast.expr | None) -> None:
+        """Take note of an environment variable that the script reads, unless it is an option's default (rule 11)."""
+        name = self.value(named) if id(node) not in self.in_defaults else None
+        if isinstance(name, str) and not _OF_MACHINES.match(name):
+            self.variables.setdefault(name)
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
         for decorator in node.decorator_list:
@@ -211,6 +234,7 @@ class _Reader(ast.NodeVisitor):
         """Return (value, known, source text where it is unknown)."""
         if node is None:
             return implied, True, None
+        self.in_defaults.update(id(inner) for inner in ast.walk(node))
         value = self.value(node)
         if value is _MISSING:
             return None, False, ast.unparse(node)
@@ -248,6 +272,7 @@ def read_interface(source: str) -> ScriptInterface:
     options = [_with_default(option, reader) for option in _once(reader.options)]
     return ScriptInterface(
         options=tuple(options),
+        variables=tuple(reader.variables),
         unreadable=tuple(dict.fromkeys(reader.unreadable)),
         relative_imports=reader.relative,
         imported=tuple(sorted(reader.imported)),
@@ -356,6 +381,10 @@ def _is_name(node: ast.expr, module: str) -> bool:
 
 def _is_attribute(node: ast.expr, module: str, name: str) -> bool:
     return _is_name(node, module) and getattr(node, "attr", "") == name
+
+
+def _is_environment(function: ast.expr) -> bool:
+    return isinstance(function, ast.Attribute) and _is_attribute(function.value, "os", "environ")
 
 
 def _is_zero(node: ast.expr) -> bool:

@@ -221,8 +221,15 @@ def _remotes_at(mirror: Mirror, commit: str | None, roots: tuple[str, ...]) -> t
     return tuple(found)
 
 
-def _ids(mirror: Mirror, names: Iterable[str]) -> dict[str, str]:
-    """Return the ids of blobs by name (an id, or `COMMIT:PATH`); those over `LONGEST_TEXT` bytes are left out."""
+def read_contents(mirror: Mirror, commit: str, paths: Iterable[str], longest: int) -> dict[str, bytes]:
+    """Return the bytes of files at a commit by path, less those of more than `longest` bytes."""
+    ids = _ids(mirror, (f"{commit}:{path}" for path in paths), longest)
+    contents = _contents(mirror, ids.values())
+    return {name.partition(":")[2]: contents[blob] for name, blob in ids.items()}
+
+
+def _ids(mirror: Mirror, names: Iterable[str], longest: int = LONGEST_TEXT) -> dict[str, str]:
+    """Return the ids of blobs by name (an id, or `COMMIT:PATH`); those over `longest` bytes are left out."""
     asked = [name for name in dict.fromkeys(names) if "\n" not in name]
     if not asked:
         return {}
@@ -230,7 +237,7 @@ def _ids(mirror: Mirror, names: Iterable[str]) -> dict[str, str]:
     found = {}
     for name, line in zip(asked, printed.decode(errors="replace").splitlines(), strict=True):
         parts = line.rsplit(" ", 2)
-        if len(parts) == 3 and parts[1] == "blob" and int(parts[2]) <= LONGEST_TEXT:
+        if len(parts) == 3 and parts[1] == "blob" and int(parts[2]) <= longest:
             found[name] = parts[0]
     return found
 

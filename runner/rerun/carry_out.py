@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -17,12 +17,12 @@ from runner.errors import DiskFull
 from runner.network import NetworkSettings
 from runner.progress import Progress
 from runner.rerun.collect import Collected, collect, discard
-from runner.rerun.preexisting import results_among
+from runner.rerun.preexisting import RecordedResults, find_results
 from runner.rerun.provision import as_resolved, provision, ready_keys
 from runner.rerun.restore import Restored, restore
 from runner.rerun.train import Trained, train
 from runner.schema.plan import Plan
-from runner.schema.rerun import Ending, Rerun, ResolvedEnvironment, RestoredFile
+from runner.schema.rerun import Ending, PreExistingResult, Rerun, ResolvedEnvironment, RestoredFile
 
 _TINY_BYTES = 64 << 20
 _NO_SPACE = re.compile(r"No space left on device|Errno 28\b|ENOSPC|Disk quota exceeded")
@@ -45,12 +45,16 @@ class Paper:
 
     `outs` are the paths of all that DVC ever versioned there: their folders are made, since a clone lacks those that
     hold nothing else, and scripts make none. `sources` maps scripts to their texts: what they import is compiled.
+    `contents` returns the bytes of files at the commit, less those over a size; `recorded` is what the run recorded,
+    which they are searched for where the training used them.
     """
 
     bundle: Path
     dvc_roots: tuple[str, ...]
     outs: tuple[str, ...]
     sources: dict[str, str]
+    contents: Callable[[Iterable[str], int], Mapping[str, bytes]]
+    recorded: RecordedResults
     logs: Path
     outputs: Path
 
@@ -88,7 +92,15 @@ def carry_out(plan: Plan, place: Place, paper: Paper, *, keep: bool, offline: bo
     _check_space(trained, collected, place.volume)
     if collected.written_bytes > plan.limits.output_bytes:
         trained = replace(trained, ending=Ending.WROTE_TOO_MUCH)
-    return _observed(plan, restored, environment, trained, collected, timings)
+    results = find_results(
+        collected.used_of_commit,
+        opened=collected.opened_of_commit,
+        command=plan.command,
+        recorded=paper.recorded,
+        contents=paper.contents,
+        allowed=plan.policy.allow_existing,
+    )
+    return _observed(restored, environment, trained, collected, results, timings)
 
 
 def discard_workspace(plan: Plan, place: Place, progress: Progress) -> None:
@@ -172,11 +184,11 @@ def _timed(phase: str, timings: dict[str, float], progress: Progress) -> Iterato
 
 
 def _observed(
-    plan: Plan,
     restored: Restored,
     environment: ResolvedEnvironment,
     trained: Trained,
     collected: Collected,
+    results: tuple[PreExistingResult, ...],
     timings: dict[str, float],
 ) -> Rerun:
     after = {file.path: file for file in collected.inputs}
@@ -189,7 +201,7 @@ def _observed(
         capture=collected.capture.model_copy(update={"unobserved": unobserved}),
         inputs=inputs,
         outputs=collected.outputs,
-        pre_existing=results_among(collected.opened_before_output, allowed=plan.policy.allow_existing),
+        pre_existing=results,
         environment=environment,
         hardware=collected.hardware,
         remotes_asked=restored.remotes_asked,

@@ -24,14 +24,16 @@ COPY_BYTES = 64 << 20  # of outputs that go into the evidence
 class Collected:
     """What phase 4 observed.
 
-    `opened_before_output` are files of the commit, `free_bytes` is what the volume had left, `written_bytes` what the
-    training wrote, `cut` says what went over a limit.
+    `used_of_commit` are files of the commit that may have fed a logged value, `opened_of_commit` all that were opened
+    at any time, which may have fed an output; `free_bytes` is what the volume had left, `written_bytes` what the
+    training wrote, `cut` says what went over a limit or could not be seen.
     """
 
     capture: CaptureReport
     inputs: tuple[RestoredFile, ...]
     outputs: tuple[OutputFile, ...]
-    opened_before_output: tuple[str, ...]
+    used_of_commit: tuple[str, ...]
+    opened_of_commit: tuple[str, ...]
     hardware: Hardware
     cut: tuple[str, ...]
     free_bytes: int | None = None
@@ -75,7 +77,8 @@ def collect(
         capture=CaptureReport.model_validate(_taken_apart(result["capture"]), strict=False),
         inputs=tuple(RestoredFile.model_validate(file, strict=False) for file in result["inputs"]),
         outputs=tuple(OutputFile.model_validate(file, strict=False) for file in result["outputs"]),
-        opened_before_output=tuple(result["opened_before_output"]),
+        used_of_commit=tuple(result["used_of_commit"]),
+        opened_of_commit=tuple(result["opened_of_commit"]),
         hardware=Hardware.model_validate(result["hardware"], strict=False),
         cut=tuple(result["cut"]),
         free_bytes=result.get("free_bytes"),

@@ -71,7 +71,7 @@ def restore(
             {
                 "path": file.path,
                 "digest": str(file.digest),
-                "role": file.role,
+                "role": "output" if file.role == "unknown" and file.path in plan.expected_outputs else file.role,
                 "warm_start": file.path in warm,
             }
             for file in plan.lineage.files

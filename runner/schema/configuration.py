@@ -189,6 +189,9 @@ class Configuration(Section):
     pointers: Annotated[dict[str, str], AfterValidator(_pointers)] = Field(
         default={}, description="Which file a recorded digest is of: DIGEST: PATH (`--pointer`)."
     )
+    inputs: dict[str, Path] = Field(
+        default={}, description="Where the data lies that a run read from a service: DATASET: PATH, which DVC pins."
+    )
     tags: TagNames = Field(default=TagNames(), description="Names of the tags that hold facts.")
     policy: PolicySection = Field(default=PolicySection(), description="The auditor's terms.")
     limits: LimitsSection = Field(default=LimitsSection(), description="What the training may use.")

@@ -42,7 +42,8 @@ class Policy(Value):
     """The auditor's terms. abs(rerun - original) <= atol + rtol * abs(original), as numpy.isclose has it.
 
     `only` restricts the comparison to these metrics. `allow` is what the auditor lowered, `allow_existing` the paths
-    of `--allow existing:PATH`. `source` tells where the terms come from.
+    of `--allow existing:PATH`. `inputs` maps datasets that the run read from a service to the files that hold them
+    now, as the auditor says (VERDICTS rule 28). `source` tells where the terms come from.
     """
 
     rtol: Tolerance = 1e-6
@@ -53,6 +54,7 @@ class Policy(Value):
     allow: tuple[Allowance, ...] = ()
     allow_existing: tuple[str, ...] = ()
     warm_start: tuple[str, ...] = ()
+    inputs: dict[str, str] = {}
     require: Literal["identical", "reproduced"] | None = None
     require_complete: bool = False
     source: str = "default"

@@ -158,6 +158,13 @@ class OutputFile(Value):
     written: bool
 
 
+class PreExistingResult(Value):
+    """A file of the commit that the training used and that holds a result; `why` tells how it shows (rule 18)."""
+
+    path: str
+    why: str
+
+
 class ResolvedEnvironment(Value):
     """The environment that trained. `packages` maps normalised names to versions; `lock` is the resolved text."""
 
@@ -192,7 +199,7 @@ class Rerun(Value):
     capture: CaptureReport
     inputs: tuple[RestoredFile, ...]
     outputs: tuple[OutputFile, ...]
-    pre_existing: tuple[str, ...] = ()
+    pre_existing: tuple[PreExistingResult, ...] = ()
     environment: ResolvedEnvironment
     hardware: Hardware
     remotes_asked: tuple[str, ...] = ()

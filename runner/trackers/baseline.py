@@ -5,10 +5,19 @@ from __future__ import annotations
 from runner.schema.base import canonical_digest
 from runner.schema.run_record import RunRecord
 
+_FIELDS = frozenset(
+    {"name", "status", "lifecycle_stage", "start_time", "end_time", "params", "tags", "metrics", "artifacts"}
+)
+
 
 def baseline_digest(record: RunRecord) -> str:
-    """Return `sha256:HEX` over status, times, params, tags and metric histories (VERDICTS rule 13)."""
-    fields = {"status", "start_time", "end_time", "params", "tags", "metrics"}
-    document = record.model_dump(mode="json", include=fields)
+    """Return `sha256:HEX` over what a rerun is matched and compared with (VERDICTS rule 13).
+
+    Of artifacts that is those with a digest: others may be added by anybody who evaluates a model.
+    """
+    document = record.model_dump(mode="json", include=set(_FIELDS))
     document["metrics"] = sorted(document["metrics"], key=lambda history: str(history["name"]))
+    document["artifacts"] = sorted(
+        f"{artifact['path']} {artifact['digest']}" for artifact in document["artifacts"] if artifact["digest"]
+    )
     return canonical_digest(document)

@@ -19,6 +19,7 @@ CACHE = "cache"
 """What `RestoredFile.held_by` says where no remote holds the bytes."""
 
 _OF_NOTHING = frozenset(getattr(hashlib, name)(b"").hexdigest() for name in ("md5", "sha256"))
+_SHOWN = 5
 _UNFINISHED = frozenset({"RUNNING", "SCHEDULED"})
 _ENDED_EARLY = frozenset({"FAILED", "KILLED"})
 _SERVICE = re.compile(
@@ -79,7 +80,7 @@ def unverifiable_causes(
         causes.append(Missing(fact="captured run", cause=cause, remedy=remedy))
     else:
         causes += _tracker_causes(plan, rerun, run)
-    causes += _service_causes(plan, record)
+    causes += _service_causes(plan, record, rerun)
     causes += _inferred_param_causes(plan, comparison)
     causes += [
         Missing(fact=metric.name, cause=f"--metric names {metric.name}, which is not recorded", remedy=again(plan))
@@ -89,8 +90,8 @@ def unverifiable_causes(
     return tuple(causes)
 
 
-def divergence_says_nothing(plan: Plan, rerun: Rerun) -> Missing | None:
-    """Return why a divergence may be ours and not the author's (rules 11 and 21), None where it is the author's."""
+def divergence_says_nothing(plan: Plan, record: RunRecord, rerun: Rerun) -> Missing | None:
+    """Return why a divergence may be ours and not the author's (rules 11, 21, 28), None where it is the author's."""
     if plan.command_inferred and plan.options_uncovered:
         options = ", ".join(plan.options_uncovered)
         return Missing(
@@ -106,6 +107,20 @@ def divergence_says_nothing(plan: Plan, rerun: Rerun) -> Missing | None:
             cause=f"{', '.join(unopened)} was restored and the training never opened it",
             remedy=again(plan, "--command", "COMMAND THAT READS IT"),
         )
+    return _closed_network(plan, record, rerun)
+
+
+def _closed_network(plan: Plan, record: RunRecord, rerun: Rerun) -> Missing | None:
+    """Return that the training wanted what the closed network kept from it: many then go on with other data."""
+    if "network" in plan.policy.allow:
+        return None
+    if rerun.capture.hosts_tried:
+        hosts = redact(", ".join(rerun.capture.hosts_tried[:_SHOWN]))
+        cause = f"the training asked for {hosts}, and the network is closed while training"
+        return Missing(fact="data", cause=cause, remedy=again(plan, "--allow", "network"))
+    for name, address in _services(plan, record, rerun):
+        cause = f"the run read {name} from {address}, and the network is closed while training"
+        return Missing(fact="data", cause=cause, remedy=_pinning(name))
     return None
 
 
@@ -249,12 +264,13 @@ def _trained_causes(plan: Plan, rerun: Rerun) -> Iterator[Missing]:
             cause=f"evaluated, not trained: the recorded {given[0]} itself was given to the command",
             remedy=again(plan, "--allow", "evaluation"),
         )
-    for path in rerun.pre_existing:
-        if not existing_allowed(plan, path):
+    for result in rerun.pre_existing:
+        if not existing_allowed(plan, result.path):
             yield Missing(
                 fact="training",
-                cause=f"pre-existing result: the training read {path}, which the commit already holds",
-                remedy=again(plan, "--allow", f"existing:{path}"),
+                cause=f"pre-existing result: the training used {result.path}, which the commit already holds and "
+                f"which {result.why}",
+                remedy=again(plan, "--allow", f"existing:{result.path}"),
             )
 
 
@@ -288,18 +304,29 @@ def _tracker_causes(plan: Plan, rerun: Rerun, run: CapturedRun) -> Iterator[Miss
             return
 
 
-def _service_causes(plan: Plan, record: RunRecord) -> Iterator[Missing]:
+def _service_causes(plan: Plan, record: RunRecord, rerun: Rerun) -> Iterator[Missing]:
     """Rule 28: data that the run read from a service, which the rerun could reach, is pinned by nothing."""
     if "network" not in plan.policy.allow:
         return
+    for name, address in _services(plan, record, rerun):
+        yield Missing(
+            fact="data",
+            cause=f"the run read {name} from a service that nothing pins: {address}",
+            remedy=_pinning(name),
+        )
+
+
+def _pinning(name: str) -> str:
+    return f"add `inputs: {{{name}: PATH}}` to runner.yaml, PATH being the file of the repository that DVC pins"
+
+
+def _services(plan: Plan, record: RunRecord, rerun: Rerun) -> Iterator[tuple[str, str]]:
+    """Yield name and address of each dataset that the run read from a service and no restored file stands for."""
+    pinned = {file.path for file in workspace_inputs(plan, rerun) if file.digest == file.expected and file.opened}
     for dataset in record.dataset_inputs:
         address = _SERVICE.search(dataset.source or "")
-        if address is not None:
-            yield Missing(
-                fact="data",
-                cause=f"the run read {dataset.name} from a service that nothing pins: {redact(address['address'])}",
-                remedy="pin its bytes under `inputs:` in runner.yaml",
-            )
+        if address is not None and plan.policy.inputs.get(dataset.name) not in pinned:
+            yield dataset.name, redact(address["address"])
 
 
 def _inferred_param_causes(plan: Plan, comparison: Comparison) -> Iterator[Missing]:

@@ -72,7 +72,7 @@ def decide(
     differences = _differences(plan, comparison)
     if differences:
         reason = ", and ".join(differences)
-        excuse = divergence_says_nothing(plan, rerun)
+        excuse = divergence_says_nothing(plan, record, rerun)
         if excuse is not None:
             return decision(Verdict.UNVERIFIABLE, f"{reason}; but {excuse.cause}", (excuse,))
         return decision(Verdict.DIVERGED, reason + _ignored(comparison))
@@ -152,7 +152,7 @@ def _is_identical(plan: Plan, rerun: Rerun, comparison: Comparison) -> bool:
 
 
 def _agreement(comparison: Comparison) -> str:
-    compared = _compared(comparison)
+    compared = [metric for metric in _compared(comparison) if metric.kind != "nan"]
     words = []
     if compared:
         equal = sum(metric.outcome is Outcome.EQUAL for metric in compared)

@@ -102,6 +102,8 @@ def _allowances(plan: Plan, record: RunRecord, rerun: Rerun) -> Iterator[str]:
     for file in workspace_inputs(plan, rerun):
         if file.held_by in (None, CACHE) and "cached" in plan.policy.allow:
             yield f"--allow cached: {file.path} is in no remote that answered, only in the local cache"
+    for dataset, path in sorted(plan.policy.inputs.items()):
+        yield f"inputs in runner.yaml: that {path} is the dataset {dataset} which the run read"
     for path in plan.policy.allow_existing:
         yield f"--allow existing:{path}: the training may read it before it writes anything"
     for path in given_outputs(plan, rerun):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +14,9 @@ from runner.prepare import Prepared, prepare
 from tests.support.buckets import S3Service
 from tests.support.capture_environments import Environment, Specification, make_environment
 from tests.support.compose import compose_command
+from tests.support.judging import Judge, judging
 from tests.support.more_engines import Engines
+from tests.support.projects import RecordedProject
 from tests.support.services import Services, running_services
 
 
@@ -90,3 +93,24 @@ def s3(services: Services) -> S3Service:
         access_key_id=services.s3_access_key,
         secret_access_key=services.s3_secret_key,
     )
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> RecordedProject:
+    """A project without commits yet."""
+    folder = tmp_path / "author"
+    folder.mkdir()
+    return RecordedProject(folder)
+
+
+@pytest.fixture
+def judge(
+    project: RecordedProject,
+    shared_engine: DockerEngine,
+    shared_images: Prepared,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Judge]:
+    """Reproduces the project's run; afterwards nothing of it may be left."""
+    with judging(project, shared_engine, tmp_path, monkeypatch) as judge:
+        yield judge

@@ -4,69 +4,21 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from runner.engine import labels
-from runner.engine.docker import DockerEngine
 from runner.errors import EngineUnavailable
-from runner.prepare import Prepared
 from runner.progress import NoProgress
-from runner.reproduce import Reproduced, reproduce
+from runner.reproduce import reproduce
 from runner.schema.comparison import Outcome
 from runner.schema.reproduction import Reproduction, Verdict
 from runner.settings import Flags, load_settings
-from tests.support.engines import left_of
+from tests.support.judging import Judge, why
 from tests.support.mlflow_stores import StoredRun, write_sqlite_store
 from tests.support.projects import RUN_ID, START_MS, RecordedProject, script
 from tests.support.repositories import fingerprint, pointer_text
-
-Judge = Callable[..., Reproduction]
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> RecordedProject:
-    folder = tmp_path / "author"
-    folder.mkdir()
-    return RecordedProject(folder)
-
-
-@pytest.fixture
-def judge(
-    project: RecordedProject, shared_engine: DockerEngine, shared_images: Prepared, tmp_path: Path
-) -> Iterator[Judge]:
-    """Reproduces the project's run, from a folder of nobody's; afterwards nothing of it may be left."""
-    folder = tmp_path / "elsewhere"
-    folder.mkdir()
-
-    def judge(run: str = RUN_ID, **flags: Any) -> Reproduction:
-        return judge_with_evidence(run, **flags).reproduction
-
-    def judge_with_evidence(run: str = RUN_ID, **flags: Any) -> Reproduced:
-        settings = load_settings(Flags(**{"tracker": str(project.tracker), **flags}), {}, folder)
-        return reproduce(run, settings, progress=NoProgress(), engine=shared_engine)
-
-    judge.with_evidence = judge_with_evidence  # type: ignore[attr-defined]
-    before = everything_of_ours(shared_engine)
-    yield judge
-    assert everything_of_ours(shared_engine) == before
-
-
-def why(reproduction: Reproduction) -> str:
-    """The reason and the end of the log, for a test that did not get its verdict."""
-    tail = reproduction.rerun.log_tail if reproduction.rerun is not None else ()
-    return "\n".join((reproduction.reason, *tail))
-
-
-def everything_of_ours(engine: DockerEngine) -> set[str]:
-    """All containers and volumes that this process made, but for those of the tests' own session."""
-    filters = {"label": f"{labels.OWNER}={labels.owner()}"}
-    found = {container["Id"] for container in engine.client.containers(all=True, filters=filters)}
-    found |= {volume["Name"] for volume in engine.client.volumes(filters=filters)["Volumes"] or ()}
-    return found - set(left_of(engine, engine.session_id))
 
 
 def test_a_run_of_pattern_is_identical_and_its_original_is_only_read(project: RecordedProject, judge: Any) -> None:

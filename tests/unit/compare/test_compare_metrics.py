@@ -69,7 +69,7 @@ def test_a_metric_named_by_the_auditor_is_never_ignored():
     assert reproduce(*pair, policy=policy).verdict is Verdict.REPRODUCED
 
 
-@pytest.mark.parametrize("name", ["epoch", "n_samples", "depth"])
+@pytest.mark.parametrize("name", ["epoch", "n_samples", "depth", "train/epoch", "val/Global_Step", "lr"])
 def test_constants_of_the_runs_size_alone_are_nothing_compared(name):
     """rule 06"""
     whole = reproduce([history(name, [8.0])], [captured(name, [8.0])])
@@ -148,10 +148,11 @@ def test_a_missing_metric_diverges_and_an_extra_one_is_reported():
 def test_a_known_rename_of_a_library_counts_with_an_equal_value_in_either_direction(old, new):
     """rule 07"""
     for recorded, logged in ((old, new), (new, old)):
-        whole = reproduce([history(recorded, AUC)], [captured(logged, AUC)])
+        histories = [history(recorded, AUC), history("f1", [0.5])]
+        whole = reproduce(histories, [captured(logged, AUC), captured("f1", [0.5], first=50)])
         assert whole.verdict is Verdict.IDENTICAL
         assert logged in metric(whole, recorded).note
-        assert len(whole.comparison.metrics) == 1
+        assert len(whole.comparison.metrics) == 2
 
 
 def test_a_rename_with_another_value_or_outside_the_table_is_missing():

@@ -9,7 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -81,6 +81,16 @@ def test_latest_is_the_newest_of_its_run(tmp_path: Path) -> None:
     assert (first.parent / "latest").resolve() == second
     assert (other.parent / "latest").resolve() == other
     assert os.readlink(first.parent / "latest") == second.name, "relative, so that the folder can be moved"
+
+
+def test_a_clock_that_was_set_back_overwrites_nothing_and_latest_is_what_was_made_last(tmp_path: Path) -> None:
+    made = []
+    for now in (NOW, NOW - timedelta(hours=1), NOW, NOW - timedelta(hours=1)):
+        with evidence_folder(None, "run", now, tmp_path) as evidence:
+            made.append(evidence.finish({"reproduction.json": f"number {len(made)}"}))
+        assert (tmp_path / "reproductions" / "run" / "latest").resolve() == made[-1].resolve()
+    assert len(set(made)) == 4
+    assert [(each / "reproduction.json").read_text() for each in made] == [f"number {number}" for number in range(4)]
 
 
 def test_reproductions_are_not_in_the_git_of_the_project(tmp_path: Path) -> None:

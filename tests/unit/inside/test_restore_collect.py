@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 import json
 import os
+import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from runner.inside import collect, layout, protocol, restore
+from runner.inside import collect, layout, protocol, restore, traces
 from runner.inside.objects import ObjectId
 from runner.inside.protocol import PhaseError
 from runner.rerun.answers import Folders, bundle_answer
@@ -353,6 +355,133 @@ def test_links_and_pipes_are_no_outputs(world: World) -> None:
     os.mkfifo(world.root / "pipe")
     assert by_path(world.collect(expected_outputs=["link", "pipe", "folder"])) == {}
     assert world.copies() == {}
+
+
+def test_a_link_to_what_the_training_wrote_is_what_it_wrote(world: World) -> None:
+    """A training that keeps versions, and links the newest to where it is looked for, has written it: rule 17"""
+    folder = world.cache.put_directory({"a": b"1"})
+    restored(world, "latest.pkl", "home.pkl", "old.pkl", "latest")
+    (world.root / "v1.pkl").write_bytes(b"new")
+    (world.root / "latest.pkl").symlink_to("v1.pkl")
+    home = world.root.parent / layout.HOME / "model.pkl"
+    home.write_bytes(b"at home")
+    (world.root / "home.pkl").symlink_to(f"{layout.HOME_TARGET}/model.pkl")
+    (world.root / "old.pkl").symlink_to("models/../checkpoint.pt")
+    (world.root / "versions/1").mkdir(parents=True)
+    (world.root / "versions/1/a").write_bytes(b"1")
+    (world.root / "latest").symlink_to(f"{layout.WORKSPACE_TARGET}/versions/1")
+    outputs = by_path(world.collect(expected_outputs=["latest.pkl", "home.pkl", "old.pkl", "latest"]))
+    assert {path: outputs[path]["written"] for path in ("latest.pkl", "home.pkl", "old.pkl", "latest")} == {
+        "latest.pkl": True,
+        "home.pkl": True,
+        "old.pkl": False,
+        "latest": True,
+    }
+    assert outputs["latest"]["digest"] == str(folder)
+
+
+@pytest.mark.parametrize(
+    "target", ["/etc/hostname", "../../state/restored.json", "../../../../../../etc/hostname", "a", "../../reference/x"]
+)
+def test_a_link_that_leaves_the_sandbox_or_turns_in_a_circle_is_not_followed(world: World, target: str) -> None:
+    restored(world, "a")
+    (world.root / "a").symlink_to(target)
+    assert by_path(world.collect(expected_outputs=["a"])) == {}
+
+
+def test_a_folder_of_which_only_a_c_library_read_a_file_was_opened(world: World) -> None:
+    """What C reads Python's hook does not see, its access time tells: rule 21"""
+    folder = world.cache.put_directory(FOLDER)
+    world.hold(folder, *(world.cache.put(content) for content in FOLDER.values()))
+    world.restore(file("data/set", folder))
+    assert world.collect(remove=False)["inputs"][0]["opened"] is False
+    subprocess.run(["cat", str(world.root / "data/set/sub/b.csv")], check=True, capture_output=True)
+    assert world.collect()["inputs"][0]["opened"] is True
+
+
+def rename(root: Path) -> None:
+    (root / "models/old.pkl").rename(root / "new.pkl")
+
+
+def hard_link(root: Path) -> None:
+    os.link(root / "models/old.pkl", root / "new.pkl")
+
+
+def copy_by_another_program(root: Path) -> None:
+    subprocess.run(["cp", "-p", str(root / "models/old.pkl"), str(root / "new.pkl")], check=True)
+
+
+@pytest.mark.parametrize("take", [rename, hard_link, copy_by_another_program])
+def test_what_no_python_opened_of_the_commit_may_be_an_output_all_the_same(
+    world: World, take: Callable[[Path], None]
+) -> None:
+    """rules 17 and 18"""
+    restored(world, "new.pkl")
+    take(world.root)
+    assert world.collect(expected_outputs=["new.pkl"])["opened_of_commit"] == ["models/old.pkl"]
+
+
+def rename_and_read(root: Path) -> None:
+    rename(root)
+    subprocess.run(["cat", str(root / "new.pkl")], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    ("take", "used"),
+    [(rename, []), (rename_and_read, ["models/old.pkl"]), (copy_by_another_program, ["models/old.pkl"])],
+)
+def test_what_was_moved_aside_is_not_used_and_what_was_read_is(
+    world: World, take: Callable[[Path], None], used: list[str]
+) -> None:
+    """Old results are moved aside before new ones are written, which feeds none of them: rule 18"""
+    restored(world)
+    take(world.root)
+    assert world.collect()["used_of_commit"] == used
+
+
+def test_git_that_is_asked_for_the_state_of_the_tree_reads_none_of_it(world: World) -> None:
+    """Many trainings ask whether the tree is clean: that uses no result which the commit holds."""
+    restored(world)
+    # Git counts times in seconds: what changes a moment after it looked must be no change to it either.
+    before = os.stat(world.root / "models/old.pkl")
+    time.sleep(1.1)
+    os.utime(world.root / "models/old.pkl", ns=(before.st_atime_ns, before.st_mtime_ns))
+    done = subprocess.run(["git", "-C", str(world.root), "status", "--porcelain"], check=True, capture_output=True)
+    assert done.stdout == b""
+    assert os.stat(world.root / "models/old.pkl").st_atime_ns == before.st_atime_ns
+    assert world.collect()["used_of_commit"] == []
+
+
+def test_a_file_that_the_training_wrote_first_is_not_used_of_the_commit(world: World) -> None:
+    restored(world)
+    (world.root / "checkpoint.pt").write_bytes(b"better weights")
+    subprocess.run(["cat", str(world.root / "checkpoint.pt")], check=True, capture_output=True)
+    assert world.collect()["used_of_commit"] == []
+
+
+def test_a_disk_without_access_times_is_said_to_hide_who_reads(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(traces, "are_kept", lambda folder: False)
+    restored(world)
+    assert [sentence for sentence in world.collect()["cut"] if "access times" in sentence]
+
+
+STORES = {
+    "mlruns/417/abc/meta.yaml": (b"artifact_uri: x\nrun_uuid: abc\n", "mlruns"),
+    "logs/0/meta.yaml": (b"artifact_location: x\nexperiment_id: '0'\n", "logs"),
+    "mlflow.db": (b"SQLite format 3\0 CREATE TABLE runs (", "mlflow.db"),
+}
+
+
+@pytest.mark.parametrize("path", STORES)
+def test_a_store_that_the_training_wrote_itself_is_a_problem(world: World, path: str) -> None:
+    """What is logged there the capture has not seen, and would be missing: rule 24"""
+    content, store = STORES[path]
+    restored(world)
+    assert not any("past the capture" in problem for problem in world.collect(remove=False)["capture"]["problems"])
+    (world.root / path).parent.mkdir(parents=True, exist_ok=True)
+    (world.root / path).write_bytes(content)
+    problems = world.collect()["capture"]["problems"]
+    assert f"a process of the training logged past the capture, to {store}" in problems
 
 
 def test_small_outputs_are_copied_and_large_ones_only_hashed(world: World) -> None:

@@ -13,6 +13,9 @@ from runner.plan.command import forced_repro
         ("dvc repro train", "dvc repro --single-item --force --no-run-cache train"),
         ("dvc repro -f train && ls", "dvc repro --single-item --no-run-cache -f train && ls"),
         ("uv run dvc repro", "uv run dvc repro --force --no-run-cache"),
+        ("dvc -v repro train", "dvc -v repro --single-item --force --no-run-cache train"),
+        ("dvc exp run -S lr=0.1 -n first", "dvc exp run --force -S lr=0.1 -n first"),
+        ("dvc exp run train", "dvc exp run --single-item --force train"),
         ("python train.py --note 'dvc reproduction'", "python train.py --note 'dvc reproduction'"),
     ],
 )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from runner.plan.arguments import Arguments, effective, map_params, quoted, same_value
-from runner.plan.options import read_interface
+from runner.plan.options import ScriptInterface, read_interface
 from tests.support.facts import run
 
 HEAD = "import argparse, os\np = argparse.ArgumentParser()\n"
@@ -89,6 +89,13 @@ def test_a_path_of_another_machine_becomes_the_path_in_the_repository() -> None:
 def test_options_without_record_are_covered_by_known_defaults_alone() -> None:
     found = mapped("'--x', default=3 | '--y', default=os.environ['Y']", {})
     assert found.uncovered == ("--y (default os.environ['Y'])",)
+
+
+def test_an_environment_variable_is_covered_by_a_param_of_its_name_alone() -> None:
+    """rule 11"""
+    interface = ScriptInterface(variables=("EPOCHS", "RATE"))
+    found = map_params(run(params={"epochs": "5"}), interface, lambda _: None)
+    assert found.uncovered == ("environment variable RATE",)
 
 
 def test_required_options_without_record_are_lacking() -> None:

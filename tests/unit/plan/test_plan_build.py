@@ -65,6 +65,14 @@ def test_outs_of_the_commands_stage_are_expected_but_never_an_input() -> None:
     assert plan(source=repository(texts={"dvc.yaml": text})).expected_outputs == ("m.json", MODEL, "report.csv")
 
 
+def test_a_stage_that_the_command_names_is_forced_and_its_outs_are_expected() -> None:
+    """rules 17 and 19: DVC would skip it, and keep its outputs of `persist: true`."""
+    text = "stages:\n  fit:\n    cmd: python -m fraud\n    outs: [state.bin]\n  other: {cmd: ls, outs: [other.bin]}\n"
+    found = plan(source=repository(texts={"dvc.yaml": text}), chosen=settings(command="dvc repro fit"))
+    assert found.command == "dvc repro --single-item --force --no-run-cache fit"
+    assert found.expected_outputs == (MODEL, "state.bin")
+
+
 def test_outs_of_several_stages_of_one_script_are_not_guessed() -> None:
     text = "stages:\n" + "".join(f"  s{n}: {{cmd: python train.py --depth {n}, outs: [o{n}]}}\n" for n in (1, 2))
     assert plan(source=repository(texts={"dvc.yaml": text})).expected_outputs == (MODEL,)

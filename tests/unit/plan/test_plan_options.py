@@ -200,3 +200,20 @@ def test_a_function_given_to_typer_is_read() -> None:
     found = read_interface("import typer\ndef main(depth: int = 3): ...\ntyper.run(main)")
     assert [item.flag for item in found.options] == ["--depth"]
     assert found.unreadable == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "variables"),
+    [
+        ("EPOCHS = int(os.environ.get('EPOCHS', 5))", ("EPOCHS",)),
+        ("rate = os.getenv('LEARNING_RATE')", ("LEARNING_RATE",)),
+        ("size = os.environ['BATCH_SIZE']", ("BATCH_SIZE",)),
+        ("uri = os.environ['MLFLOW_TRACKING_URI']; key = os.getenv('API_KEY'); home = os.environ['HOME']", ()),
+        ("os.environ['OMP_NUM_THREADS'] = '1'", ()),
+        ("value = {}.get('EPOCHS')", ()),
+        ("p.add_argument('--epochs', default=os.environ.get('EPOCHS'))", ()),
+    ],
+)
+def test_environment_variables_that_may_decide_are_told(line: str, variables: tuple[str, ...]) -> None:
+    """What nobody recorded may have been set: rule 11. Those of machines, and an option's own default, are no news."""
+    assert read_interface(f"{HEAD}{line}\n").variables == variables

@@ -245,6 +245,13 @@ def test_a_looser_policy_stands_in_the_first_line_of_every_report():
     assert "looser than default: rtol 0.5" in render_markdown(reproduction).splitlines()[0]
 
 
+@pytest.mark.parametrize("verdict", Verdict)
+def test_what_no_rerun_can_show_is_said_in_every_report(verdict):
+    """rule 29"""
+    report = render_markdown(make_reproduction(verdict=verdict))
+    assert "What no rerun can show: a script that logs constants reproduces." in report
+
+
 def test_what_was_lowered_is_shown_with_the_isolation():
     text = render_text(make_reproduction(plan=make_plan(policy=Policy(allow=("network",)))), width=120, color=False)
     assert re.search(r"isolation +network open, no credentials +--allow network", text)

@@ -17,10 +17,11 @@ from runner.inside import layout, protocol
 from runner.network import NetworkSettings
 from runner.progress import NoProgress
 from runner.rerun.carry_out import Paper, Place, carry_out, discard_workspace
+from runner.rerun.preexisting import RecordedResults
 from runner.schema.plan import Plan, Policy, Remote
 from runner.schema.rerun import Ending, Rerun
 from tests.support.fake_engine import FakeEngine, Said, Told, lines, note, outcome, result
-from tests.support.values import DATA, MODEL, make_plan, make_rerun, restored, written
+from tests.support.values import DATA, MODEL, make_plan, make_rerun, md5, restored, written
 
 ENVIRONMENT = {
     "key": "k" * 16,
@@ -41,13 +42,17 @@ READY = [note("environment", ENVIRONMENT), RESTORED]
 PROVISIONED = [result({"state": "ready", "environment": ENVIRONMENT, "cached": False})]
 
 
+HELD = {"old/final.dat": b"the model", "README.md": b"# Sums\n"}
+
+
 def collected(**fields: Any) -> dict[str, Any]:
     rerun = make_rerun().model_dump(mode="json")
     return {
         "capture": rerun["capture"],
         "inputs": [restored().model_dump(mode="json")],
         "outputs": [written().model_dump(mode="json")],
-        "opened_before_output": [],
+        "used_of_commit": [],
+        "opened_of_commit": [],
         "hardware": rerun["hardware"],
         "free_bytes": 1 << 40,
         "cut": [],
@@ -83,6 +88,8 @@ def run(
         dvc_roots=(".",),
         outs=(DATA, MODEL),
         sources={"train.py": "import numpy\n"},
+        contents=lambda paths, longest: {path: HELD[path] for path in paths if len(HELD.get(path, "")) <= longest},
+        recorded=RecordedResults(digests=frozenset({md5("the model").hexdigest})),
         logs=tmp_path / "logs",
         outputs=tmp_path / "outputs",
     )
@@ -274,13 +281,17 @@ def test_what_went_over_a_limit_is_said_to_be_unobserved(tmp_path: Path) -> None
     assert rerun.capture.unobserved == ("outputs beyond 1 bytes were not hashed",)
 
 
-def test_results_of_the_commit_that_were_read_are_named_unless_allowed(tmp_path: Path) -> None:
-    found = collected(opened_before_output=["base.pt", "metrics.json", "train.py"])
-    engine = FakeEngine(answers(collect=[result(found)]))
-    assert run(engine, tmp_path).pre_existing == ("base.pt", "metrics.json")
-    allowing = make_plan(policy=Policy(allow=("existing",), allow_existing=("base.pt",)))
-    engine = FakeEngine(answers(collect=[result(found)]))
-    assert run(engine, tmp_path, allowing).pre_existing == ("metrics.json",)
+def test_results_of_the_commit_that_were_used_are_named_unless_allowed(tmp_path: Path) -> None:
+    used = ["base.pt", "metrics.json", "train.py"]
+    found = collected(used_of_commit=used, opened_of_commit=[*used, "old/final.dat", "README.md"])
+
+    def pre_existing(plan: Plan | None = None) -> list[str]:
+        engine = FakeEngine(answers(collect=[result(found)]))
+        return [each.path for each in run(engine, tmp_path, plan).pre_existing]
+
+    assert pre_existing() == ["base.pt", "metrics.json", "old/final.dat"]
+    allowing = make_plan(policy=Policy(allow=("existing",), allow_existing=("base.pt", "old")))
+    assert pre_existing(allowing) == ["metrics.json"]
 
 
 def test_inputs_that_were_changed_are_said_to_be(tmp_path: Path) -> None:

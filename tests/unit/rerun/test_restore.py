@@ -69,6 +69,13 @@ def test_whether_the_environment_is_ready_is_told_before_the_end(tmp_path: Path,
     assert environments == [record]
 
 
+def test_what_the_training_is_to_write_is_kept_aside_though_nobody_calls_it_an_output(tmp_path: Path) -> None:
+    """rule 16: an out of the stage that a command names, of a run that names no script."""
+    files = (data_file(role="unknown"), model_file(role="unknown"))
+    engine, _ = run(tmp_path, files=files, expected_outputs=(MODEL,))
+    assert [file["role"] for file in engine.payload("restore")["files"]] == ["unknown", "output"]
+
+
 def test_the_bundle_is_no_file_in_memory_and_the_cache_is_all_of_the_volume(tmp_path: Path) -> None:
     engine, _ = run(tmp_path)
     asked = engine.request("restore")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from runner.schema.digest import DigestValue
 from runner.schema.run_record import Artifact, MetricHistory, MetricPoint, RunRecord, StoreKind
 from runner.trackers.baseline import baseline_digest
 
@@ -44,6 +45,9 @@ def record(**changes: Any) -> RunRecord:
         {"params": {"depth": "9"}},
         {"tags": {}},
         {"metrics": ()},
+        {"lifecycle_stage": "deleted"},
+        {"name": "renamed"},
+        {"artifacts": (Artifact(path="model.pkl", digest=DigestValue("md5", "0" * 32)),)},
         {"metrics": (MetricHistory(name="loss", points=(MetricPoint(step=0, timestamp_ms=1, value=0.0),)),)},
     ],
 )

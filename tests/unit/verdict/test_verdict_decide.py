@@ -12,8 +12,9 @@ from runner.schema.comparison import Outcome
 from runner.schema.digest import DigestValue
 from runner.schema.plan import Images, MetricPolicy, Policy
 from runner.schema.reproduction import Verdict
-from runner.schema.rerun import Ending, TrackerRead
+from runner.schema.rerun import Ending, PreExistingResult, TrackerRead
 from runner.schema.run_record import DatasetInput
+from runner.settings import Flags
 from runner.verdict.policy import looser_than_default, requirement_met
 from tests.support.values import (
     DATA,
@@ -35,6 +36,11 @@ from tests.support.values import (
 )
 
 WORSE = make_rerun(make_run(metrics=(*captured("auc", [0.5]), *captured("loss", [0.9], first=50))))
+
+
+def existing(path):
+    """A result that the commit holds, as it is told by its name."""
+    return PreExistingResult(path=path, why="holds results, by its name")
 
 
 def said(decision, text):
@@ -267,7 +273,7 @@ def test_the_recorded_model_given_to_the_command_is_evaluated_and_not_trained():
 
 def test_a_result_that_the_commit_already_holds_and_the_training_read_is_unverifiable():
     """rule 18"""
-    rerun = make_rerun(pre_existing=("results/best.ckpt",))
+    rerun = make_rerun(pre_existing=(existing("results/best.ckpt"),))
     decision = judge(rerun=rerun)
     assert decision.verdict is Verdict.UNVERIFIABLE
     assert "pre-existing result" in decision.reason
@@ -278,7 +284,7 @@ def test_a_result_that_the_commit_already_holds_and_the_training_read_is_unverif
 def test_an_existing_result_is_allowed_by_its_path_or_folder_and_said(allowed, ok):
     """rule 18"""
     plan = make_plan(policy=Policy(allow=("existing",), allow_existing=(allowed,)))
-    decision = judge(plan=plan, rerun=make_rerun(pre_existing=("results/best.ckpt",)))
+    decision = judge(plan=plan, rerun=make_rerun(pre_existing=(existing("results/best.ckpt"),)))
     assert (decision.verdict is Verdict.IDENTICAL) is ok
     assert said(decision, f"--allow existing:{allowed}")
 
@@ -406,6 +412,45 @@ def test_data_read_from_a_service_is_unverifiable_and_named_without_its_password
     assert judge(record).verdict is Verdict.IDENTICAL
 
 
+def test_a_dataset_of_a_service_is_pinned_by_a_file_that_was_restored_and_read():
+    """rule 28"""
+    source = '{"uri": "s3://bucket/sales.csv"}'
+    record = make_record(dataset_inputs=(DatasetInput(name="sales", digest="d", source=source),))
+    decision = judge(record, make_plan(policy=Policy(allow=("network",))))
+    assert "`inputs: {sales: PATH}`" in decision.missing.remedy
+    pinned = judge(record, make_plan(policy=Policy(allow=("network",), inputs={"sales": DATA})))
+    assert pinned.verdict is Verdict.IDENTICAL
+    assert said(pinned, f"inputs in runner.yaml: that {DATA} is the dataset sales")
+    for inputs, file in (({"sales": "other.csv"}, restored()), ({"sales": DATA}, restored(opened=False))):
+        plan = make_plan(policy=Policy(allow=("network",), inputs=inputs))
+        assert judge(record, plan, make_rerun(inputs=(file,))).verdict is Verdict.UNVERIFIABLE
+
+
+def test_a_difference_is_unverifiable_where_the_closed_network_may_have_made_it():
+    """rule 28"""
+    worse = captured("auc", [0.5])
+    tried = {"hosts_tried": ("data.example",)}
+    asked = judge(rerun=make_rerun(make_run(metrics=worse), capture=tried))
+    assert asked.verdict is Verdict.UNVERIFIABLE
+    assert "asked for data.example" in asked.reason
+    assert "--allow network" in asked.missing.remedy
+    source = '{"uri": "postgresql://db.example/sales"}'
+    record = make_record(dataset_inputs=(DatasetInput(name="sales", digest="d", source=source),))
+    assert "sales" in judge(record, rerun=make_rerun(make_run(metrics=worse))).reason
+    opened = make_plan(policy=Policy(allow=("network",)))
+    assert judge(plan=opened, rerun=make_rerun(make_run(metrics=worse), capture=tried)).verdict is Verdict.DIVERGED
+    assert judge(rerun=make_rerun(capture=tried)).verdict is Verdict.IDENTICAL
+
+
+# --- rule 27
+
+
+def test_nothing_repeats_a_training_to_have_a_better_verdict():
+    """rule 27: repeats come with a policy of intervals, or not at all."""
+    words = {word for name in (*Flags.model_fields, *Policy.model_fields) for word in name.split("_")}
+    assert not words & {"repeat", "repeats", "retries", "runs", "interval", "level", "confidence"}
+
+
 # --- rule 24
 
 
@@ -517,7 +562,7 @@ def test_a_python_without_a_recorded_patch_version_is_not_verified():
 
 
 def test_everything_that_is_wrong_is_told_and_the_first_decides():
-    rerun = make_rerun(make_run(resumed=True), inputs=(), pre_existing=("r.json",))
+    rerun = make_rerun(make_run(resumed=True), inputs=(), pre_existing=(existing("r.json"),))
     decision = judge(rerun=rerun)
     assert decision.reason.endswith("(and 2 more)")
     assert said(decision, "pre-existing result")
