@@ -139,7 +139,7 @@ def test_a_version_behind_an_alias_is_identical_and_its_store_is_only_read(
 def test_a_file_that_was_swapped_behind_an_alias_is_unverifiable_and_named(
     released: ReleasedProject, judge: Judge, terms: Callable[..., Settings]
 ) -> None:
-    """Rule 9: the metrics come out again, and what is registered is not what the run makes."""
+    """rule 09: the metrics come out again, and what is registered is not what the run makes."""
     released.file_of_model("weights.bin").write_text("[1.5, 2.25, 9.0]")
     reproduction = judge(CHAMPION, terms(released))
     assert reproduction.verdict is Verdict.UNVERIFIABLE, reproduction.reason
