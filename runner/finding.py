@@ -6,6 +6,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from runner.errors import MissingFact, RunNotFound, UsageError
 
@@ -134,8 +135,10 @@ def _run_reference(settings: Settings) -> RunReference | None:
 def _with_page(page: Page, settings: Settings) -> tuple[Settings, tuple[str, ...]]:
     """Let the address of a page name the tracker, and the registry if it shows a version, unless a flag does.
 
-    A flag that names another place wins, which is said: the page may be shown by another host than the API.
+    A flag that names another place wins, which is said: the page may be shown by another host than the API. Raises
+    UsageError where the environment or a file names a server on another host: its credentials are not a link's to have.
     """
+    from runner.lineage.remedy import typed_again
     from runner.redact import redact
     from runner.settings import PASTED
     from runner.trackers.reference import AliasOf, LatestOf, VersionOf
@@ -148,8 +151,20 @@ def _with_page(page: Page, settings: Settings) -> tuple[Settings, tuple[str, ...
     for name in names:
         flag, value = "--" + name.replace("_", "-"), getattr(settings, name)
         if settings.source(name) != flag:
+            if value is not None and _server(value) not in (None, _server(page.server)):
+                raise UsageError(
+                    f"the pasted address is of {redact(page.server)}, and {settings.source(name)} names "
+                    f"{redact(value)}, whose credentials another server shall not get unasked",
+                    f"{' '.join(typed_again(settings, str(page)))} {flag} {redact(page.server)}",
+                )
             update[name] = page.server
         elif value.rstrip("/") != page.server:
             notes.append(f"{flag} {redact(value)} was read, and the pasted address is of {redact(page.server)}")
     sources = {**settings.sources, **dict.fromkeys(update, PASTED)}
     return settings.model_copy(update={**update, "sources": sources}), tuple(notes)
+
+
+def _server(address: str) -> tuple[str | None, int | None] | None:
+    """Return host and port of a server's address, None for a place on disk."""
+    parts = urlsplit(address)
+    return (parts.hostname, parts.port) if parts.scheme in ("http", "https") else None

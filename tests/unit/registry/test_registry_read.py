@@ -376,6 +376,15 @@ class TestPagesAndFlags:
         chosen, notes = _with_page(page, load_settings(Flags(), variables, tmp_path))
         assert (chosen.registry_uri, notes) == ("http://pasted.example/mlflow", ())
 
+    @pytest.mark.parametrize("named", ["https://tracker.acme.example", "http://pasted.example:5000/mlflow"])
+    def test_a_link_does_not_get_the_credentials_of_the_server_that_the_environment_names(
+        self, named: str, tmp_path: Path
+    ) -> None:
+        settings = load_settings(Flags(), {"MLFLOW_TRACKING_URI": named}, tmp_path)
+        with pytest.raises(UsageError, match="whose credentials") as refused:
+            find_run(self.RUN, settings)
+        assert "--tracker http://pasted.example/mlflow" in refused.value.remedy
+
 
 @pytest.mark.parametrize(
     ("one", "other", "same"),
