@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 
 from runner.errors import InvalidConfiguration, RunNotFound, TrackerUnavailable
+from runner.finding import find_run
 from runner.schema.comparison import Outcome
 from runner.schema.run_record import RunRecord
+from runner.settings import Settings
 from runner.trackers.baseline import baseline_digest
 from runner.trackers.open import open_tracker
 from runner.trackers.reference import parse_reference
@@ -124,6 +126,24 @@ def test_a_server_of_another_time_is_searched_by_prefix_and_name_and_in_its_bin(
     assert sorted(tracker.read_run(ids["child-1"]).siblings) == sorted(ids[f"child-{n}"] for n in range(3))
     with pytest.raises(RunNotFound):
         find("0" * 32)
+
+
+def test_the_registry_of_a_server_of_another_time_leads_to_the_run_and_the_files(old: Old) -> None:
+    over_http, from_files = Settings(tracker=old.address), Settings(tracker=str(old.store.folder / old.store.address))
+    if "version" not in old.store.ids:  # version 1 keeps no registry in files
+        with pytest.raises((RunNotFound, TrackerUnavailable)):
+            find_run("models:/fraud/1", over_http)
+        return
+    for text in ("models:/fraud/1", "models:/fraud/production", "models:/fraud/latest"):
+        there, here = find_run(text, over_http).registered(), find_run(text, from_files).registered()
+        assert there is not None
+        assert here is not None
+        assert (there.run_id, there.title, there.path) == (here.run_id, here.title, here.path)
+        assert (there.same_place, there.artifact) == (True, here.artifact)
+    with pytest.raises(RunNotFound, match=r"no alias 'champions'|it has none"):
+        find_run("models:/fraud@champions", over_http)
+    with pytest.raises(RunNotFound, match=r"no version 3.*it has v1, v2"):
+        find_run("models:/fraud/3", over_http)
 
 
 def test_the_same_logged_again_is_equal_in_the_form_of_the_store_behind_a_server(old: Old) -> None:

@@ -17,8 +17,10 @@ from typing import Any
 import pytest
 
 from runner.errors import AmbiguousRun, RunNotFound
+from runner.finding import find_run
 from runner.schema.comparison import Outcome
 from runner.schema.run_record import RunRecord
+from runner.settings import Settings
 from runner.trackers.baseline import baseline_digest
 from runner.trackers.interface import Tracker
 from runner.trackers.open import open_tracker
@@ -175,6 +177,30 @@ def test_a_logged_model_is_found_by_its_id_with_its_files(tracker: Tracker, stor
     ]
     with pytest.raises(RunNotFound, match=store.ids["model"]):
         tracker.find_model(LoggedModelId(store.ids["model"][:-1] + "z"))
+
+
+def test_a_registered_version_leads_to_its_run_and_its_files(tracker: Tracker, store: RealStore) -> None:
+    settings = Settings(tracker=tracker.uri)
+    if "version" not in store.ids:  # version 1 keeps no registry in files
+        with pytest.raises(RunNotFound, match="holds no registered model"):
+            find_run("models:/fraud/1", settings)
+        return
+    found = {}
+    for text in ("models:/fraud/1", "models:/fraud/production", "models:/fraud/latest"):
+        asked = find_run(text, settings)
+        registered = asked.registered()
+        assert registered is not None
+        assert (asked.record.run_id, registered.same_place, registered.path) == (store.ids["base"], True, "model")
+        assert [file.path for file in registered.artifact.files] == ["requirements.txt"]
+        found[text] = registered.version
+    assert list(found.values()) == [1, 1, 2]
+    if "alias" in store.ids:
+        assert find_run("models:/fraud@champion", settings).model.title == "fraud v1"  # type: ignore[union-attr]
+    else:
+        with pytest.raises(RunNotFound, match=r"no alias 'champion'.*it has none"):
+            find_run("models:/fraud@champion", settings)
+    with pytest.raises(RunNotFound, match=r"no version 3.*it has v1, v2"):
+        find_run("models:/fraud/3", settings)
 
 
 def test_reading_a_writable_store_changes_nothing_either(store: RealStore) -> None:

@@ -247,6 +247,18 @@ with mlflow.start_run(run_name="base") as run:
         (folder / "python_env.yaml").write_text("python: 3.11.7\n")
         client.log_model_artifacts(model.model_id, str(folder))
         ids["model"] = model.model_id
+try:
+    client.create_registered_model("fraud")
+    source = run.info.artifact_uri + "/model"
+    versions = [client.create_model_version("fraud", source, run.info.run_id).version for _ in range(3)]
+    client.transition_model_version_stage("fraud", versions[0], "Production")
+    client.delete_model_version("fraud", versions[2])
+    ids["version"] = str(versions[0])
+    if hasattr(client, "set_registered_model_alias"):
+        client.set_registered_model_alias("fraud", "champion", versions[0])
+        ids["alias"] = "champion"
+except mlflow.exceptions.MlflowException as error:  # version 1 keeps no registry in files
+    assert mlflow.__version__.startswith("1.") and sys.argv[1].startswith("file:"), error
 with mlflow.start_run(run_name="sweep") as parent:
     for number in range(3):
         with mlflow.start_run(run_name="child", nested=True) as child:
