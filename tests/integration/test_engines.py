@@ -146,7 +146,8 @@ def test_the_integration_suite_passes_on(name: str, engines: Engines) -> None:
             "-p",
             "no:cacheprovider",
             "-k",
-            "not (elsewhere or tls or context or podman)",
+            # Podman cannot make the volume of a size that one test fills.
+            "not (elsewhere or tls or context or podman)" + (" and not full_volume" if name == "podman" else ""),
             *files,
         ],
         cwd=Path(__file__).parents[2],
