@@ -36,7 +36,9 @@ LABEL reproducibility-runner=environment
 
 FROM ${ENVIRONMENT_IMAGE} AS tools
 COPY lib /opt/reproducibility-runner/lib
-RUN set -e; cd /opt/reproducibility-runner/lib; \
+# Podman gives what it mounts to the container's user, unless the image has a folder there: then to that one's owner. The
+# training must not own the folder that its own folders lie in, else it could put links in their place.
+RUN set -e; mkdir /sandbox; cd /opt/reproducibility-runner/lib; \
     python=/opt/reproducibility-runner/venv/bin/python; \
     $python -c 'from reproducibility_runner.install import lay_out; \
       lay_out("/opt/reproducibility-runner/capture")'; \

@@ -324,7 +324,7 @@ class DockerEngine(Engine):
                 stack.callback(output.close)
                 if request.stdin is not None:
                     # A connection of its own, so that closing it is the input's end, by TLS and podman too.
-                    stdin = self._attach(container, stdin=1)
+                    stdin = self._attach_stdin(container)
                     stack.callback(stdin.close)
                 started = time.monotonic()
                 self.client.start(container.name)
@@ -363,6 +363,14 @@ class DockerEngine(Engine):
 
     def _attach(self, container: _Container, **streams: int) -> Attachment:
         return Attachment(self.client.attach_socket(container.name, {**streams, "stream": 1}))
+
+    def _attach_stdin(self, container: _Container) -> Attachment:
+        if self.info.name != "podman":
+            return self._attach(container, stdin=1)
+        # There, output goes to every connection, asked for or not, and one that nobody reads blocks the container.
+        stdin = self._attach(container, stdin=1, stdout=1, stderr=1)
+        stdin.drain_in_background()
+        return stdin
 
     def _pump(self, container: _Container, output: Attachment, hand_on: Sink, end: _End, doing: str) -> bool:
         """Hand on output until its end; False where it must end first."""

@@ -7,6 +7,7 @@ A piece is handed on as soon as it is there; nothing waits for a frame's end.
 from __future__ import annotations
 
 import contextlib
+import socket
 import struct
 import threading
 from collections.abc import Iterable, Iterator
@@ -16,6 +17,7 @@ STDOUT = 1
 STDERR = 2
 _HEADER = struct.Struct(">BxxxL")
 _CHUNK = 1 << 16
+_DRAIN_S = 3600.0
 
 
 class Frames:
@@ -51,6 +53,7 @@ class Attachment:
         self._raw = raw
         # Plain sockets come wrapped as a file, TLS ones as they are.
         self._socket = getattr(raw, "_sock", raw) if type(raw).__name__ == "SocketIO" else raw
+        self._draining = False
 
     def receive(self, timeout_s: float) -> bytes | None:
         """Return what came, empty at the end, None if nothing came in time. Raises OSError."""
@@ -70,12 +73,29 @@ class Attachment:
                 self._socket.settimeout(None)
                 for piece in pieces:
                     self._socket.sendall(piece)
-            self.close()
+                if self._draining:
+                    self._socket.shutdown(socket.SHUT_WR)
+            if not self._draining:
+                self.close()
 
         threading.Thread(target=send, name="container-stdin", daemon=True).start()
 
+    def drain_in_background(self) -> None:
+        """Read and drop what comes, from a thread, until the connection is closed; input then ends by half of it."""
+        self._draining = True
+
+        def drain() -> None:
+            with contextlib.suppress(OSError, ValueError):
+                while self.receive(_DRAIN_S) != b"":
+                    pass
+
+        threading.Thread(target=drain, name="container-stdin-echo", daemon=True).start()
+
     def close(self) -> None:
         """Close the connection; safe to call twice."""
+        if self._draining:
+            with contextlib.suppress(OSError):  # wakes the thread that reads
+                self._socket.shutdown(socket.SHUT_RDWR)
         response = getattr(self._raw, "_response", None)
         for part in (response, self._raw, self._socket):
             with contextlib.suppress(OSError, ValueError, AttributeError):

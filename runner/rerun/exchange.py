@@ -131,6 +131,8 @@ class _Input:
 
     def __iter__(self) -> Iterator[bytes]:
         yield self._line
+        if not self._answers:
+            return
         while (asked := self._asked.get()) is not None:
             answer, value = asked
             try:

@@ -141,6 +141,21 @@ def test_much_output_on_both_streams_neither_hangs_nor_gets_lost(engine: DockerE
     assert max(map(len, out.pieces)) <= 1 << 16, "output is handed on as it comes"
 
 
+@core
+def test_much_output_passes_while_the_input_stays_open(engine: DockerEngine, image: str) -> None:
+    ended = threading.Event()
+
+    def pieces() -> Iterator[bytes]:
+        yield b"go\n"
+        ended.wait(60)
+
+    script = "import os, sys; sys.stdin.readline(); [os.write(1, b'x' * 65536) for _ in range(80)]"
+    out = Pieces()
+    outcome = engine.run(python(image, script, stdin=pieces(), timeout_s=30), stdout=out, stderr=Pieces())
+    ended.set()
+    assert (outcome.exit_code, sum(map(len, out.pieces))) == (0, 5 * MIB)
+
+
 def test_output_is_handed_on_before_the_end(engine: DockerEngine, image: str) -> None:
     times: list[float] = []
     engine.run(

@@ -22,9 +22,19 @@ from runner.errors import EngineUnavailable
 from runner.prepare import Prepared
 from tests.support.command import CommandLine, left_in_engine
 from tests.support.more_engines import Engines
-from tests.support.projects import RUN_ID, RecordedProject
+from tests.support.projects import RUN_ID, RecordedProject, script
 from tests.support.repositories import fingerprint
 
+# No engine may make the training the owner of the folder that its own folders lie in: podman would.
+MOVES_NOTHING = """
+import os
+for part in ("workspace", "capture", "home", "tmp"):
+    try:
+        os.rename("/sandbox/" + part, "/sandbox/away")
+    except PermissionError:
+        continue
+    raise SystemExit("could move " + part)
+"""
 SUITE = ("engine", "restore", "provision", "reproduce", "limits", "isolation", "capture", "demo", "signals", "doctor")
 
 
@@ -47,7 +57,7 @@ def volume() -> str:
 def test_a_run_is_identical_wherever_the_engine_is(name: str, engines: Engines, volume: str, tmp_path: Path) -> None:
     (tmp_path / "author").mkdir()
     project = RecordedProject(tmp_path / "author")
-    project.commit_training()
+    project.commit_training(script(before=MOVES_NOTHING))
     project.record()
     before = fingerprint(project.folder)
     typed = CommandLine(
@@ -146,7 +156,8 @@ def test_the_integration_suite_passes_on(name: str, engines: Engines) -> None:
             "-p",
             "no:cacheprovider",
             "-k",
-            "not (elsewhere or tls or context or podman)",
+            # Podman cannot make the volume of a size that one test fills.
+            "not (elsewhere or tls or context or podman)" + (" and not full_volume" if name == "podman" else ""),
             *files,
         ],
         cwd=Path(__file__).parents[2],

@@ -37,6 +37,7 @@ default_ulimits = ["nofile=16384:16384", "nproc=16384:16384"]
 cgroup_manager = "cgroupfs"
 runtime = "runc"
 events_logger = "file"
+lock_type = "file"
 """
 _PATIENCE_S = 60.0
 
@@ -104,6 +105,7 @@ class Engines:
         configuration.write_text(_CONTAINERS_CONF)
         unix = f"unix://{self._run}/podman.sock"
         argv = ["podman", "--root", f"{self._data}/podman", "--runroot", f"{self._run}/podman"]
+        argv += ["--tmpdir", f"{self._run}/libpod"]
         argv += ["system", "service", "--time=0", unix]
         self._start(argv, {"CONTAINERS_CONF": str(configuration)}, unix)
         self._started["podman"] = {"DOCKER_HOST": unix}
