@@ -197,23 +197,15 @@ def test_a_link_to_what_was_trained_is_the_output(project: RecordedProject, judg
 
 # --- the capture
 
-UNSEEN = {
-    "an emptied environment": "os.environ.clear(); subprocess.run([sys.executable, '-c', CODE], check=True)",
-    "an interpreter without site": "subprocess.run([sys.executable, '-S', '-I', '-E', '-c', PATH + CODE], check=True)",
-}
 
-
-@pytest.mark.parametrize("kind", [next(iter(UNSEEN)), pytest.param(list(UNSEEN)[1], marks=pytest.mark.full)])
-def test_values_that_went_past_the_capture_are_no_fault_of_the_author(
-    project: RecordedProject, judge: Judge, kind: str
-) -> None:
+def test_values_that_went_past_the_capture_are_no_fault_of_the_author(project: RecordedProject, judge: Judge) -> None:
     """rule 24: what a process logged that the capture did not see would be missing, and look diverged."""
     inside = (
         "import os, subprocess, sys\n"
         "    PATH = f'import sys; sys.path.append({str(Path(mlflow.__file__).parents[1])!r})\\n'\n"
         '    CODE = \'import mlflow; mlflow.set_tracking_uri("file:mlruns"); mlflow.set_experiment("sums"); '
         'mlflow.start_run(); mlflow.log_metric("extra", 1)\'\n'
-        f"    {UNSEEN[kind]}"
+        "    subprocess.run([sys.executable, '-S', '-I', '-E', '-c', PATH + CODE], check=True)"
     )
     project.commit_training(script(inside=inside))
     project.record(metrics={"loss": [TOTAL / 2**step for step in range(4)], "total": [TOTAL], "extra": [1.0]})
