@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import socket
@@ -27,8 +28,10 @@ import pytest
 NAMES = ("docker", "elsewhere", "tls", "context", "podman")
 """All ways to an engine that are tested; `docker` is whatever this machine has."""
 
-# Where users keep things, and where tests do: empty for the daemon.
-_HIDDEN = ("/home", "/root", "/tmp", "/srv", "/mnt", "/media", "/opt", "/work", "/data", "/builds", "/workspace")
+# All else at the top is where users keep things, and where tests do: empty for the daemon.
+_SYSTEM = frozenset(
+    {"bin", "boot", "dev", "etc", "lib", "lib32", "lib64", "libx32", "proc", "run", "sbin", "sys", "usr", "var"}
+)
 _HIDE = 'for folder in {folders}; do [ -d "$folder" ] && mount -t tmpfs none "$folder"; done; exec "$@"'
 _CONTAINERS_CONF = """
 [containers]
@@ -79,7 +82,7 @@ class Engines:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         unix = f"unix://{self._run}/docker.sock"
-        folders = " ".join(_HIDDEN)
+        folders = shlex.join(str(path) for path in Path("/").iterdir() if path.is_dir() and path.name not in _SYSTEM)
         argv = ["unshare", "-m", "sh", "-c", _HIDE.format(folders=folders), "sh", "dockerd"]
         argv += ["--data-root", f"{self._data}/docker", "--exec-root", f"{self._run}/exec"]
         argv += ["--pidfile", f"{self._run}/docker.pid", "--host", unix, "--host", f"tcp://127.0.0.1:{port}"]
