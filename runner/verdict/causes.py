@@ -13,13 +13,13 @@ from runner.schema.plan import Plan
 from runner.schema.reproduction import Missing
 from runner.schema.rerun import CapturedRun, Ending, Rerun, RestoredFile
 from runner.schema.run_record import RunRecord
+from runner.verdict.hosts import shown_hosts
 from runner.verdict.remedy import again
 
 CACHE = "cache"
 """What `RestoredFile.held_by` says where no remote holds the bytes."""
 
 _OF_NOTHING = frozenset(getattr(hashlib, name)(b"").hexdigest() for name in ("md5", "sha256"))
-_SHOWN = 5
 _UNFINISHED = frozenset({"RUNNING", "SCHEDULED"})
 _ENDED_EARLY = frozenset({"FAILED", "KILLED"})
 _SERVICE = re.compile(
@@ -114,8 +114,8 @@ def _closed_network(plan: Plan, record: RunRecord, rerun: Rerun) -> Missing | No
     """Return that the training wanted what the closed network kept from it: many then go on with other data."""
     if "network" in plan.policy.allow:
         return None
-    if rerun.capture.hosts_tried:
-        hosts = redact(", ".join(rerun.capture.hosts_tried[:_SHOWN]))
+    hosts = shown_hosts(record, rerun)
+    if hosts:
         cause = f"the training asked for {hosts}, and the network is closed while training"
         return Missing(fact="data", cause=cause, remedy=again(plan, "--allow", "network"))
     for name, address in _services(plan, record, rerun):

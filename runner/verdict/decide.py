@@ -57,7 +57,7 @@ def decide(
 
     failure = why_failed(plan, rerun, comparison)
     if failure is not None:
-        ours = None if record.status == "FAILED" else failure_says_nothing(plan, rerun)
+        ours = failure_says_nothing(plan, record, rerun)
         if ours is None:
             failure += "; so had the recorded run" if record.status == "FAILED" else ""
         return (
