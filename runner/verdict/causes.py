@@ -91,7 +91,13 @@ def unverifiable_causes(
 
 
 def divergence_says_nothing(plan: Plan, record: RunRecord, rerun: Rerun) -> Missing | None:
-    """Return why a divergence may be ours and not the author's (rules 11, 21, 28), None where it is the author's."""
+    """Return why a divergence may be ours and not the author's (rules 11, 21, 28), None where it is the author's.
+
+    The same holds for code that was committed only after the run had begun.
+    """
+    changed = other_code(plan)
+    if changed is not None:
+        return changed
     if plan.command_inferred and plan.options_uncovered:
         options = ", ".join(plan.options_uncovered)
         return Missing(
@@ -108,6 +114,22 @@ def divergence_says_nothing(plan: Plan, record: RunRecord, rerun: Rerun) -> Miss
             remedy=again(plan, "--command", "COMMAND THAT READS IT"),
         )
     return _closed_network(plan, record, rerun)
+
+
+def other_code(plan: Plan) -> Missing | None:
+    """Return that the run may have had the code of a later commit, in a work tree of which nothing is known."""
+    change = plan.code_changed
+    if change is None or plan.lineage.clean:
+        return None
+    since = change.seconds_after_start
+    how_long = f"{since} s" if since < 120 else f"{since // 60} min"
+    return Missing(
+        fact="code",
+        cause=f"commit {change.commit[:12]} changed {change.path} {how_long} after the run started, and nothing shows "
+        "that the run was made from a clean work tree",
+        remedy=again(plan, "--commit", change.commit),
+        nearest=(f"--commit {change.commit}",),
+    )
 
 
 def _closed_network(plan: Plan, record: RunRecord, rerun: Rerun) -> Missing | None:

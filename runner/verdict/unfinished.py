@@ -13,6 +13,7 @@ from runner.schema.plan import EnvironmentSpec, Plan
 from runner.schema.reproduction import Missing
 from runner.schema.rerun import Ending, Rerun
 from runner.schema.run_record import RunRecord
+from runner.verdict.causes import other_code
 from runner.verdict.hosts import shown_hosts
 from runner.verdict.remedy import again
 
@@ -64,7 +65,7 @@ def failure_says_nothing(plan: Plan, record: RunRecord, rerun: Rerun) -> Missing
             cause=f"the inferred command ended with exit status {rerun.exit_code}, and nothing pins its {options}",
             remedy=again(plan, "--command", f"{plan.command} ARGUMENTS"),
         )
-    return None
+    return other_code(plan)
 
 
 def _missing_module(rerun: Rerun) -> str | None:
