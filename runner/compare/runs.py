@@ -195,7 +195,10 @@ def _none_of(
         what = "the run" if len(runs) == 1 else f"the likeliest of {len(runs)} runs"
         differences = "; ".join(_differences(record, candidates[0], ours))
         return f"{what} that the training logged is not shown to be the recorded one: {differences}"
-    return f"none of the {len(candidates)} runs that the training logged {key.recorded}: {_listed(candidates)}"
+    alike = [_differences(record, run, ours) for run in candidates]
+    shared = "; ".join(text for text in alike[0] if all(text in others for others in alike))
+    none = f"none of the {len(candidates)} runs that the training logged {key.recorded}"
+    return f"{none}{f' ({shared})' if shared else ''}: {_listed(candidates)}"
 
 
 def _listed(runs: Sequence[CapturedRun]) -> str:

@@ -16,7 +16,7 @@ import pytest
 from runner.schema.comparison import Outcome
 from runner.schema.reproduction import Reproduction, Verdict
 from tests.support.judging import Judge, why
-from tests.support.projects import RUN_ID, RecordedProject, script
+from tests.support.projects import RUN_ID, START_MS, RecordedProject, script
 from tests.support.repositories import pointer_text
 
 PRECISE = (1.500000001, 2.25, 4.012345678)
@@ -379,6 +379,22 @@ def test_a_run_that_failed_quietly_for_a_host_that_could_not_be_reached_is_unver
     reproduction = judge(command="python train.py")
     assert reproduction.verdict is Verdict.UNVERIFIABLE, why(reproduction)
     assert "asked for data.example: the network is closed" in reproduction.reason
+
+
+def test_other_numbers_of_a_script_that_was_committed_right_after_the_start_are_unverifiable(
+    project: RecordedProject, judge: Judge
+) -> None:
+    """The recorded commit is not what ran, and MLflow does not record that the work tree had changes."""
+    project.commit_training(script().replace("2 ** step", "3 ** step"))
+    later = project.repository.commit({"train.py": script()}, "Halve the loss", date=START_MS // 1000 + 13)
+    project.record()
+    reproduction = judge()
+    assert reproduction.verdict is Verdict.UNVERIFIABLE, why(reproduction)
+    assert f"commit {later[:12]} changed train.py 13 s after the run started" in reproduction.reason
+    reproduction = judge(commit=later)
+    assert reproduction.verdict is Verdict.IDENTICAL, why(reproduction)
+    assert f"--commit {later[:12]}: the run recorded {project.commit[:12]}" in reproduction.reason
+    assert not [line for line in reproduction.verified if line.startswith("code")]
 
 
 def test_other_numbers_where_an_environment_variable_decides_are_unverifiable(

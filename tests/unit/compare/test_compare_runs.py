@@ -113,6 +113,7 @@ def test_a_key_that_no_run_has_leaves_none_whatever_the_next_ones_say(fields, sa
     else:
         assert "none of the 2 runs" in problem
         assert said in problem
+        assert "recorded, " in problem  # what they all have otherwise
 
 
 def test_a_run_of_the_recorded_experiment_comes_before_one_of_an_unknown_one():
