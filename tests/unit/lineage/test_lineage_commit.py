@@ -14,7 +14,7 @@ from runner.lineage.commit import (
     recorded_commit,
     recorded_otherwise,
 )
-from tests.support.facts import run, settings
+from tests.support.facts import lineage, run, settings, snapshot
 from tests.support.values import COMMIT
 
 A, B, C, D, E, F = (digit * 40 for digit in "abcdef")
@@ -168,3 +168,11 @@ def test_a_commit_that_the_auditor_gave_in_place_of_the_recorded_one_is_told_fro
     assert recorded_otherwise(record, settings(), A) is None
     assert recorded_otherwise(run(tags={"git_commit": ""}), settings(commit=B), B) is None
     assert recorded_otherwise(run(tags={"git_commit": A, "git_sha": B}), settings(commit=B), B) is None
+
+
+def test_the_lineage_holds_both() -> None:
+    record = run(tags={"git_dirty": "false"})
+    resolved = lineage(record, snapshot(), settings(commit=COMMIT))
+    assert (resolved.clean, resolved.recorded_commit) == (True, None)
+    other = lineage(run(tags={"git_commit": A}), snapshot(), settings(commit=COMMIT))
+    assert (other.clean, other.recorded_commit) == (False, A)
