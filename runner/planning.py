@@ -156,17 +156,19 @@ def _own_clones(snapshot: RepositorySnapshot, settings: Settings, mirror: Mirror
 def _read_snapshot(record: RunRecord, settings: Settings, mirror: Mirror, commit: str) -> RepositorySnapshot:
     """Read the repository at the commit, and the texts that only what was read first names."""
     from runner.lineage.script import wanted_paths
+    from runner.plan.code import SOON
     from runner.plan.wanted import unread_texts
     from runner.repository.history import read_snapshot
 
     paths = texts = wanted_paths(record)
-    snapshot = read_snapshot(mirror, commit, wanted_paths=paths, wanted_texts=texts)
+    soon = None if record.start_time is None else (record.start_time, record.start_time + SOON)
+    snapshot = read_snapshot(mirror, commit, wanted_paths=paths, wanted_texts=texts, changes_in=soon)
     for _ in range(_LOOKS):
         more = unread_texts(record, snapshot, settings)
         if not more:
             break
         texts = (*texts, *more)
-        snapshot = read_snapshot(mirror, commit, wanted_paths=paths, wanted_texts=texts)
+        snapshot = read_snapshot(mirror, commit, wanted_paths=paths, wanted_texts=texts, changes_in=soon)
     return snapshot
 
 

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
+
+import yaml
+from packaging.markers import InvalidMarker, UndefinedComparison, UndefinedEnvironmentName
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.version import InvalidVersion, Version
 
 from runner.schema.comparison import EnvironmentDifference
 from runner.schema.rerun import Rerun
 from runner.schema.run_record import RunRecord
 
 PYTHON = "python"
-_PINNED = re.compile(r"^\s*-?\s*(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?\s*={2,3}\s*(?P<version>[^\s;#,]+)")
-_CONDA = re.compile(r"^\s*-\s*(?P<name>python)=(?P<version>\d[^\s=]*)\s*$")
-_PYTHON = re.compile(r"^python:\s*[\"']?(?P<version>\d[\d.]*)[\"']?\s*$")
+_CONDA_PYTHON = re.compile(r"python\s*={1,2}\s*(?P<version>\d[\d.]*)(?:=\S*)?")
+_AFTER_REQUIREMENT = re.compile(r"\s+(?:#|--\w).*$")
+_CONTINUED = re.compile(r"\\\r?\n[ \t]*")
 _INSTALLERS = frozenset({"pip", "setuptools", "wheel"})
 """MLflow lists them with every model, as what is to install the rest."""
-_ENVIRONMENT_FILES = ("requirements.txt", "python_env.yaml", "conda.yaml")
+_LONGEST = 1 << 20  # characters
 
 
 def compare_environment(record: RunRecord, rerun: Rerun) -> tuple[EnvironmentDifference, ...]:
@@ -24,14 +30,14 @@ def compare_environment(record: RunRecord, rerun: Rerun) -> tuple[EnvironmentDif
     """
     ran = {normalise(name): version for name, version in rerun.environment.packages.items()}
     differences = []
-    for name, original in sorted(recorded_packages(record).items()):
+    for name, original in sorted(recorded_packages(record, _markers(rerun)).items()):
         if name == PYTHON:
             parts = rerun.environment.python.split(".")[: original.count(".") + 1]
             version: str | None = rerun.environment.python
             same = ".".join(parts) == original or rerun.environment.python == original
         else:
             version = ran.get(name)
-            same = version == original
+            same = version is not None and _same_version(version, original)
         if version is None:
             differences.append(EnvironmentDifference(name=name, original=original, rerun=None, outcome="removed"))
         else:
@@ -42,24 +48,87 @@ def compare_environment(record: RunRecord, rerun: Rerun) -> tuple[EnvironmentDif
     return tuple(differences)
 
 
-def recorded_packages(record: RunRecord) -> dict[str, str]:
+def recorded_packages(record: RunRecord, markers: Mapping[str, str]) -> dict[str, str]:
     """Return the exact versions that the run's environment files pin, by normalised name; `python` is Python.
 
-    What installs packages is none that the training used.
+    A requirement whose marker is false for `markers` is not recorded for here. What installs packages is none that
+    the training used.
     """
     packages: dict[str, str] = {}
     for file in record.environment_files:
-        if file.path.rpartition("/")[2] not in _ENVIRONMENT_FILES:
-            continue
-        for line in file.text.splitlines():
-            python = _PYTHON.match(line) or _CONDA.match(line)
-            if python is not None:
-                packages.setdefault(PYTHON, python["version"])
-                continue
-            pinned = _PINNED.match(line)
-            if pinned is not None and normalise(pinned["name"]) not in _INSTALLERS:
-                packages.setdefault(normalise(pinned["name"]), pinned["version"])
+        for requirement in _requirements(file.path.rpartition("/")[2], file.text[:_LONGEST]):
+            python = _CONDA_PYTHON.fullmatch(requirement)
+            pinned = (PYTHON, python["version"]) if python is not None else _pinned(requirement, markers)
+            if pinned is not None:
+                packages.setdefault(*pinned)
     return packages
+
+
+def _requirements(name: str, text: str) -> Iterator[str]:
+    """Yield the requirements of an environment file, one each; Python's own as conda writes it."""
+    if name == "requirements.txt":
+        for line in _CONTINUED.sub(" ", text).splitlines():
+            yield _AFTER_REQUIREMENT.sub("", line).strip()
+        return
+    if name not in ("python_env.yaml", "conda.yaml"):
+        return
+    document = _read_yaml(text)
+    if isinstance(document.get("python"), str):
+        yield f"python={document['python']}"
+    dependencies = document.get("dependencies")
+    for item in dependencies if isinstance(dependencies, list) else ():
+        nested = item.get("pip") if isinstance(item, dict) else [item]
+        yield from (entry.strip() for entry in (nested if isinstance(nested, list) else ()) if isinstance(entry, str))
+
+
+def _read_yaml(text: str) -> dict[str, object]:
+    """Return a mapping whose scalars are texts (3.10 is no number); empty for anything else."""
+    try:
+        document = yaml.load(text, yaml.BaseLoader)  # noqa: S506  # makes texts, lists and mappings alone
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _pinned(text: str, markers: Mapping[str, str]) -> tuple[str, str] | None:
+    """Return name and version of a requirement that is for here and allows one version alone."""
+    try:
+        requirement = Requirement(text)
+        if requirement.marker is not None and not requirement.marker.evaluate(dict(markers)):
+            return None
+    except (InvalidRequirement, InvalidMarker, UndefinedComparison, UndefinedEnvironmentName):
+        return None
+    name = normalise(requirement.name)
+    versions = [part.version for part in requirement.specifier if part.operator in ("==", "===")]
+    if name in _INSTALLERS or len(versions) != 1 or versions[0].endswith("*"):
+        return None
+    return name, versions[0]
+
+
+def _markers(rerun: Rerun) -> dict[str, str]:
+    """Return what environment markers mean where the rerun was: its Python, on Linux."""
+    python = rerun.environment.python
+    return {
+        "implementation_name": "cpython",
+        "implementation_version": python,
+        "os_name": "posix",
+        "platform_machine": re.split(r"[ -]", rerun.hardware.platform)[-1],
+        "platform_python_implementation": "CPython",
+        "platform_release": rerun.hardware.kernel or "",
+        "platform_system": "Linux",
+        "platform_version": "",
+        "python_full_version": python,
+        "python_version": ".".join(python.split(".")[:2]),
+        "sys_platform": "linux",
+        "extra": "",
+    }
+
+
+def _same_version(one: str, other: str) -> bool:
+    try:
+        return Version(one) == Version(other)
+    except InvalidVersion:
+        return one == other
 
 
 def recorded_platform(record: RunRecord) -> str | None:

@@ -1,18 +1,29 @@
-"""Which of the captured runs is the original's counterpart (VERDICTS rule 12). Metrics are never a key."""
+"""Which of the captured runs is the original's counterpart (VERDICTS rule 12). Metrics are never a key.
+
+Identity must be shown: a run that differs from the record in what its script says of it is not the recorded run,
+however few others there are.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
-from runner.compare.params import same_params
+from runner.compare.params import same_params, why_equal, why_not_decisive
+from runner.lineage.digests import variant_role
+from runner.lineage.recorded import normalised
 from runner.schema.plan import Plan
 from runner.schema.rerun import CapturedRun, Rerun
 from runner.schema.run_record import RunRecord
 
 _GENERATED_NAME = re.compile(r"[a-z]{3,}-[a-z]{3,}-\d{1,4}")
+_DEFAULT_EXPERIMENT = "Default"
+_LINEAGE_TAG = re.compile(r"(?i)(?:mlflow|git|dvc|runner|reproducibility_runner)[._-]|.*(?:commit|dirty)$")
+"""Tags of MLflow itself, and those of code and data, which are compared as commits and bytes (rule 22)."""
 _SHOWN_SIBLINGS = 6
+_SHOWN_CHARACTERS = 60
 
 
 @dataclass(frozen=True)
@@ -24,34 +35,140 @@ class Match:
     notes: tuple[str, ...] = ()
 
 
-def match_run(record: RunRecord, plan: Plan, rerun: Rerun) -> Match:  # noqa: ARG001  # the plan may fix it one day
+class _Fit(Enum):
+    """How a captured run answers a key."""
+
+    SAME = "same"
+    UNTOLD = "untold"  # the script says nothing of it: the record may have it from elsewhere
+    OTHER = "other"
+
+
+@dataclass(frozen=True)
+class _Key:
+    """One thing by which runs are told apart; `recorded` ends a sentence on those that have it otherwise.
+
+    `decides_alone` tells that it rules out even the only run that is left. Names often hold dates, and other params
+    are judged as such (rule 10): these two need a choice.
+    """
+
+    recorded: str
+    fit: Callable[[CapturedRun], _Fit]
+    decides_alone: bool = True
+
+
+def match_run(record: RunRecord, plan: Plan, rerun: Rerun) -> Match:
     """Find the counterpart by place in the parent chain, experiment, name, params, tags, then place among siblings.
 
-    A key that no candidate has decides nothing; where several are left, none is taken.
+    A key that no candidate answers leaves none; where several are left at the end, none is taken.
     """
     runs = sorted(rerun.capture.runs, key=lambda run: run.started)
     if not runs:
         return Match(None, "the training logged no run")
-    keys: tuple[Callable[[CapturedRun], bool], ...] = (
-        lambda run: (run.parent_run_id is None) == (record.parent_run_id is None),
-        lambda run: run.experiment in (record.experiment_name, record.experiment_id),
-        lambda run: record.name is not None and run.name == record.name,
-        lambda run: same_params(record, run.params),
-        lambda run: _script_tags(run.tags) == _script_tags(record.tags),
+    ours = _facts(record, plan)
+    keys = (
+        _Key("is at the recorded place in the chain of parent runs", lambda run: _parent_fit(record, run)),
+        _Key("is in the recorded experiment", lambda run: _experiment_fit(record, run)),
+        _Key("has the recorded name", lambda run: _name_fit(record, run), decides_alone=False),
+        _Key("has the recorded params", lambda run: _params_fit(record, run), decides_alone=False),
+        _Key("has the recorded tags", lambda run: _tags_fit(record, run, ours)),
     )
     candidates = list(runs)
     for key in keys:
-        candidates = [run for run in candidates if key(run)] or candidates
+        fits = {run.run_id: key.fit(run) for run in candidates}
+        same = [run for run in candidates if fits[run.run_id] is _Fit.SAME]
+        left = same or [run for run in candidates if fits[run.run_id] is _Fit.UNTOLD]
+        if not left and (key.decides_alone or len(candidates) > 1):
+            return Match(None, _none_of(record, candidates, runs, key, ours))
+        candidates = left or candidates
     if len(candidates) > 1:
         placed = _by_place(record, candidates, runs)
         if placed is None:
-            return Match(None, _ambiguous(record, candidates))
+            return Match(
+                None,
+                f"{len(candidates)} of the runs that the training logged could be the recorded one: "
+                + _listed(candidates),
+            )
         candidates = [placed]
-    return Match(candidates[0], None, _notes(record, candidates[0]))
+    return Match(candidates[0], None, (*_differences(record, candidates[0], ours), *_extra(record, candidates[0])))
 
 
-def _script_tags(tags: dict[str, str]) -> dict[str, str]:
-    return {name: value for name, value in tags.items() if not name.startswith("mlflow.")}
+def _parent_fit(record: RunRecord, run: CapturedRun) -> _Fit:
+    return _Fit.SAME if (run.parent_run_id is None) == (record.parent_run_id is None) else _Fit.OTHER
+
+
+def _experiment_fit(record: RunRecord, run: CapturedRun) -> _Fit:
+    """Compare experiments; one that the script does not set may have come from an environment variable."""
+    if run.experiment is None and run.experiment_id is not None:
+        return _Fit.SAME if run.experiment_id == record.experiment_id else _Fit.OTHER
+    if run.experiment in (record.experiment_name, record.experiment_id):
+        return _Fit.SAME
+    return _Fit.UNTOLD if run.experiment in (None, _DEFAULT_EXPERIMENT) else _Fit.OTHER
+
+
+def _name_fit(record: RunRecord, run: CapturedRun) -> _Fit:
+    if _is_unnamed(record.name) == _is_unnamed(run.name):
+        return _Fit.SAME if _is_unnamed(run.name) or run.name == record.name else _Fit.OTHER
+    return _Fit.UNTOLD if _is_unnamed(run.name) else _Fit.OTHER  # a person may have named the recorded one
+
+
+def _is_unnamed(name: str | None) -> bool:
+    return not name or _GENERATED_NAME.fullmatch(name) is not None
+
+
+def _params_fit(record: RunRecord, run: CapturedRun) -> _Fit:
+    return _Fit.SAME if same_params(record, run.params) else _Fit.OTHER
+
+
+def _tags_fit(record: RunRecord, run: CapturedRun, ours: frozenset[str]) -> _Fit:
+    if next(_other_tags(record, run, ours), None) is not None:
+        return _Fit.OTHER
+    return _Fit.UNTOLD if _extra_tags(record, run) else _Fit.SAME
+
+
+def _other_tags(record: RunRecord, run: CapturedRun, ours: frozenset[str]) -> Iterator[str]:
+    """Yield in words each recorded tag of the script that the captured run has otherwise, or lacks."""
+    for name, original in sorted(record.tags.items()):
+        rerun = run.tags.get(name)
+        if name in ours:
+            continue
+        if rerun is None and run.status != "FINISHED":  # it may have ended before it came to that
+            continue
+        if rerun is not None and why_equal(original, rerun) is not None:
+            continue
+        if why_not_decisive(name, original, rerun) is None:
+            logged = "none" if rerun is None else f'"{_cut(rerun)}"'
+            yield f'tag {name}: "{_cut(original)}" recorded, {logged} logged'
+
+
+def _extra_tags(record: RunRecord, run: CapturedRun) -> tuple[str, ...]:
+    return tuple(
+        f'tag {name}: none recorded, "{_cut(value)}" logged'
+        for name, value in sorted(run.tags.items())
+        if name not in record.tags and not _LINEAGE_TAG.match(name)
+    )
+
+
+def _extra(record: RunRecord, run: CapturedRun) -> tuple[str, ...]:
+    """Return in words what was logged beyond the record; an autologging of another version logs other params."""
+    params = sorted(set(run.params) - set(record.params))
+    more = f" and {len(params) - _SHOWN_SIBLINGS} more" if len(params) > _SHOWN_SIBLINGS else ""
+    line = f"params logged that the record lacks: {', '.join(params[:_SHOWN_SIBLINGS])}{more}"
+    return (*((line,) if params else ()), *_extra_tags(record, run))
+
+
+def _facts(record: RunRecord, plan: Plan) -> frozenset[str]:
+    """Return the recorded tags that are no key: MLflow's own, and those that code, data or environment are told by."""
+    provenance = (*plan.lineage.provenance, *plan.provenance)
+    sources = {fact.source for fact in provenance} | {seen.source for fact in provenance for seen in fact.considered}
+    variables = {name.lower() for name in plan.variables}
+    return frozenset(
+        name
+        for name in record.tags
+        if f"tag {name}" in sources
+        or _LINEAGE_TAG.match(name)
+        or variant_role(normalised(name)) is not None
+        or normalised(name).removeprefix("env_") in variables
+    )
 
 
 def _by_place(record: RunRecord, candidates: Sequence[CapturedRun], runs: Sequence[CapturedRun]) -> CapturedRun | None:
@@ -66,12 +183,27 @@ def _by_place(record: RunRecord, candidates: Sequence[CapturedRun], runs: Sequen
     return placed if placed in candidates else None
 
 
-def _ambiguous(record: RunRecord, candidates: Sequence[CapturedRun]) -> str:
-    shown = ", ".join(_describe(run) for run in candidates[:_SHOWN_SIBLINGS])
-    more = f" and {len(candidates) - _SHOWN_SIBLINGS} more" if len(candidates) > _SHOWN_SIBLINGS else ""
-    if not any(same_params(record, run.params) for run in candidates):
-        return f"none of the {len(candidates)} runs that the training logged has the recorded params: {shown}{more}"
-    return f"{len(candidates)} of the runs that the training logged could be the recorded one: {shown}{more}"
+def _none_of(
+    record: RunRecord,
+    candidates: Sequence[CapturedRun],
+    runs: Sequence[CapturedRun],
+    key: _Key,
+    ours: frozenset[str],
+) -> str:
+    """Return why no candidate is the recorded run: what differs where there is one, else which ones there are."""
+    if len(candidates) == 1:
+        what = "the run" if len(runs) == 1 else f"the likeliest of {len(runs)} runs"
+        differences = "; ".join(_differences(record, candidates[0], ours))
+        return f"{what} that the training logged is not shown to be the recorded one: {differences}"
+    alike = [_differences(record, run, ours) for run in candidates]
+    shared = "; ".join(text for text in alike[0] if all(text in others for others in alike))
+    none = f"none of the {len(candidates)} runs that the training logged {key.recorded}"
+    return f"{none}{f' ({shared})' if shared else ''}: {_listed(candidates)}"
+
+
+def _listed(runs: Sequence[CapturedRun]) -> str:
+    shown = ", ".join(_describe(run) for run in runs[:_SHOWN_SIBLINGS])
+    return shown + (f" and {len(runs) - _SHOWN_SIBLINGS} more" if len(runs) > _SHOWN_SIBLINGS else "")
 
 
 def _describe(run: CapturedRun) -> str:
@@ -79,14 +211,19 @@ def _describe(run: CapturedRun) -> str:
     return " ".join(part for part in (run.run_id[:8], f'"{run.name}"' if run.name else "", params) if part)
 
 
-def _notes(record: RunRecord, run: CapturedRun) -> tuple[str, ...]:
-    notes = []
-    generated = all(_GENERATED_NAME.fullmatch(name or "") for name in (record.name, run.name))
-    if record.name and run.name != record.name and not generated:
-        notes.append(f'run name: "{record.name}" recorded, "{run.name or ""}" logged')
-    if (record.parent_run_id is None) != (run.parent_run_id is None):
+def _differences(record: RunRecord, run: CapturedRun, ours: frozenset[str]) -> tuple[str, ...]:
+    """Return in words all in which a run is not as recorded, but for its params and its numbers."""
+    words = []
+    if _parent_fit(record, run) is not _Fit.SAME:
         sides = ("none", "one") if record.parent_run_id is None else ("one", "none")
-        notes.append(f"parent run: {sides[0]} recorded, {sides[1]} logged")
-    if run.experiment is not None and run.experiment not in (record.experiment_name, record.experiment_id):
-        notes.append(f'experiment: "{record.experiment_name}" recorded, "{run.experiment}" logged')
-    return tuple(notes)
+        words.append(f"parent run: {sides[0]} recorded, {sides[1]} logged")
+    if _experiment_fit(record, run) is not _Fit.SAME:
+        logged = "none" if run.experiment is run.experiment_id is None else f'"{run.experiment or run.experiment_id}"'
+        words.append(f'experiment: "{record.experiment_name}" recorded, {logged} logged')
+    if _name_fit(record, run) is not _Fit.SAME:
+        words.append(f'run name: "{record.name or ""}" recorded, "{run.name or ""}" logged')
+    return (*words, *_other_tags(record, run, ours))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"

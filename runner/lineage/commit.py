@@ -35,6 +35,7 @@ _VARIANTS = frozenset(
     }
 )
 _DIRTY = frozenset({"mlflow_source_git_dirty", "mlflow_git_dirty", "git_dirty", "git_is_dirty", "dirty", "is_dirty"})
+_NOT_DIRTY = frozenset({"false", "0", "no", "n", "clean"})
 _CLEAN = frozenset({"git_clean", "git_is_clean"})
 _DIFFS = frozenset({"mlflow_source_git_diff", "mlflow_git_diff", "git_diff"})
 _SHA = re.compile(r"[0-9a-f]{7,40}|[0-9a-f]{64}")
@@ -124,14 +125,7 @@ def check_clean(record: RunRecord, settings: Settings) -> str | None:
 
     Raises MissingFact for a dirty one: its diff is not applied.
     """
-    signs = [found.source for found in like(record, _DIRTY.__contains__) if says_yes(found.value)]
-    signs += [found.source for found in like(record, _CLEAN.__contains__) if not says_yes(found.value)]
-    signs += [found.source for found in like(record, _DIFFS.__contains__) if not says_no(found.value)]
-    signs += [
-        found.source
-        for found in _recorded(record, settings)
-        if _DIRTY_SUFFIX.search(found.value.strip("\"' ")) and not settings.commit
-    ]
+    signs = _dirty_signs(record, settings)
     if not signs:
         return None
     shown = ", ".join(dict.fromkeys(signs))
@@ -143,6 +137,32 @@ def check_clean(record: RunRecord, settings: Settings) -> str | None:
         fact="diff",
         looked_in=tuple(dict.fromkeys(signs)),
     )
+
+
+def proves_clean(record: RunRecord, settings: Settings) -> bool:
+    """Tell whether the record says that the work tree had no changes. MLflow itself records nothing of it."""
+    says = [found.value.strip().lower() in _NOT_DIRTY for found in like(record, _DIRTY.__contains__)]
+    says += [says_yes(found.value) for found in like(record, _CLEAN.__contains__)]
+    return bool(says) and all(says) and not _dirty_signs(record, settings)
+
+
+def recorded_otherwise(record: RunRecord, settings: Settings, commit: str) -> str | None:
+    """Return the commit that the run records where the auditor gave another, None where it records this one or none."""
+    recorded = [value for value, _ in _commits(record, settings)[0]] if settings.commit else []
+    return None if any(_same(value, commit) for value in recorded) else next(iter(recorded), None)
+
+
+def _dirty_signs(record: RunRecord, settings: Settings) -> list[str]:
+    """Return where the record says that the work tree had changes."""
+    signs = [found.source for found in like(record, _DIRTY.__contains__) if says_yes(found.value)]
+    signs += [found.source for found in like(record, _CLEAN.__contains__) if not says_yes(found.value)]
+    signs += [found.source for found in like(record, _DIFFS.__contains__) if not says_no(found.value)]
+    signs += [
+        found.source
+        for found in _recorded(record, settings)
+        if _DIRTY_SUFFIX.search(found.value.strip("\"' ")) and not settings.commit
+    ]
+    return signs
 
 
 def says_no(text: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from runner.lineage.commit import proves_clean, recorded_otherwise
 from runner.lineage.files import resolve_files
 from runner.redact import redact
 from runner.schema.lineage import Lineage, Provenance
@@ -36,6 +37,8 @@ def resolve_lineage(
     return Lineage(
         repository=snapshot.url,
         commit=snapshot.commit,
+        recorded_commit=recorded_otherwise(record, settings, snapshot.commit),
+        clean=proves_clean(record, settings),
         files=files,
         provenance=(
             repository.model_copy(update={"value": redact(repository.value)}),

@@ -7,6 +7,7 @@ from runner.errors import MissingFact
 from runner.lineage.files import NO_POINTERS
 from runner.lineage.remedy import command_again
 from runner.lineage.resolve import commit_facts
+from runner.plan.code import code_changed_soon
 from runner.plan.command import Command, resolve_command
 from runner.plan.edits import edit_pointers
 from runner.plan.environment import specify_environment
@@ -57,6 +58,8 @@ def build_plan(
         command=command.line,
         command_source=command.source,
         command_inferred=command.inferred,
+        recorded_command=command.recorded,
+        code_changed=code_changed_soon(record, snapshot, command),
         options_uncovered=command.uncovered,
         working_directory=command.working_directory,
         environment=environment,

@@ -6,7 +6,7 @@ import posixpath
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from runner.errors import AmbiguousFact, MissingFact
@@ -30,8 +30,12 @@ _REPRO = re.compile(r"(?P<repro>\bdvc(?:\s+-{1,2}(?:verbose|quiet|[vq]+))*\s+(?:
 
 @dataclass(frozen=True)
 class Command:
-    """One shell line, with where it comes from. `script` is the script that it starts, where that is known;
-    `stages` are the stages of `dvc.yaml` that start the same script, `stage` the one whose command this is."""
+    """One shell line, with where it comes from.
+
+    `script` is the script that it starts, where that is known; `stages` are the stages of `dvc.yaml` that start the
+    same script, `stage` the one whose command this is. `recorded` is the line that the run recorded, or that its record
+    leads to, where a person gave another.
+    """
 
     line: str
     source: str
@@ -41,6 +45,7 @@ class Command:
     uncovered: tuple[str, ...] = ()
     script: str | None = None
     stages: tuple[Stage, ...] = ()
+    recorded: str | None = None
     considered: tuple[Considered, ...] = ()
 
 
@@ -51,19 +56,33 @@ def resolve_command(record: RunRecord, snapshot: RepositorySnapshot, settings: S
     the tag `runner.command`, else inferred from the script. Raises MissingFact, or AmbiguousFact with commands ready
     to paste.
     """
+    if not settings.command:
+        return _command_of_run(record, snapshot, settings, facts)
     directory, directory_source = _working_directory(settings, facts)
-    given: tuple[str, str] | None = None
-    if settings.command:
-        given = (settings.command, settings.source("command"))
-    elif facts.command:
-        given = (facts.command, f"command in {FILE_NAME} at the commit")
-    if given is None:
-        project = _project_command(record, snapshot)
+    given = _given(settings.command, settings.source("command"), directory, directory_source, snapshot)
+    try:
+        own = _command_of_run(record, snapshot, settings, facts)
+    except (MissingFact, AmbiguousFact):
+        return given
+    return given if _same_line(own, given) else replace(given, recorded=own.line)
+
+
+def _command_of_run(record: RunRecord, snapshot: RepositorySnapshot, settings: Settings, facts: CommitFacts) -> Command:
+    """Return the command that the commit or the record holds, else the one that they lead to."""
+    directory, directory_source = _working_directory(settings, facts)
+    if facts.command:
+        found: tuple[str, str] | None = (facts.command, f"command in {FILE_NAME} at the commit")
+    else:
         recorded = named(record, COMMAND_TAGS)
-        given = project or ((recorded[0].value, recorded[0].source) if recorded else None)
-    if given is None:
+        found = _project_command(record, snapshot) or ((recorded[0].value, recorded[0].source) if recorded else None)
+    if found is None:
         return _inferred(record, snapshot, settings, directory, directory_source)
-    line, source = given
+    return _given(*found, directory, directory_source, snapshot)
+
+
+def _given(
+    line: str, source: str, directory: str | None, directory_source: str, snapshot: RepositorySnapshot
+) -> Command:
     line = forced_repro(line)
     script = _started_script(line, directory or ".", snapshot)
     return Command(
@@ -75,6 +94,10 @@ def resolve_command(record: RunRecord, snapshot: RepositorySnapshot, settings: S
         script=script,
         stages=stage_of(snapshot, script) if script else _repro_stages(line, directory or ".", snapshot),
     )
+
+
+def _same_line(one: Command, other: Command) -> bool:
+    return one.working_directory == other.working_directory and _words(one.line) == _words(other.line) != []
 
 
 def forced_repro(line: str) -> str:

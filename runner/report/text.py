@@ -29,6 +29,8 @@ from runner.schema.plan import Plan
 from runner.schema.reproduction import Reproduction, Verdict
 from runner.schema.rerun import Ending, Rerun, RestoredFile
 from runner.verdict.causes import workspace_inputs
+from runner.verdict.statements import code_is_as_recorded
+from runner.verdict.suspects import changed_packages, suspects
 
 NARROWEST = 60
 _LABEL = 13
@@ -269,29 +271,20 @@ def _suspects(page: Page, reproduction: Reproduction) -> None:
     plan, rerun, comparison = reproduction.plan, reproduction.rerun, reproduction.comparison
     if plan is None or rerun is None or comparison is None:
         return
-    changed = [package for package in comparison.environment if package.outcome != "same" and package.name != PYTHON]
-    if changed:
-        words = [
-            f"{package.name} {package.original} recorded, {package.rerun or 'none'} ran" for package in changed[:4]
-        ]
-        page.row("most likely", f"environment: {plain(listed(words))} ({plain(plan.environment.source)})")
-    elif not plan.environment.exact:
-        page.row("most likely", f"environment: nothing tells which versions the run had ({_guessed(plan)})")
+    found = suspects(plan, reproduction.record, rerun, comparison) if reproduction.record is not None else ()
+    for index, suspect in enumerate(found):
+        page.row("most likely" if index == 0 else "", plain(suspect))
     inputs = workspace_inputs(plan, rerun)
     out = ["data (bytes equal)"] if inputs and all(file.digest == file.expected for file in inputs) else []
-    out.append(f"code (commit {plan.lineage.commit[:7]})")
+    if code_is_as_recorded(plan):
+        out.append(f"code (commit {plan.lineage.commit[:7]}, recorded as clean)")
     decisive = [param for param in comparison.params if param.decisive]
     if decisive and all(param.outcome is Outcome.EQUAL for param in decisive):
         out.append(f"params ({len(decisive)} of {len(decisive)} equal)")
-    if comparison.environment and not changed:
+    if comparison.environment and not changed_packages(comparison):
         out.append(f"packages ({len(comparison.environment)} as recorded)")
-    page.row("ruled out", listed(out))
-
-
-def _guessed(plan: Plan) -> str:
-    when = "" if plan.environment.as_of is None else f", as of {plan.environment.as_of:%Y-%m-%d} here"
-    python = f"; Python {plan.environment.python}: {plan.environment.python_source}"
-    return plain(plan.environment.source + when + python)
+    if out:
+        page.row("ruled out", listed(out))
 
 
 def _missing(page: Page, reproduction: Reproduction) -> None:
@@ -348,7 +341,7 @@ def _promotion(reproduction: Reproduction) -> str | None:
 def _next(page: Page, reproduction: Reproduction) -> None:
     rows: list[tuple[str, str]] = []
     if reproduction.verdict is Verdict.DIVERGED and reproduction.comparison is not None:
-        changed = [p for p in reproduction.comparison.environment if p.outcome == "changed" and p.name != "python"]
+        changed = [package for package in changed_packages(reproduction.comparison) if package.outcome == "changed"]
         if changed:
             suspect = f"{changed[0].name}=={changed[0].original}"
             rows.append((command("reproduce", reproduction, "--with", suspect), "try the suspect"))

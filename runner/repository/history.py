@@ -24,6 +24,7 @@ from runner.schema.digest import DigestValue
 from runner.schema.snapshot import (
     DvcRemote,
     HistoricPointer,
+    LaterChange,
     PointerOut,
     PointerProblem,
     RepositorySnapshot,
@@ -55,6 +56,7 @@ _NAMES = (
 _AT_THE_ROOT = frozenset({"Dockerfile"})
 _KINDS: dict[str, Literal["file", "symlink", "submodule"]] = {"120000": "symlink", "160000": "submodule"}
 _LOG = ("log", "-z", "--raw", "--no-abbrev", "--no-renames", "--full-history", "-c", "--format=%x01%H %ct")
+_MOST_COMMITS = 200  # of those that are made in an hour
 _REGULAR = ("100644", "100755", "100664")
 
 
@@ -64,11 +66,13 @@ def read_snapshot(
     *,
     wanted_paths: Iterable[str] = (),
     wanted_texts: Iterable[str] = (),
+    changes_in: tuple[datetime, datetime] | None = None,
 ) -> RepositorySnapshot:
     """Return what the mirror's repository is at `commit`, a full id.
 
     `wanted_texts` are read beside the files that lineage and plan always read, where the commit has them as regular
     files of at most 1 MiB. For `wanted_paths` that the commit lacks, `first_commit_with` tells which has them first.
+    `later_changes` are what other commits than this one and those before it changed, of those made in `changes_in`.
     Raises MissingFact where the mirror lacks the commit, DiskFull.
     """
     commit = mirror.resolve_commit(commit)
@@ -101,6 +105,7 @@ def read_snapshot(
         problems=(*problems, *more_problems),
         history=_history(mirror, commit),
         first_commit_with=_first_commits(mirror, commit, tree, wanted_paths),
+        later_changes=() if changes_in is None else _later_changes(mirror, commit, *changes_in),
         remotes=tuple(
             remote for root in roots for remote in read_remotes(texts[posixpath.normpath(f"{root}/.dvc/config")], root)
         ),
@@ -392,3 +397,26 @@ def _first_commits(mirror: Mirror, commit: str, tree: tuple[TreeEntry, ...], wan
                 when = (change.time, change.commit)
                 first[change.path] = min(first.get(change.path, when), when)
     return {path: sha for path, (_, sha) in first.items()}
+
+
+def _later_changes(mirror: Mirror, commit: str, first: datetime, last: datetime) -> tuple[LaterChange, ...]:
+    """Return what commits made between two moments changed, oldest first, but for `commit` and those before it.
+
+    A commit was made when it was first written or when it was last rewritten: a rebase keeps the one, an amendment too.
+    """
+    start, end = int(first.timestamp()), int(last.timestamp())
+    printed = run_git(mirror.path, "log", "--format=%H %ct %at", f"--since={start}", "--all", f"^{commit}").decode()
+    made: dict[str, int] = {}
+    for line in printed.splitlines():
+        sha, *times = line.split(" ")
+        inside = [time for time in map(int, times) if start <= time <= end]
+        if inside:
+            made[sha] = min(inside)
+    oldest = sorted(made, key=lambda sha: made[sha])[:_MOST_COMMITS]
+    if not oldest:
+        return ()
+    changes = {(change.commit, change.path) for change in _log(mirror, *_LOG, "--no-walk=unsorted", *oldest)}
+    return tuple(
+        LaterChange(commit=sha, path=path, time=_time(made[sha]))
+        for sha, path in sorted(changes, key=lambda change: (oldest.index(change[0]), change[1]))
+    )

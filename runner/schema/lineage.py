@@ -48,11 +48,17 @@ class LineageFile(Value):
 
 
 class Lineage(Value):
-    """Code and data of a run. `provenance` has one entry per fact (`repository`, `commit`, each file's digest)."""
+    """Code and data of a run. `provenance` has one entry per fact (`repository`, `commit`, each file's digest).
+
+    `recorded_commit` is what the run recorded where the auditor had another commit used, else None. `clean` tells that
+    the record proves a work tree without changes; most records say nothing of it.
+    """
 
     schema_version: Literal[1] = 1
     repository: str
     commit: str
+    recorded_commit: str | None = None
+    clean: bool = False
     branch: str | None = None
     files: tuple[LineageFile, ...]
     provenance: tuple[Provenance, ...]

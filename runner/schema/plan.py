@@ -143,6 +143,14 @@ class PointerEdit(Value):
     created: bool
 
 
+class CodeChange(Value):
+    """A commit after the run's own that changes a file which its command runs."""
+
+    commit: str
+    path: str
+    seconds_after_start: Annotated[int, Field(ge=0)]
+
+
 class RunSummary(Value):
     """The original run in a line. `baseline_digest` binds the record that was read (VERDICTS rule 13)."""
 
@@ -174,6 +182,8 @@ class Plan(Value):
     command: str
     command_source: str
     command_inferred: bool
+    recorded_command: str | None = None
+    code_changed: CodeChange | None = None
     options_uncovered: tuple[str, ...] = ()
     working_directory: str = "."
     environment: EnvironmentSpec

@@ -72,13 +72,22 @@ class PointerProblem(Value):
     problem: str
 
 
+class LaterChange(Value):
+    """That a commit, which is neither the run's nor before it, changes a file; `time` is when it was made."""
+
+    commit: str
+    path: str
+    time: UtcTime
+
+
 class RepositorySnapshot(Value):
     """A repository as seen from one commit.
 
     `tree` lists the whole tree of the commit; `texts` holds the content of the files there that lineage and plan read
     (pointers, dvc.yaml, dvc.lock, dependency files, runner.yaml, scripts named by the run). `pointers` are the outs
     at the commit, `history` those of all of history. `first_commit_with` maps asked-for paths that the commit lacks
-    to the first commit that has them. `remotes` are those at the commit, `remotes_today` those at the default
+    to the first commit that has them. `later_changes` are those made in the asked-for time by other commits than this
+    one and those before it, oldest first. `remotes` are those at the commit, `remotes_today` those at the default
     branch's tip. `url` has no credentials; `location` is what git was given.
     """
 
@@ -92,6 +101,7 @@ class RepositorySnapshot(Value):
     problems: tuple[PointerProblem, ...] = ()
     history: tuple[HistoricPointer, ...] = ()
     first_commit_with: dict[str, str] = {}
+    later_changes: tuple[LaterChange, ...] = ()
     remotes: tuple[DvcRemote, ...] = ()
     remotes_today: tuple[DvcRemote, ...] = ()
     dvc_roots: tuple[str, ...] = ()

@@ -13,13 +13,13 @@ from runner.schema.plan import Plan
 from runner.schema.reproduction import Missing
 from runner.schema.rerun import CapturedRun, Ending, Rerun, RestoredFile
 from runner.schema.run_record import RunRecord
+from runner.verdict.hosts import shown_hosts
 from runner.verdict.remedy import again
 
 CACHE = "cache"
 """What `RestoredFile.held_by` says where no remote holds the bytes."""
 
 _OF_NOTHING = frozenset(getattr(hashlib, name)(b"").hexdigest() for name in ("md5", "sha256"))
-_SHOWN = 5
 _UNFINISHED = frozenset({"RUNNING", "SCHEDULED"})
 _ENDED_EARLY = frozenset({"FAILED", "KILLED"})
 _SERVICE = re.compile(
@@ -91,7 +91,13 @@ def unverifiable_causes(
 
 
 def divergence_says_nothing(plan: Plan, record: RunRecord, rerun: Rerun) -> Missing | None:
-    """Return why a divergence may be ours and not the author's (rules 11, 21, 28), None where it is the author's."""
+    """Return why a divergence may be ours and not the author's (rules 11, 21, 28), None where it is the author's.
+
+    The same holds for code that was committed only after the run had begun.
+    """
+    changed = other_code(plan)
+    if changed is not None:
+        return changed
     if plan.command_inferred and plan.options_uncovered:
         options = ", ".join(plan.options_uncovered)
         return Missing(
@@ -110,12 +116,28 @@ def divergence_says_nothing(plan: Plan, record: RunRecord, rerun: Rerun) -> Miss
     return _closed_network(plan, record, rerun)
 
 
+def other_code(plan: Plan) -> Missing | None:
+    """Return that the run may have had the code of a later commit, in a work tree of which nothing is known."""
+    change = plan.code_changed
+    if change is None or plan.lineage.clean:
+        return None
+    since = change.seconds_after_start
+    how_long = f"{since} s" if since < 120 else f"{since // 60} min"
+    return Missing(
+        fact="code",
+        cause=f"commit {change.commit[:12]} changed {change.path} {how_long} after the run started, and nothing shows "
+        "that the run was made from a clean work tree",
+        remedy=again(plan, "--commit", change.commit),
+        nearest=(f"--commit {change.commit}",),
+    )
+
+
 def _closed_network(plan: Plan, record: RunRecord, rerun: Rerun) -> Missing | None:
     """Return that the training wanted what the closed network kept from it: many then go on with other data."""
     if "network" in plan.policy.allow:
         return None
-    if rerun.capture.hosts_tried:
-        hosts = redact(", ".join(rerun.capture.hosts_tried[:_SHOWN]))
+    hosts = shown_hosts(record, rerun)
+    if hosts:
         cause = f"the training asked for {hosts}, and the network is closed while training"
         return Missing(fact="data", cause=cause, remedy=again(plan, "--allow", "network"))
     for name, address in _services(plan, record, rerun):

@@ -24,7 +24,7 @@ from runner.verdict.causes import (
 from runner.verdict.policy import looser_than_default
 from runner.verdict.registered import FACT, registered_cause
 from runner.verdict.remedy import again
-from runner.verdict.statements import not_verified, platform_difference, verified
+from runner.verdict.statements import given_otherwise, not_verified, platform_difference, verified
 from runner.verdict.unfinished import failure_says_nothing
 
 
@@ -57,7 +57,7 @@ def decide(
 
     failure = why_failed(plan, rerun, comparison)
     if failure is not None:
-        ours = None if record.status == "FAILED" else failure_says_nothing(plan, rerun)
+        ours = failure_says_nothing(plan, record, rerun)
         if ours is None:
             failure += "; so had the recorded run" if record.status == "FAILED" else ""
         return (
@@ -84,9 +84,13 @@ def decide(
 
 
 def _terms(plan: Plan, record: RunRecord, rerun: Rerun) -> str:
-    """Return what must stand in every reason: a looser policy (rule 8), another platform (rule 25)."""
+    """Return what must stand in every reason.
+
+    That is what was given in place of the recorded, a looser policy (rule 8), another platform (rule 25).
+    """
     looser = looser_than_default(plan.policy)
-    parts = [f"policy looser than default: {', '.join(looser)}"] if looser else []
+    parts = list(given_otherwise(plan))
+    parts += [f"policy looser than default: {', '.join(looser)}"] if looser else []
     platform = platform_difference(record, rerun)
     parts += [platform] if platform else []
     return "".join(f"; {part}" for part in parts)

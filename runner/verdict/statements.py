@@ -26,7 +26,7 @@ _ALLOWED = {
 
 def verified(plan: Plan, rerun: Rerun, comparison: Comparison, *, finished: bool) -> tuple[str, ...]:
     """Return what was checked and holds; numbers only where the training finished well."""
-    lines = [f"code: commit {plan.lineage.commit[:12]}"]
+    lines = [] if plan.lineage.recorded_commit is not None else [f"code: commit {plan.lineage.commit[:12]}"]
     for file in workspace_inputs(plan, rerun):
         if file.opened and file.unchanged and file.digest == file.expected and file.held_by not in (None, CACHE):
             lines.append(f"data: {file.path} {file.digest}, bytes checked, opened by the training")
@@ -36,7 +36,7 @@ def verified(plan: Plan, rerun: Rerun, comparison: Comparison, *, finished: bool
     recorded = [package for package in comparison.environment if package.outcome == "same"]
     if recorded:
         lines.append(f"packages: {len(recorded)} of {len(comparison.environment)} as the run recorded them")
-    if not plan.command_inferred:
+    if not plan.command_inferred and plan.recorded_command is None:
         lines.append(f"command: {redact(plan.command_source)}")
     return (*lines, *_numbers(comparison)) if finished else tuple(lines)
 
@@ -71,6 +71,7 @@ def _holds(metric: MetricComparison) -> bool:
 def not_verified(plan: Plan, record: RunRecord, rerun: Rerun, comparison: Comparison) -> tuple[str, ...]:
     """Return, word for word, what lowers the assurance of any verdict (rules 17, 21, 25, 26 and 28)."""
     lines = [
+        *given_otherwise(plan),
         *plan.not_verified,
         *record.notes,
         *comparison.caps,
@@ -91,6 +92,23 @@ def not_verified(plan: Plan, record: RunRecord, rerun: Rerun, comparison: Compar
         if not param.decisive and param.outcome in (Outcome.OUTSIDE, Outcome.MISSING):
             lines.append(f"param {param.name}: {param.note}")
     return tuple(dict.fromkeys(redact(line) for line in lines))
+
+
+def given_otherwise(plan: Plan) -> tuple[str, ...]:
+    """Return in words what the auditor gave in place of what the run recorded: the rerun is of that, then."""
+    lineage = plan.lineage
+    words = []
+    if lineage.recorded_commit is not None:
+        given = next((fact.source for fact in lineage.provenance if fact.fact == "commit"), "--commit")
+        words.append(f"{given} {lineage.commit[:12]}: the run recorded {lineage.recorded_commit[:12]}")
+    if plan.recorded_command is not None:
+        words.append(f"{plan.command_source} `{plan.command}`: the run's record gives `{plan.recorded_command}`")
+    return tuple(redact(text) for text in words)
+
+
+def code_is_as_recorded(plan: Plan) -> bool:
+    """Tell whether the record proves that the commit is what ran: a work tree with changes is no commit's."""
+    return plan.lineage.clean and plan.lineage.recorded_commit is None
 
 
 def _allowances(plan: Plan, record: RunRecord, rerun: Rerun) -> Iterator[str]:

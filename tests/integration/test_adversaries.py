@@ -16,7 +16,7 @@ import pytest
 from runner.schema.comparison import Outcome
 from runner.schema.reproduction import Reproduction, Verdict
 from tests.support.judging import Judge, why
-from tests.support.projects import RUN_ID, RecordedProject, script
+from tests.support.projects import RUN_ID, START_MS, RecordedProject, script
 from tests.support.repositories import pointer_text
 
 PRECISE = (1.500000001, 2.25, 4.012345678)
@@ -293,7 +293,7 @@ def test_a_child_that_was_killed_for_memory_failed_though_the_training_went_on(
 
 
 def test_results_that_are_sent_to_a_server_by_hand_are_no_run(project: RecordedProject, judge: Judge) -> None:
-    """rule 24: trackers are often wrapped in try and except."""
+    """rules 24 and 28: a run that only a server got is none; whether one would have been logged, that server knows."""
     text = (
         "import json, urllib.request\nopen('data/train.csv').read()\n"
         "request = urllib.request.Request('http://tracker.example:5000/api/2.0/mlflow/runs/create', b'{}')\n"
@@ -302,8 +302,8 @@ def test_results_that_are_sent_to_a_server_by_hand_are_no_run(project: RecordedP
     project.commit_training(text)
     project.record()
     reproduction = judge()
-    assert reproduction.verdict is Verdict.FAILED
-    assert "logged no run" in reproduction.reason
+    assert reproduction.verdict is Verdict.UNVERIFIABLE
+    assert "asked for tracker.example: the network is closed" in reproduction.reason
 
 
 # --- nothing to compare
@@ -355,6 +355,38 @@ def test_other_numbers_after_a_host_that_could_not_be_reached_are_unverifiable(
     assert "data.example" in reproduction.reason
     assert reproduction.missing is not None
     assert "--allow network" in reproduction.missing.remedy
+
+
+def test_a_run_that_failed_quietly_for_a_host_that_could_not_be_reached_is_unverifiable(
+    project: RecordedProject, judge: Judge
+) -> None:
+    """rule 28: the exit status is 0, and the log says nothing of a network."""
+    fetches = (
+        "import urllib.request\n"
+        "    try:\n        urllib.request.urlopen('https://data.example/train.csv', timeout=2)\n"
+        "    except OSError:\n        print('no data')\n        raise SystemExit(0)"
+    )
+    project.commit_training(script(inside=fetches))
+    project.record()
+    reproduction = judge(command="python train.py")
+    assert reproduction.verdict is Verdict.UNVERIFIABLE, why(reproduction)
+    assert "asked for data.example: the network is closed" in reproduction.reason
+
+
+def test_other_numbers_of_a_script_that_was_committed_right_after_the_start_are_unverifiable(
+    project: RecordedProject, judge: Judge
+) -> None:
+    """The recorded commit is not what ran, and MLflow does not record that the work tree had changes."""
+    project.commit_training(script().replace("2 ** step", "3 ** step"))
+    later = project.repository.commit({"train.py": script()}, "Halve the loss", date=START_MS // 1000 + 13)
+    project.record()
+    reproduction = judge()
+    assert reproduction.verdict is Verdict.UNVERIFIABLE, why(reproduction)
+    assert f"commit {later[:12]} changed train.py 13 s after the run started" in reproduction.reason
+    reproduction = judge(commit=later)
+    assert reproduction.verdict is Verdict.IDENTICAL, why(reproduction)
+    assert f"--commit {later[:12]}: the run recorded {project.commit[:12]}" in reproduction.reason
+    assert not [line for line in reproduction.verified if line.startswith("code")]
 
 
 def test_other_numbers_where_an_environment_variable_decides_are_unverifiable(
@@ -417,6 +449,19 @@ def test_an_older_models_digest_is_said_to_be_stale_and_not_compared(project: Re
 
 
 # --- which run is which
+
+
+def test_a_run_of_another_experiment_with_the_recorded_numbers_is_not_the_recorded_one(
+    project: RecordedProject, judge: Judge
+) -> None:
+    """rule 12: the script at the commit logs to another experiment, about another dataset."""
+    other = "mlflow.set_tag('dataset', 'wine')"
+    project.commit_training(script(inside=other).replace('set_experiment("sums")', 'set_experiment("products")'))
+    project.record(tags={"dataset": "iris"})
+    reproduction = judge()
+    assert reproduction.verdict is Verdict.UNVERIFIABLE, why(reproduction)
+    assert 'experiment: "sums" recorded, "products" logged' in reproduction.reason
+    assert 'tag dataset: "iris" recorded, "wine" logged' in reproduction.reason
 
 
 SIBLINGS = """\

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from runner.compare.build import compare
@@ -170,6 +172,64 @@ def test_recorded_packages_and_python_are_compared_with_what_ran():
     (python,) = compare_environment(make_record(environment_files=minor), make_rerun())
     assert python.outcome == "same"
     assert compare_environment(make_record(environment_files=()), make_rerun()) == ()
+
+
+def recorded(name, text):
+    """What is compared of one environment file: each package's recorded version."""
+    record = make_record(environment_files=(TextFile(path=f"m/{name}", text=text),))
+    return {difference.name: difference.original for difference in compare_environment(record, make_rerun())}
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ('colorama==0.4.6; sys_platform == "win32"', None),
+        ("uvloop==0.19.0 ; sys_platform != 'win32'", "0.19.0"),
+        ("x==1 ; python_version < '3.9'", None),
+        ("x==1 ; python_version >= '3.9' and python_full_version < '3.9.19'", "1"),
+        ("x==1 ; platform_machine == 'aarch64'", None),
+        ("x==1 ; platform_system == 'Linux' and platform_machine == 'x86_64'", "1"),
+        ("x[a,b]==1.0+cu118  # why", "1.0+cu118"),
+        ("x==1 --hash=sha256:00", "1"),
+        ("x===1", "1"),
+        ("x==1.*", None),
+        ("x==1,==2", None),
+        ("x==1 ; nonsense", None),
+        ("x>=1", None),
+        ("-r other.txt", None),
+        ("x @ https://files.example/x-1.whl", None),
+    ],
+)
+def test_a_requirement_is_recorded_where_it_is_for_here_and_pins_one_version(line, found):
+    assert list(recorded("requirements.txt", line).values()) == ([] if found is None else [found])
+    folded = f"dependencies:\n- python=3.10\n- pip:\n  - {json.dumps(line)}\n"
+    if "#" not in line and "--" not in line:
+        assert recorded("conda.yaml", folded) == {"python": "3.10", **recorded("requirements.txt", line)}
+
+
+def test_lists_of_yaml_are_read_as_yaml():
+    folded = (
+        'dependencies:\n- python=3.9.17\n- pip<=25\n- pip:\n  - torch==2.1.0 ; platform_system == "Linux" and\n'
+        '    platform_machine "aarch64"\n  - nvidia-nccl==2.18.1 ; platform_system == "Linux" and\n'
+        '    platform_machine == "x86_64"\n'
+    )
+    assert recorded("conda.yaml", folded) == {"python": "3.9.17", "nvidia-nccl": "2.18.1"}
+    assert recorded("python_env.yaml", "python: 3.10\nbuild_dependencies: []\n") == {"python": "3.10"}
+    for text in (
+        "- a",
+        "x: [",
+        "dependencies: 3",
+        "dependencies: [{pip: 1}, 2]",
+        "a: " + "[" * 5000,
+        "!!python/none x",
+    ):
+        assert recorded("conda.yaml", text) == {}
+
+
+def test_one_version_in_two_spellings_is_the_same():
+    files = (TextFile(path="m/requirements.txt", text="numpy==1.26.4.0\nscikit-learn==1.4.2+cpu\n"),)
+    found = compare_environment(make_record(environment_files=files), make_rerun())
+    assert {difference.name: difference.outcome for difference in found} == {"numpy": "same", "scikit-learn": "changed"}
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from runner.compare.build import compare
 from runner.compare.runs import match_run
 from runner.schema.reproduction import Verdict
-from tests.support.values import AUC, captured, judge, make_plan, make_record, make_rerun, make_run
+from tests.support.values import AUC, captured, changed, judge, make_plan, make_record, make_rerun, make_run
 
 
 def matched(record, *runs):
@@ -28,13 +28,107 @@ def test_no_captured_run_is_no_match():
     assert compare(make_record(), make_plan(), rerun).matched_run is None
 
 
-def test_the_only_captured_run_is_the_counterpart_and_what_does_not_fit_is_said():
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"experiment": "another"}, 'experiment: "fraud" recorded, "another" logged'),
+        ({"experiment": None, "experiment_id": "7"}, 'experiment: "fraud" recorded, "7" logged'),
+        ({"parent_run_id": "p"}, "parent run: none recorded, one logged"),
+        ({"tags": {"dataset": "wine"}}, 'tag dataset: "iris" recorded, "wine" logged'),
+        ({"tags": {}}, 'tag dataset: "iris" recorded, none logged'),
+    ],
+)
+def test_a_run_that_the_script_says_to_be_another_is_not_shown_to_be_the_recorded_one_though_it_is_alone(fields, said):
     """rule 12"""
-    other = run("a", name="other", experiment="another", parent_run_id="p")
-    match = match_run(make_record(), make_plan(), make_rerun(other))
-    assert match.run.run_id == "a"
-    assert len(match.notes) == 3
-    assert any('"other" logged' in line for line in judge(rerun=make_rerun(other)).not_verified)
+    record = make_record(tags={"dataset": "iris", "git_commit": "x"})
+    for other in (make_run(tags={"dataset": "iris"}), make_run(metrics=captured("auc", [0.1]), tags={})):
+        decision = judge(record, rerun=make_rerun(changed(other, **{"tags": {"dataset": "iris"}, **fields})))
+        assert decision.verdict is Verdict.UNVERIFIABLE
+        assert "is not shown to be the recorded one" in decision.reason
+        assert said in decision.reason
+    assert judge(record, rerun=make_rerun(make_run(tags={"dataset": "iris"}))).verdict is Verdict.IDENTICAL
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"name": "other"}, 'run name: "rf-depth-8" recorded, "other" logged'),
+        ({"experiment": "Default"}, 'experiment: "fraud" recorded, "Default" logged'),
+        ({"experiment": None}, 'experiment: "fraud" recorded, none logged'),
+        ({"tags": {"fold": "1"}}, 'tag fold: none recorded, "1" logged'),
+        ({"params": {"depth": "8", "rate": "0.1", "warm": "1"}}, "params logged that the record lacks: warm"),
+    ],
+)
+def test_what_may_come_from_elsewhere_is_a_note_on_the_only_captured_run(fields, said):
+    """rule 12"""
+    decision = judge(rerun=make_rerun(make_run(**fields)))
+    assert decision.verdict is Verdict.IDENTICAL
+    assert said in decision.not_verified
+
+
+@pytest.mark.parametrize(
+    ("tag", "recorded", "logged"),
+    [
+        ("hostname", "ann-laptop", "sandbox"),
+        ("timestamp", "12:00", "13:00"),
+        ("rate", "0.10", "0.1"),
+        ("mlflow.note.content", "a person's words", None),
+        ("git_branch", "main", None),
+        ("dvc.model.md5", "0" * 32, "1" * 32),
+        ("OMP_NUM_THREADS", "2", None),
+    ],
+)
+def test_tags_of_circumstances_and_of_facts_that_are_compared_otherwise_are_no_key(tag, recorded, logged):
+    """rules 12 and 22"""
+    record = make_record(tags={tag: recorded})
+    plan = make_plan(variables={"OMP_NUM_THREADS": "2"})
+    rerun = make_rerun(make_run(tags={} if logged is None else {tag: logged}))
+    assert match_run(record, plan, rerun).run is not None
+
+
+def test_a_run_that_failed_before_it_set_its_tags_failed():
+    """rule 12"""
+    assert judge(make_record(tags={"fold": "1"}), rerun=make_rerun(make_run(status="FAILED", tags={}))).verdict is (
+        Verdict.FAILED
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"experiment": "another"}, "is in the recorded experiment"),
+        ({"name": "other"}, "has the recorded name"),
+        ({"parent_run_id": "p"}, "is at the recorded place"),
+        ({"tags": {"fold": "2"}}, "has the recorded tags"),
+    ],
+)
+def test_a_key_that_no_run_has_leaves_none_whatever_the_next_ones_say(fields, said):
+    """rule 12"""
+    record = make_record(tags={"fold": "1"}, run_id="a", siblings=("a", "b"))
+    runs = [run("a", **{"tags": {"fold": "1"}, **fields}), run("b", 2, **{"params": {"depth": "9"}, **fields})]
+    problem = matched(record, *runs)
+    if "tags" in fields:  # by then its params have left one of them
+        assert "the likeliest of 2 runs" in problem
+        assert 'tag fold: "1" recorded, "2" logged' in problem
+    else:
+        assert "none of the 2 runs" in problem
+        assert said in problem
+        assert "recorded, " in problem  # what they all have otherwise
+
+
+def test_a_run_of_the_recorded_experiment_comes_before_one_of_an_unknown_one():
+    """rule 12"""
+    assert matched(make_record(), run("a", experiment=None), run("b", 2)) == "b"
+    assert matched(make_record(), run("a", experiment=None), run("b", 2, experiment="another")) == "a"
+
+
+def test_a_name_that_a_person_gave_later_tells_no_runs_apart():
+    """rule 12"""
+    runs = run("a", name="shy-owl-77"), run("b", 2, name="bold-fox-1", params={"depth": "9", "rate": "0.1"})
+    assert matched(make_record(name="the best"), *runs) == "a"
+    named = run("c", 3, name="other")
+    assert matched(make_record(name="the best"), *runs, named) == "a"
+    assert "has the recorded name" in matched(make_record(name="bold-fox-123"), named, run("d", 4, name="more"))
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,11 @@ from runner.lineage.commit import (
     check_commits_agree,
     disagreeing_commits,
     is_pointer_file,
+    proves_clean,
     recorded_commit,
+    recorded_otherwise,
 )
-from tests.support.facts import run, settings
+from tests.support.facts import lineage, run, settings, snapshot
 from tests.support.values import COMMIT
 
 A, B, C, D, E, F = (digit * 40 for digit in "abcdef")
@@ -137,3 +139,40 @@ def test_a_dirty_run_is_refused_and_allowed_only_with_a_note(tags: dict[str, str
 @pytest.mark.parametrize("tags", [{}, {"git_dirty": "False"}, {"git_clean": "yes"}, {"git_diff": "{}"}])
 def test_a_clean_run_needs_no_note(tags: dict[str, str]) -> None:
     assert check_clean(run(tags=tags), settings()) is None
+
+
+@pytest.mark.parametrize(
+    ("tags", "clean"),
+    [
+        ({}, False),
+        ({"git_dirty": "False"}, True),
+        ({"mlflow.source.git.dirty": "0"}, True),
+        ({"git_clean": "yes"}, True),
+        ({"git_dirty": "unknown"}, False),
+        ({"git_dirty": "true"}, False),
+        ({"git_dirty": "false", "is_dirty": "true"}, False),
+        ({"git_dirty": "false", "git_commit": f"{COMMIT}-dirty"}, False),
+        ({"git_dirty": "false", "git_diff": "+x"}, False),
+    ],
+)
+def test_only_a_record_that_says_so_proves_a_clean_work_tree(tags: dict[str, str], clean: bool) -> None:
+    assert proves_clean(run(tags=tags), settings()) is clean
+
+
+def test_a_commit_that_the_auditor_gave_in_place_of_the_recorded_one_is_told_from_the_recorded_one() -> None:
+    record = run(tags={"git_commit": A[:9]})
+    assert recorded_otherwise(record, settings(commit=B), B) == A[:9]
+    assert recorded_otherwise(record, settings(commit="main"), B) == A[:9]
+    assert recorded_otherwise(record, settings(commit="main"), A) is None
+    assert recorded_otherwise(record, settings(commit=A[:7]), A) is None
+    assert recorded_otherwise(record, settings(), A) is None
+    assert recorded_otherwise(run(tags={"git_commit": ""}), settings(commit=B), B) is None
+    assert recorded_otherwise(run(tags={"git_commit": A, "git_sha": B}), settings(commit=B), B) is None
+
+
+def test_the_lineage_holds_both() -> None:
+    record = run(tags={"git_dirty": "false"})
+    resolved = lineage(record, snapshot(), settings(commit=COMMIT))
+    assert (resolved.clean, resolved.recorded_commit) == (True, None)
+    other = lineage(run(tags={"git_commit": A}), snapshot(), settings(commit=COMMIT))
+    assert (other.clean, other.recorded_commit) == (False, A)

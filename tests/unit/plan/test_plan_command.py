@@ -189,3 +189,24 @@ def test_an_entry_point_that_cannot_be_filled_in_is_passed_over(project: str) ->
 def test_values_of_an_entry_point_are_quoted() -> None:
     record = run(tags={"mlflow.project.entryPoint": "main"}, params={"rate": "1; rm -rf /"})
     assert command(record, snapshot({"MLproject": PROJECT})).line == "python train.py --depth 5 --rate '1; rm -rf /'"
+
+
+@pytest.mark.parametrize(
+    ("tags", "given", "recorded"),
+    [
+        ({"runner.command": "make train"}, "make  train", None),
+        ({"runner.command": "make train"}, "make other", "make train"),
+        ({"runner.command": "dvc repro train"}, "dvc repro train", None),
+        ({}, "python train.py --depth 8 --rate 0.1", None),
+        ({}, "python train.py --depth 9", "python train.py --depth 8 --rate 0.1"),
+    ],
+)
+def test_a_command_that_was_given_in_place_of_the_runs_own_knows_that_one(
+    tags: dict[str, str], given: str, recorded: str | None
+) -> None:
+    found = command(run(tags=tags, params=PARAMS), snapshot({"train.py": TRAIN}), settings(command=given))
+    assert (found.source, found.inferred, found.recorded) == ("--command", False, recorded)
+
+
+def test_a_command_that_was_given_where_nothing_leads_to_one_stands_for_none() -> None:
+    assert command(run(script=None), snapshot({"train.py": TRAIN}), settings(command="make")).recorded is None

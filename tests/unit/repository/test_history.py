@@ -258,3 +258,25 @@ def test_a_commit_that_the_mirror_lacks_is_a_missing_fact(repository: Repository
     repository.commit({"x": "x"})
     with pytest.raises(MissingFact):
         snapshot_of(repository, "0" * 40)
+
+
+def test_what_was_changed_in_a_time_by_commits_that_come_after_is_told_oldest_first(repository: Repository) -> None:
+    start = FIRST_DATE + 7200
+    repository.commit({"before.py": "1"}, date=start + 1)
+    run = repository.commit({"train.py": "1"}, date=start + 2)
+    repository.git("checkout", "-q", "-b", "side")
+    side = repository.commit({"lib/a.py": "1", "b.py": "1"}, date=start + 60)
+    repository.git("checkout", "-q", "main")
+    soon = repository.commit({"train.py": "2"}, date=start + 13)
+    repository.commit({"train.py": "3"}, date=start + 3601)
+    mirror = open_mirror(str(repository.path), repository.path.parent / "cache", commit=run)
+    window = tuple(datetime.fromtimestamp(start + later, timezone.utc) for later in (0, 3600))
+    snapshot = read_snapshot(mirror, run, changes_in=window)
+    assert [(change.commit, change.path) for change in snapshot.later_changes] == [
+        (soon, "train.py"),
+        (side, "b.py"),
+        (side, "lib/a.py"),
+    ]
+    assert snapshot.later_changes[0].time == datetime.fromtimestamp(start + 13, timezone.utc)
+    assert RepositorySnapshot.model_validate_json(snapshot.to_json()) == snapshot
+    assert read_snapshot(mirror, run).later_changes == ()

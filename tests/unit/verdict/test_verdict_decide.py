@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from runner.schema.comparison import Outcome
 from runner.schema.digest import DigestValue
-from runner.schema.plan import Images, MetricPolicy, Policy
+from runner.schema.plan import CodeChange, Images, MetricPolicy, Policy
 from runner.schema.reproduction import Verdict
 from runner.schema.rerun import Ending, PreExistingResult, TrackerRead
 from runner.schema.run_record import DatasetInput
@@ -629,3 +629,51 @@ def test_two_outputs_are_counted():
     assert "2 outputs byte-equal" in judge(plan=plan, rerun=rerun).reason
     one = make_plan(files=(data_file(), model_file(path="out/scaler.bin", digest=md5("scaler"))), expected_outputs=())
     assert "out/scaler.bin byte-equal" in judge(plan=one, rerun=rerun).reason
+
+
+# --- what was given in place of the recorded, and code that was committed after the run
+
+
+def of_lineage(**fields):
+    """A plan with other facts of its lineage."""
+    return make_plan(lineage=changed(make_plan().lineage, **fields))
+
+
+def test_another_commit_than_the_recorded_stands_in_every_reason_and_is_not_verified():
+    plan = of_lineage(recorded_commit="0123456789abcdef")
+    for rerun, verdict in ((make_rerun(), Verdict.IDENTICAL), (WORSE, Verdict.DIVERGED)):
+        decision = judge(plan=plan, rerun=rerun)
+        assert decision.verdict is verdict
+        assert "tag git_commit 9f3c2e1d0b4a: the run recorded 0123456789ab" in decision.reason
+        assert said(decision, "the run recorded 0123456789ab")
+        assert not [line for line in decision.verified if line.startswith("code")]
+
+
+def test_another_command_than_the_runs_own_stands_in_every_reason_and_is_not_verified():
+    plan = make_plan(command_source="--command", recorded_command="python train.py --depth 9")
+    for rerun in (make_rerun(), WORSE, make_rerun(exit_code=1)):
+        decision = judge(plan=plan, rerun=rerun)
+        words = "--command `python train.py --depth 8`: the run's record gives `python train.py --depth 9`"
+        assert words in decision.reason
+        assert words in decision.not_verified
+        assert not [line for line in decision.verified if line.startswith("command")]
+
+
+SOON = CodeChange(commit="d" * 40, path="train.py", seconds_after_start=13)
+
+
+def test_a_divergence_of_code_that_was_committed_right_after_the_start_is_unverifiable_and_names_that_commit():
+    """rule 11's kind of excuse: the work tree may have had it, and MLflow does not record whether it was clean."""
+    decision = judge(plan=make_plan(code_changed=SOON), rerun=WORSE)
+    assert decision.verdict is Verdict.UNVERIFIABLE
+    assert "commit dddddddddddd changed train.py 13 s after the run started" in decision.reason
+    assert f"--commit {'d' * 40}" in decision.missing.remedy
+    crashed = make_rerun(exit_code=1, ending=Ending.CRASHED, capture={"runs": ()})
+    assert judge(plan=make_plan(code_changed=SOON), rerun=crashed).verdict is Verdict.UNVERIFIABLE
+    assert judge(rerun=crashed).verdict is Verdict.FAILED
+
+
+def test_a_record_that_proves_a_clean_work_tree_leaves_the_divergence():
+    plan = changed(of_lineage(clean=True), code_changed=SOON)
+    assert judge(plan=plan, rerun=WORSE).verdict is Verdict.DIVERGED
+    assert judge(plan=make_plan(code_changed=SOON)).verdict is Verdict.IDENTICAL

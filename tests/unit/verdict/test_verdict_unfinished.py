@@ -6,7 +6,7 @@ import pytest
 
 from runner.schema.reproduction import Verdict
 from runner.schema.rerun import Ending
-from tests.support.values import START, changed, judge, make_plan, make_record, make_rerun, make_run
+from tests.support.values import START, captured, changed, judge, make_plan, make_record, make_rerun, make_run
 
 LOG = ("Traceback (most recent call last):", "ModuleNotFoundError: No module named 'seaborn'")
 
@@ -37,9 +37,17 @@ def test_a_module_that_a_lock_does_not_name_was_not_there_for_the_author_either(
     assert judge(rerun=crashed()).verdict is Verdict.FAILED
 
 
-def test_a_run_that_failed_when_it_was_recorded_may_have_failed_for_that_module():
+@pytest.mark.parametrize("status", ["FAILED", "KILLED"])
+def test_a_run_that_failed_when_it_was_recorded_is_excused_like_any_other(status):
+    """It recorded itself, so that it had MLflow at least: what broke here may not be what broke there."""
     plan = with_environment(exact=False, as_of=START)
-    decision = judge(make_record(status="FAILED"), plan, crashed())
+    decision = judge(make_record(status=status), plan, crashed())
+    assert decision.verdict is Verdict.UNVERIFIABLE
+    assert "no module seaborn" in decision.reason
+
+
+def test_a_run_that_failed_as_recorded_failed_and_says_so():
+    decision = judge(make_record(status="FAILED"), rerun=crashed("ValueError: too few rows"))
     assert decision.verdict is Verdict.FAILED
     assert "so had the recorded run" in decision.reason
 
@@ -77,7 +85,53 @@ def test_a_crash_for_the_network_that_we_close_is_no_failure_of_the_author():
     decision = judge(plan=opened, rerun=rerun)
     assert decision.verdict is Verdict.UNVERIFIABLE
     assert "archive.example: it could not be reached" in decision.reason
-    assert judge(rerun=changed(rerun, log_tail=("ValueError: too few rows",))).verdict is Verdict.FAILED
+    other = changed(rerun, log_tail=("ValueError: too few rows",))
+    assert judge(plan=opened, rerun=other).verdict is Verdict.FAILED
+    silent = crashed("Traceback", OFFLINE)  # what another program asked for is seen in the log alone
+    assert "asked for another host: the network is closed" in judge(rerun=silent).reason
+
+
+def tried(*hosts, run=None, **fields):
+    """A rerun that asked for these hosts."""
+    runs = () if run is None else (run,)
+    return make_rerun(capture={"hosts_tried": hosts, "runs": runs}, log_tail=("download failed",), **fields)
+
+
+ENDS = {
+    "a crash": tried("archive.example", ending=Ending.CRASHED, exit_code=1),
+    "a run that was logged as failed": tried("archive.example", run=make_run(status="FAILED")),
+    "no run": tried("archive.example"),
+    "other numbers": tried("archive.example", run=make_run(metrics=captured("auc", [0.1]))),
+}
+
+
+@pytest.mark.parametrize("kind", ENDS)
+def test_whatever_comes_of_a_host_that_the_closed_network_kept_away_is_no_fault_of_the_author(kind):
+    """rule 28: many swallow the exception, and the log says nothing."""
+    for status in ("FINISHED", "FAILED"):
+        decision = judge(make_record(status=status), rerun=ENDS[kind])
+        assert decision.verdict is Verdict.UNVERIFIABLE
+        assert "archive.example" in decision.reason
+        assert "network is closed while training" in decision.reason
+        assert decision.missing is not None
+        assert "--allow network" in decision.missing.remedy
+
+
+@pytest.mark.parametrize("kind", ENDS)
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1", "localhost", "Tracker.example"])
+def test_this_machine_and_the_tracker_that_the_capture_stands_for_excuse_nothing(kind, host):
+    record = make_record(uri="https://tracker.example:5000")
+    rerun = changed(ENDS[kind], capture=changed(ENDS[kind].capture, hosts_tried=(host,)))
+    assert judge(record, rerun=rerun).verdict in (Verdict.FAILED, Verdict.DIVERGED)
+
+
+@pytest.mark.parametrize("ending", [Ending.OUT_OF_MEMORY, Ending.TIMED_OUT, Ending.WROTE_TOO_MUCH])
+def test_what_our_limits_ended_is_not_blamed_on_the_network(ending):
+    assert judge(rerun=tried("archive.example", ending=ending, exit_code=1)).verdict is Verdict.FAILED
+
+
+def test_numbers_that_agree_though_a_host_was_asked_for_agree():
+    assert judge(rerun=tried("archive.example", run=make_run())).verdict is Verdict.IDENTICAL
 
 
 def test_an_inferred_command_that_lacks_what_nothing_pins_may_crash_for_that():
