@@ -25,7 +25,8 @@ class RequirementFiles:
 
     `paths` are those that take part, the main one first, `lacking` included ones that the commit has not. `pinned` is
     true where every requirement is exact. `complete` tells that the list also holds what its packages need in turn: a
-    tool wrote it, or each line has a hash. `pins` are the normalised names of the exact ones. `installs_project` is true where it asks for the repository itself.
+    tool wrote it, or each line has a hash. `pins` are the normalised names of the exact ones. `installs_project` is
+    true where it asks for the repository itself.
     """
 
     paths: tuple[str, ...]
@@ -98,9 +99,7 @@ def pinned_names(specification: EnvironmentSpec) -> frozenset[str]:
     names: set[str] = set()
     if main is not None and specification.kind == "uv.lock":
         packages = load_toml(specification.files.get(main)).get("package")
-        names = {
-            _normal(str(package.get("name"))) for package in packages or () if isinstance(package, dict)
-        }
+        names = {_normal(str(package.get("name"))) for package in packages or () if isinstance(package, dict)}
     elif main is not None and specification.kind == "requirements":
         names = set(read_files(specification.files, main).pins)
     return frozenset(names - {_normal(re.split(r"[^\w.-]", text, maxsplit=1)[0]) for text in specification.overrides})
