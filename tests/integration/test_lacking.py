@@ -50,7 +50,8 @@ def test_an_input_that_no_store_holds_is_missing_and_the_nearest_is_named(
 ) -> None:
     project.commit_training(script(before=before))
     project.record()
-    later = project.repository.commit({"data/extra.csv.dvc": pointer_text("extra.csv", project.stored_data)})
+    extra = project.store.put(b"8.0\n")
+    later = project.repository.commit({"data/extra.csv.dvc": pointer_text("extra.csv", extra)})
     reproduction = judge()
     assert reproduction.verdict is Verdict.UNVERIFIABLE, why(reproduction)
     assert reproduction.missing is not None

@@ -515,7 +515,7 @@ UNUSED = ["redate", "line-endings", "dirty", "cpu-torch"]
 
 
 @pytest.mark.parametrize("name", LOWERED)
-def test_each_lowered_assurance_that_took_effect_is_not_verified_word_for_word(name):
+def test_each_lowered_assurance_is_not_verified_word_for_word(name):
     """rule 26"""
     source = "runner.yaml at the commit (--allow policy)" if name == "policy" else "--allow"
     rerun = make_rerun()
