@@ -288,11 +288,16 @@ def plan_run(run: str, settings: Settings, *, progress: Progress) -> Plan:
     Raises MissingFact where a fact is missing, and whatever `find_run` and `make_plan` raise.
     """
     from runner.finding import find_run
+    from runner.lineage.remedy import pasted_remedy
 
     asked = find_run(run, settings)
     settings = asked.settings
     found = Found(asked=asked)
-    return make_plan(asked.record, settings, lambda python: _images_there(python, settings), found, progress)
+    try:
+        return make_plan(asked.record, settings, lambda python: _images_there(python, settings), found, progress)
+    except MissingFact as missing:
+        missing.remedy = pasted_remedy(missing.remedy, asked.record, settings)
+        raise
 
 
 def _images_there(python: str, settings: Settings) -> Images:

@@ -25,7 +25,7 @@ from runner.engine.labels import cache_volume
 from runner.errors import InfrastructureError, MissingFact
 from runner.evidence.folder import EvidenceFolder, evidence_folder
 from runner.finding import Asked, find_run
-from runner.lineage.remedy import command_again
+from runner.lineage.remedy import pasted_remedy
 from runner.network import read_network_settings
 from runner.plan.limits import check_fit
 from runner.planning import Found, ImagesFor, make_plan
@@ -199,6 +199,7 @@ def _judged(asked: Asked, plan: Plan, rerun: Rerun, found: Found) -> Reproductio
         verified=decision.verified,
         not_verified=decision.not_verified,
         run=_identity(asked),
+        invocation=asked.settings.invocation,
         record=record,
         lineage=plan.lineage,
         plan=plan,
@@ -224,6 +225,7 @@ def _unverifiable(asked: Asked, found: Found, missing: MissingFact) -> Reproduct
         verified=(),
         not_verified=found.plan.not_verified if found.plan is not None else (),
         run=_identity(asked),
+        invocation=asked.settings.invocation,
         record=asked.record,
         lineage=found.lineage,
         plan=found.plan,
@@ -231,7 +233,7 @@ def _unverifiable(asked: Asked, found: Found, missing: MissingFact) -> Reproduct
             fact=missing.fact,
             cause=missing.cause,
             # Phases do not know how the run was named; what is pasted must.
-            remedy=missing.remedy.replace("runner reproduce RUN", command_again(asked.record, asked.settings)),
+            remedy=pasted_remedy(missing.remedy, asked.record, asked.settings),
             looked_in=missing.looked_in,
             nearest=missing.nearest,
             found_otherwise=found.facts(except_for=missing.fact),

@@ -34,7 +34,7 @@ def failure_says_nothing(plan: Plan, rerun: Rerun) -> Missing | None:
         return Missing(
             fact="environment",
             cause=f"the training found no module {module}: {_why_not_whole(plan.environment)}",
-            remedy=again(plan, "--with", "PACKAGE") + f"    the one that provides {module}",
+            remedy=again(plan, "--with", module.partition(".")[0]) + f"    or whichever package provides {module}",
             looked_in=(plan.environment.source,),
         )
     if _wanted_network(rerun):
