@@ -79,12 +79,12 @@ def lacking_file(plan: Plan, path: str, place: Place | None) -> Missing:
         fact="data",
         cause=redact(f"the training looked for {path}, which commit {short} does not hold and no pointer restores"),
         remedy=remedy,
-        looked_in=(f"commit {short}", f"pointers at commit {short}", *rerun_remotes(plan)),
+        looked_in=(f"commit {short}", f"pointers at commit {short}", "the repository's history", *_remotes(plan)),
         nearest=nearest,
     )
 
 
-def rerun_remotes(plan: Plan) -> tuple[str, ...]:
+def _remotes(plan: Plan) -> tuple[str, ...]:
     """Return the remotes of a plan, for people."""
     return tuple(redact(f"{remote.url} ({remote.source})") for remote in plan.remotes)
 
