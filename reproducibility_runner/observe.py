@@ -83,7 +83,7 @@ def _actions(files: _Files, hosts: _Hosts, inherited: dict[str, str]) -> dict[st
 
 
 class _Files:
-    """The files of the workspace that were opened, each once for reading and once for writing."""
+    """The files of the workspace that were opened, each once for reading and once for writing, or were not there."""
 
     def __init__(self, writer: Writer, workspace: str) -> None:
         self.read: set[str] = set()
@@ -91,7 +91,7 @@ class _Files:
         self._writer = writer
         self._roots = tuple({workspace.rstrip("/") + "/", os.path.realpath(workspace).rstrip("/") + "/"})
         self._excluded = tuple({writer.directory + "/", os.path.realpath(writer.directory) + "/"})
-        self._known: dict[str, set[str]] = {"r": set(), "w": set()}
+        self._known: dict[str, set[str]] = {"r": set(), "w": set(), "a": set()}
         self._cut = False
         self._without_links: set[str] = set()
 
@@ -165,6 +165,7 @@ class _Files:
             status = os.stat(full)
         except OSError:
             if not writes:
+                self._note("a", name, {})
                 return False  # probed for and not there; it may come yet
             status = None
         if status is not None and not stat.S_ISREG(status.st_mode):

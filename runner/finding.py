@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -57,7 +57,7 @@ class Asked:
         if self.model is None or before is None:
             return record, None
         try:
-            meant = find_meant(self.model.reference, self.tracker, self.registry, self.run, self._typed())
+            meant = find_meant(self.model.reference, self.tracker, self.registry, self.run, self._typed)
             return record, what_changed(before, self._read(meant, record))
         except (UsageError, MissingFact) as error:
             return record, f"{before.title} was there when it was read, and now {error.cause}"
@@ -65,14 +65,10 @@ class Asked:
     def _read(self, meant: Meant, record: RunRecord) -> RegisteredModel:
         from runner.registry.read import read_registered
 
-        given = ["--run", shlex.quote(self.settings.run_of_model)] if self.settings.run_of_model is not None else []
-        typed = " ".join((self._typed(), *given))
-        return read_registered(meant, record, self.tracker, self.registry, typed)
+        return read_registered(meant, record, self.tracker, self.registry, self._typed)
 
-    def _typed(self) -> str:
-        from runner.lineage.remedy import typed_again
-
-        return " ".join(typed_again(self.settings, self.settings.model or self.record.run_id))
+    def _typed(self, *options: str) -> str:
+        return self.settings.invocation.again(self.settings.model or self.record.run_id, *options)
 
 
 def find_run(text: str, settings: Settings) -> Asked:
@@ -80,7 +76,6 @@ def find_run(text: str, settings: Settings) -> Asked:
 
     Raises RunNotFound, AmbiguousRun, NotAStore, TrackerUnavailable, UsageError.
     """
-    from runner.lineage.remedy import typed_again
     from runner.registry.open import open_registry
     from runner.registry.read import find_meant
     from runner.trackers.open import open_tracker
@@ -95,7 +90,7 @@ def find_run(text: str, settings: Settings) -> Asked:
     if settings.tracker is None and not (folder / "mlruns").is_dir():
         raise UsageError(
             "no tracker is named, and there is no mlruns here",
-            f"{' '.join(typed_again(settings, text))} --tracker URI    or set MLFLOW_TRACKING_URI",
+            f"{settings.invocation.again(text, '--tracker', 'URI')}    or set MLFLOW_TRACKING_URI",
         )
     address = settings.tracker or "mlruns"
     tracker = open_tracker(address, folder=folder)
@@ -112,7 +107,7 @@ def find_run(text: str, settings: Settings) -> Asked:
         registry = open_registry(settings.registry_uri or address, folder=folder)
         registry.flag = "--tracker" if settings.registry_uri is None else registry.flag
     run = _run_reference(settings)
-    meant = find_meant(reference, tracker, registry, run, " ".join(typed_again(settings, str(reference))))
+    meant = find_meant(reference, tracker, registry, run, partial(settings.invocation.again, str(reference)))
     record = tracker.read_run(meant.run_id)
     return Asked(
         record=record, settings=settings, tracker=tracker, registry=registry, model=meant, run=run, notes=notes
@@ -138,7 +133,6 @@ def _with_page(page: Page, settings: Settings) -> tuple[Settings, tuple[str, ...
     A flag that names another place wins, which is said: the page may be shown by another host than the API. Raises
     UsageError where the environment or a file names a server on another host: its credentials are not a link's to have.
     """
-    from runner.lineage.remedy import typed_again
     from runner.redact import redact
     from runner.settings import PASTED
     from runner.trackers.reference import AliasOf, LatestOf, VersionOf
@@ -155,13 +149,15 @@ def _with_page(page: Page, settings: Settings) -> tuple[Settings, tuple[str, ...
                 raise UsageError(
                     f"the pasted address is of {redact(page.server)}, and {settings.source(name)} names "
                     f"{redact(value)}, whose credentials another server shall not get unasked",
-                    f"{' '.join(typed_again(settings, str(page)))} {flag} {redact(page.server)}",
+                    settings.invocation.again(str(page), flag, page.server),
                 )
             update[name] = page.server
         elif value.rstrip("/") != page.server:
             notes.append(f"{flag} {redact(value)} was read, and the pasted address is of {redact(page.server)}")
     sources = {**settings.sources, **dict.fromkeys(update, PASTED)}
-    return settings.model_copy(update={**update, "sources": sources}), tuple(notes)
+    pasted = tuple(("--" + name.replace("_", "-"), redact(value)) for name, value in update.items())
+    invocation = settings.invocation.model_copy(update={"options": (*pasted, *settings.invocation.options)})
+    return settings.model_copy(update={**update, "invocation": invocation, "sources": sources}), tuple(notes)
 
 
 def _server(address: str) -> tuple[str | None, int | None] | None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.errors import MissingFact, RepositoryUnavailable, RunnerError
+from runner.errors import MissingFact, RepositoryUnavailable, RunnerError, UsageError
 from runner.progress import NoProgress, Progress
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def make_plan(
     """Resolve the lineage of a run and build its plan.
 
     With `confirm` a person may be asked whether the remote that is asked first gets this host's credentials.
-    Raises MissingFact where a fact is missing, RepositoryUnavailable.
+    Raises MissingFact where a fact is missing, RepositoryUnavailable, UsageError for a `--commit` that is no id.
     """
     from runner.lineage.commit import check_clean, recorded_commit
     from runner.lineage.resolve import resolve_lineage
@@ -87,6 +88,7 @@ def make_plan(
     from runner.plan.images import NOT_MADE
     from runner.trackers.baseline import baseline_digest
 
+    _check_typed_commit(record, settings, progress)
     registered = _read_registered(record, settings, found, progress)
     clean = check_clean(record, settings)
     commit = recorded_commit(record, settings)
@@ -108,6 +110,32 @@ def make_plan(
     found.plan = plan
     found.plan = plan.model_copy(update={"images": images_for(plan.environment.python)}).sealed()
     return found.plan
+
+
+def _check_typed_commit(record: RunRecord, settings: Settings, progress: Progress) -> None:
+    """Raise UsageError for a `--commit` that is a name: names move. The remedy has what it names now."""
+    from runner.lineage.remedy import command_again
+    from runner.lineage.repository import repository_location
+    from runner.repository.mirror import is_commit_id, open_mirror
+
+    name = settings.commit
+    if name is None or is_commit_id(name):
+        return
+    places = [settings.repo] if settings.repo is not None else [place for place, _ in _nearby(record, settings)]
+    if not places:
+        with suppress(MissingFact):
+            places = [repository_location(record, settings, []).value]
+    progress.update(f"looking for {name!r}")
+    now = None
+    for place in places:
+        with suppress(RunnerError):
+            now = now or open_mirror(place, mirrors_folder(), commit=None, offline=settings.offline).named(name.strip())
+    raise UsageError(
+        f"--commit {name!r} is no commit id, and a name may be moved",
+        command_again(record, settings, f"--commit {now}") + f"    what {name} names now"
+        if now is not None
+        else command_again(record, settings, "--commit SHA"),
+    )
 
 
 def _read_registered(record: RunRecord, settings: Settings, found: Found, progress: Progress) -> RegisteredModel | None:
@@ -262,11 +290,16 @@ def plan_run(run: str, settings: Settings, *, progress: Progress) -> Plan:
     Raises MissingFact where a fact is missing, and whatever `find_run` and `make_plan` raise.
     """
     from runner.finding import find_run
+    from runner.lineage.remedy import pasted_remedy
 
     asked = find_run(run, settings)
     settings = asked.settings
     found = Found(asked=asked)
-    return make_plan(asked.record, settings, lambda python: _images_there(python, settings), found, progress)
+    try:
+        return make_plan(asked.record, settings, lambda python: _images_there(python, settings), found, progress)
+    except MissingFact as missing:
+        missing.remedy = pasted_remedy(missing.remedy, asked.record, settings)
+        raise
 
 
 def _images_there(python: str, settings: Settings) -> Images:

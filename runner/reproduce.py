@@ -25,7 +25,7 @@ from runner.engine.labels import cache_volume
 from runner.errors import InfrastructureError, MissingFact
 from runner.evidence.folder import EvidenceFolder, evidence_folder
 from runner.finding import Asked, find_run
-from runner.lineage.remedy import command_again
+from runner.lineage.remedy import pasted_remedy
 from runner.network import read_network_settings
 from runner.plan.limits import check_fit
 from runner.planning import Found, ImagesFor, make_plan
@@ -35,6 +35,7 @@ from runner.report.markdown import render_markdown
 from runner.repository.bundle import cached_bundle
 from runner.repository.history import read_contents
 from runner.rerun.carry_out import Paper, Place, carry_out, discard_workspace
+from runner.rerun.lacking import commit_lacks
 from runner.rerun.preexisting import recorded_results
 from runner.schema.plan import Images, Plan
 from runner.schema.reproduction import Missing, Reproduction, RunIdentity, Verdict
@@ -43,6 +44,7 @@ from runner.schema.run_record import RunRecord
 from runner.settings import Settings
 from runner.trackers.baseline import baseline_digest
 from runner.verdict.decide import decide
+from runner.verdict.lacking import may_be_excused
 
 if TYPE_CHECKING:
     from runner.engine.docker import DockerEngine
@@ -86,7 +88,7 @@ def reproduce(run: str, settings: Settings, *, progress: Progress, engine: Docke
                 check_fit(plan.limits, cpus=session.info.cpus, memory_bytes=session.info.memory_bytes)
                 rerun, stay = _rerun(record, plan, session, evidence, found, settings, progress)
                 kept = session.session_id if settings.keep else None
-            reproduction = _judged(asked, plan, rerun)
+            reproduction = _judged(asked, plan, rerun, found)
         except MissingFact as missing:
             reproduction = _unverifiable(asked, found, missing)
         seconds = time.monotonic() - started
@@ -172,12 +174,13 @@ def _rerun(
     return rerun, forget
 
 
-def _judged(asked: Asked, plan: Plan, rerun: Rerun) -> Reproduction:
+def _judged(asked: Asked, plan: Plan, rerun: Rerun, found: Found) -> Reproduction:
     """Compare, read the record and the registered model once more (VERDICTS rules 9 and 13), and decide."""
     record = asked.record
     now, change = asked.read_again(plan.registered)
     comparison = compare(record, plan, rerun)
-    decision = decide(
+    judge = partial(
+        decide,
         plan,
         record,
         rerun,
@@ -185,6 +188,9 @@ def _judged(asked: Asked, plan: Plan, rerun: Rerun) -> Reproduction:
         record_changed=now is None or baseline_digest(now) != plan.run.baseline_digest,
         registered_change=change,
     )
+    decision = judge()
+    if may_be_excused(decision, rerun) and found.mirror is not None and found.snapshot is not None:
+        decision = judge(lacking=commit_lacks(plan, rerun, found.mirror, found.snapshot))
     return Reproduction(
         tool_version=__version__,
         created=datetime.now(timezone.utc),
@@ -193,6 +199,7 @@ def _judged(asked: Asked, plan: Plan, rerun: Rerun) -> Reproduction:
         verified=decision.verified,
         not_verified=decision.not_verified,
         run=_identity(asked),
+        invocation=asked.settings.invocation,
         record=record,
         lineage=plan.lineage,
         plan=plan,
@@ -218,6 +225,7 @@ def _unverifiable(asked: Asked, found: Found, missing: MissingFact) -> Reproduct
         verified=(),
         not_verified=found.plan.not_verified if found.plan is not None else (),
         run=_identity(asked),
+        invocation=asked.settings.invocation,
         record=asked.record,
         lineage=found.lineage,
         plan=found.plan,
@@ -225,7 +233,7 @@ def _unverifiable(asked: Asked, found: Found, missing: MissingFact) -> Reproduct
             fact=missing.fact,
             cause=missing.cause,
             # Phases do not know how the run was named; what is pasted must.
-            remedy=missing.remedy.replace("runner reproduce RUN", command_again(asked.record, asked.settings)),
+            remedy=pasted_remedy(missing.remedy, asked.record, asked.settings),
             looked_in=missing.looked_in,
             nearest=missing.nearest,
             found_otherwise=found.facts(except_for=missing.fact),

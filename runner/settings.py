@@ -23,6 +23,7 @@ from runner.schema.configuration import (
     checked_allowance,
     checked_python,
 )
+from runner.schema.invocation import Invocation
 from runner.schema.notation import parse_bytes, parse_cpus, parse_duration, parse_pointer, parse_relative_path
 from runner.schema.plan import MetricPolicy, Policy
 from runner.schema.yaml_text import UnreadableYaml, read_model
@@ -68,12 +69,32 @@ class Flags(Value):
     keep: bool = False
 
 
+_MANY = {"metric": "--metric", "allow": "--allow", "pointer": "--pointer", "warm_start": "--warm-start"}
+_MANY |= {"with_packages": "--with"}
+_NAMES = {"run_of_model": "--run", **_MANY}
+
+
+def invocation_of(flags: Flags) -> Invocation:
+    """Return what was typed, without its secrets."""
+    options: list[tuple[str, ...]] = []
+    for field in Flags.model_fields:
+        value = getattr(flags, field)
+        flag = _NAMES.get(field, "--" + field.replace("_", "-"))
+        if field == "argv" or not value:
+            continue
+        if value is True:
+            options.append((flag,))
+        else:
+            options += [(flag, redact(text)) for text in (value if isinstance(value, tuple) else (value,))]
+    return Invocation(options=tuple(options), command=tuple(redact(word) for word in flags.argv))
+
+
 class Settings(Value):
     """What the auditor wants, resolved. `sources` tells for each set field where it was set (`--repo`).
 
     `run_of_model` is what `--run` names, `model` the reference to a model that was asked for; `folder` is the absolute
-    directory from which relative local paths are meant; `pointers` maps digests (`md5:…`) to paths. None leaves the
-    matter to the record or the engine.
+    directory from which relative local paths are meant; `pointers` maps digests (`md5:…`) to paths; `invocation` is
+    what was typed. None leaves the matter to the record or the engine.
     """
 
     tracker: str | None = None
@@ -105,6 +126,7 @@ class Settings(Value):
     out: str | None = None
     keep: bool = False
     folder: str = "/"
+    invocation: Invocation = Invocation()
     sources: dict[str, str] = {}  # noqa: RUF012  # pydantic copies defaults
 
     def source(self, name: str) -> str:
@@ -314,7 +336,7 @@ class _Resolver:
             raise InvalidConfiguration(
                 redact("; ".join(self.problems)), "correct what is named; `runner reproduce --help` lists every flag"
             )
-        return Settings(**self.values, folder=self.folder, sources=self.sources)
+        return Settings(**self.values, folder=self.folder, invocation=invocation_of(self.flags), sources=self.sources)
 
     def take_command(self, file: Configuration) -> None:
         if self.flags.command and self.flags.argv:

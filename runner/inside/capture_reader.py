@@ -109,6 +109,7 @@ class _Reading:
         self._began_ns: int | None = None
         self._first_read: dict[str, tuple[int, bool]] = {}
         self._first_write: dict[str, int] = {}
+        self._absent: dict[str, None] = {}
         self._hosts: dict[str, None] = {}
         self._points = 0
         self._values = 0
@@ -373,6 +374,9 @@ class _Reading:
         if event.get("mode") == "w":
             if self._has_path(self._first_write, path):
                 self._first_write.setdefault(path, sequence)
+        elif event.get("mode") == "a":
+            if self._has_path(self._absent, path):
+                self._absent.setdefault(path)
         elif self._has_path(self._first_read, path):
             changed = event.get("changed_ns")
             made = isinstance(changed, int) and self._began_ns is not None and changed > self._began_ns
@@ -444,6 +448,7 @@ class _Reading:
                 for path, (sequence, made) in self._first_read.items()
                 if self._is_before_output(path, sequence, made)
             ),
+            "files_absent": sorted(self._absent.keys() - self._first_read.keys() - self._first_write.keys()),
             "hosts_tried": sorted(self._hosts),
             "unobserved": list(self._unobserved),
             "problems": [

@@ -16,10 +16,11 @@ from runner.inside.protocol import ask, ask_for_files, progress
 _CHUNK = 1 << 20
 
 
-def held(remote: str, wanted: Collection[ObjectId]) -> set[ObjectId]:
-    """Return which objects the folder holds."""
+def held(remote: str, wanted: Collection[ObjectId]) -> dict[ObjectId, int]:
+    """Return which objects the folder holds, with their sizes."""
     by_name = {str(each): each for each in wanted}
-    return {by_name[name] for name in ask("held", {"remote": remote, "objects": sorted(by_name)})}
+    answer = ask("held", {"remote": remote, "objects": sorted(by_name)})
+    return {by_name[name]: size for name, size in answer.items()}
 
 
 def pull(remote: str, wanted: Collection[ObjectId], incoming: str) -> None:
@@ -36,10 +37,14 @@ def pull(remote: str, wanted: Collection[ObjectId], incoming: str) -> None:
     ask_for_files("objects", {"remote": remote, "objects": sorted(by_name)}, take)
 
 
-def held_in_clone(folder: str, wanted: Collection[ObjectId]) -> set[ObjectId]:
-    """Return which objects a folder of the commit holds; a link is none."""
+def held_in_clone(folder: str, wanted: Collection[ObjectId]) -> dict[ObjectId, int]:
+    """Return which objects a folder of the commit holds, with their sizes; a link is none."""
     paths = {each: os.path.join(folder, each.relative_path) for each in wanted}
-    return {each for each, path in paths.items() if os.path.isfile(path) and os.path.realpath(path) == path}
+    return {
+        each: os.path.getsize(path)
+        for each, path in paths.items()
+        if os.path.isfile(path) and os.path.realpath(path) == path
+    }
 
 
 def pull_from_clone(folder: str, wanted: Collection[ObjectId], incoming: str) -> None:

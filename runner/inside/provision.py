@@ -171,7 +171,7 @@ def _python(minor: str) -> str:
         raise PhaseError(
             MISSING,
             f"the training needs Python {minor}, and the base image has {ours}",
-            f"runner reproduce RUN --base-image python:{minor}-slim, or --python {ours}",
+            f"runner reproduce RUN --base-image python:{minor}-slim    or --python {ours}",
             fact="environment",
         )
     return str(Path(getattr(sys, "_base_executable", sys.executable)).resolve())

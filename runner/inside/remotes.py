@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,6 +20,7 @@ from runner.inside.objects import ObjectId
 from runner.inside.protocol import DISK_FULL, MISSING, UNAVAILABLE, PhaseError
 from runner.inside.s3 import bucket_of, s3_problem
 
+_ASKED_SINGLY = 64  # objects; of more, DVC lists what the remote has, which gives no sizes
 _DVC_ROOT = "/tmp/dvc"  # noqa: S108  # the container is ours alone and goes with the phase
 
 
@@ -39,6 +40,7 @@ class Remotes:
         self._incoming = incoming
         self._repository: Any = None
         self._problems: dict[str, PhaseError] = {}
+        self._others: dict[str, set[ObjectId]] = {}
 
     @property
     def asked(self) -> list[str]:
@@ -62,13 +64,29 @@ class Remotes:
         where = remote["url"] + (f" at {endpoint}" if endpoint else "")
         how = ", ".join(text for text in (remote["source"], remote["access"]) if text)
         problem = self._problems.get(remote["name"])
-        what = remote["closed"] or (problem.event["cause"] if problem else "")
+        what = remote["closed"] or (problem.event["cause"] if problem else self._said_of_others(remote["name"]))
         return f"{where} ({how})" + (f": {what}" if what else "")
 
-    def held(self, wanted: Iterable[ObjectId]) -> dict[ObjectId, str]:
+    def refuse(self, object_id: ObjectId, name: str) -> None:
+        """Take note that a remote holds other bytes under an object's digest: it is not asked for it again."""
+        self._others.setdefault(name, set()).add(object_id)
+
+    @property
+    def others(self) -> str:
+        """Words for the end of a sentence that says that no remote holds something."""
+        said = [f"{name} {self._said_of_others(name)}" for name in self._others]
+        return f": {', and '.join(said)}" if said else ""
+
+    def _said_of_others(self, name: str) -> str:
+        others = sorted(map(str, self._others.get(name, ())))
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        return f"holds other bytes under a recorded digest: {others[0]}{more}" if others else ""
+
+    def held(self, wanted: Iterable[ObjectId], sizes: Mapping[ObjectId, int] | None = None) -> dict[ObjectId, str]:
         """Return for each object that a remote holds the name of the first that does, by one query to each remote.
 
-        A remote that does not answer holds nothing, and is remembered as a problem: another may hold all.
+        `sizes` are those of verified bytes: a remote that has another size under a digest holds other bytes. A remote
+        that does not answer holds nothing, and is remembered as a problem: another may hold all.
         """
         missing = set(wanted)
         found: dict[ObjectId, str] = {}
@@ -77,18 +95,25 @@ class Remotes:
                 break
             if remote["closed"] or remote["name"] in self._problems:
                 continue
+            asked = missing - self._others.get(remote["name"], set())
+            if not asked:
+                continue
             try:
-                here = self._held(remote, missing)
+                here = self._held(remote, asked)
             except PhaseError as error:
                 if error.event["kind"] not in (MISSING, UNAVAILABLE):
                     raise
                 self._problems[remote["name"]] = error
                 continue
-            found.update(dict.fromkeys(here, remote["name"]))
-            missing -= here
+            other = {each for each, size in here.items() if size is not None and (sizes or {}).get(each, size) != size}
+            for each in other:
+                self.refuse(each, remote["name"])
+            found.update(dict.fromkeys(here.keys() - other, remote["name"]))
+            missing -= found.keys()
         return found
 
-    def _held(self, remote: dict[str, Any], wanted: set[ObjectId]) -> set[ObjectId]:
+    def _held(self, remote: dict[str, Any], wanted: set[ObjectId]) -> Mapping[ObjectId, int | None]:
+        """Return what a remote has under the objects' names, with sizes where it gives them."""
         if remote["folder"]:
             return folders.held(remote["name"], wanted)
         if remote["in_commit"]:
@@ -99,23 +124,26 @@ class Remotes:
         """Return where a folder of the commit lies, once it is certain that no link of the commit leads elsewhere."""
         return os.path.dirname(workspace.inside(self._root, f"{remote['in_commit']}/files"))
 
-    def _held_remotely(self, remote: dict[str, Any], wanted: set[ObjectId]) -> set[ObjectId]:
+    def _held_remotely(self, remote: dict[str, Any], wanted: set[ObjectId]) -> dict[ObjectId, int | None]:
         with _mapped(remote):
             try:
                 found = self._existing(remote, wanted)
             except OSError:  # what does not answer at all raises others
                 self._ask_why(remote)
                 raise
-            if found != wanted:
+            if found.keys() != wanted:
                 self._ask_why(remote)
         return found
 
-    def _existing(self, remote: dict[str, Any], wanted: set[ObjectId]) -> set[ObjectId]:
-        found: set[ObjectId] = set()
+    def _existing(self, remote: dict[str, Any], wanted: set[ObjectId]) -> dict[ObjectId, int | None]:
+        found: dict[ObjectId, int | None] = {}
         for algorithm in {each.algorithm for each in wanted}:
             store = self._opened().cloud.get_remote_odb(remote["name"], hash_name=algorithm)
             by_name = {each.oid: each for each in wanted if each.algorithm == algorithm}
-            found |= {by_name[oid] for oid in store.oids_exist(list(by_name))}
+            if len(by_name) <= _ASKED_SINGLY:
+                found |= {by_name[oid]: size for oid, size in _sizes(store, list(by_name)).items()}
+            else:
+                found |= dict.fromkeys(by_name[oid] for oid in store.oids_exist(list(by_name)))
         return found
 
     def _ask_why(self, remote: dict[str, Any]) -> None:
@@ -174,6 +202,19 @@ class Remotes:
                 if not (remote["folder"] or remote["in_commit"] or remote["closed"])
             },
         }
+
+
+def _sizes(store: Any, oids: list[str]) -> dict[str, int | None]:
+    """Return the sizes of the objects that a store has, by one question for each as `exists` would ask."""
+    answers = store.fs.info([store.oid_to_path(oid) for oid in oids], return_exceptions=True)
+    sizes = {}
+    for oid, answer in zip(oids, answers, strict=True):
+        if isinstance(answer, FileNotFoundError):
+            continue
+        if isinstance(answer, BaseException):
+            raise answer
+        sizes[oid] = answer.get("size")
+    return sizes
 
 
 def _options(remote: dict[str, Any]) -> dict[str, Any]:

@@ -133,7 +133,7 @@ def _requirement(path: str, line: str, found: Requirements, *, constraint: bool)
 
 
 def _missing(cause: str) -> PhaseError:
-    remedy = "name the package as an index has it: --with NAME==VERSION"
+    remedy = "runner reproduce RUN --with NAME==VERSION    the package as an index has it"
     return PhaseError(MISSING, cause, remedy, fact="environment")
 
 

@@ -113,36 +113,52 @@ class _Store:
         if not wanted:
             return
         progress(f"asking the remote for {len(wanted)} objects")
-        held = self._remotes.held(wanted)
+        cached = {each: record for each in wanted if (record := verified(each)) is not None}
+        held = self._remotes.held(wanted, {each: record.size_bytes for each, record in cached.items()})
         self._held.update(held)
         missing: dict[ObjectId, str] = {}
         for each in wanted:
-            known = verified(each)
+            known = cached.get(each)
             if known is not None and (each in held or self._allow_cached):
                 self._verified[each] = known
                 self._held.setdefault(each, "cache")
             elif known is None and each in held:
                 missing[each] = held[each]
-        if missing:
-            self._pull(missing)
+        wrong = self._pull(missing) if missing else {}
+        while wrong:
+            for each, name in wrong.items():
+                self._remotes.refuse(each, name)
+            elsewhere = self._remotes.held(wrong)
+            nowhere = [each for each in wrong if each not in elsewhere]
+            if nowhere:
+                raise self._other_bytes(nowhere[0], wrong[nowhere[0]])
+            self._held.update(elsewhere)
+            wrong = self._pull(elsewhere)
 
-    def _pull(self, missing: dict[ObjectId, str]) -> None:
+    def _other_bytes(self, object_id: ObjectId, name: str) -> PhaseError:
+        return PhaseError(
+            MISSING,
+            f"the remote {name} holds other bytes under {object_id} than the digest's",
+            "runner reproduce RUN --remote URL    if another store has the bytes",
+            fact="data",
+            looked_in=tuple(self._remotes.asked),
+        )
+
+    def _pull(self, missing: dict[ObjectId, str]) -> dict[ObjectId, str]:
+        """Bring objects from the remotes that have their names; return those of which the bytes were others."""
         for each in missing:
             discard(each)  # bytes that nobody verified: a pull that broke off, for instance
+        wrong: dict[ObjectId, str] = {}
         progress(f"pulling {len(missing)} objects")
         self._remotes.pull(missing)
         for number, each in enumerate(missing):
             progress("verifying", number, len(missing))
             found = verified(each) or verify(each)
             if found is None:
-                raise PhaseError(
-                    MISSING,
-                    f"the remote {missing[each]} holds other bytes under {each} than the digest's",
-                    "runner reproduce RUN --remote URL    if another store has the bytes",
-                    fact="data",
-                    looked_in=tuple(self._remotes.asked),
-                )
-            self._verified[each] = found
+                wrong[each] = missing[each]
+            else:
+                self._verified[each] = found
+        return wrong
 
     @property
     def asked(self) -> list[str]:
@@ -153,6 +169,11 @@ class _Store:
     def problem(self) -> PhaseError | None:
         """What kept a remote from being asked."""
         return self._remotes.problem
+
+    @property
+    def others(self) -> str:
+        """Words for a sentence that says which remotes hold other bytes."""
+        return self._remotes.others
 
     @property
     def unasked(self) -> str:
@@ -255,7 +276,8 @@ def _missing(file: dict[str, Any], store: _Store, object_id: ObjectId) -> PhaseE
         remedy = problem.event["remedy"]
     return PhaseError(
         MISSING,
-        f"{what} is in no remote" + (f": {problem.event['cause']}" if problem is not None else store.unasked),
+        f"{what} is in no remote"
+        + (f": {problem.event['cause']}" if problem is not None else store.unasked + store.others),
         remedy,
         fact="data",
         looked_in=tuple(store.asked),

@@ -421,6 +421,6 @@ def _unbuildable(name: str, explanation: str) -> PhaseError:
     return PhaseError(
         MISSING,
         f"{name} has no wheel for this Python and cannot be built: {explanation}",
-        f"name a version that has one: --with {name}==VERSION, or another Python: --python X.Y",
+        f"runner reproduce RUN --with {name}==VERSION    a version that has one, or --python X.Y",
         fact="environment",
     )

@@ -8,7 +8,7 @@ another file restored in its place would train on other data and give a believab
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from runner.errors import AmbiguousFact, MissingFact
@@ -18,6 +18,7 @@ from runner.lineage.remedy import command_again
 from runner.lineage.script import find_script
 from runner.schema.digest import DigestValue
 from runner.schema.lineage import Considered, LineageFile
+from runner.schema.notation import parse_pointer
 from runner.schema.run_record import RunRecord
 from runner.schema.snapshot import HistoricPointer, PointerOut, RepositorySnapshot
 from runner.settings import CommitFacts, Settings
@@ -61,12 +62,24 @@ class _Resolver:
             attribution = self.attribute(entry)
             if attribution is not None:
                 self.add(by_path, attribution)
+        for given in self.typed_beside(recorded):
+            by_path.setdefault(given.path, given)
         self.check_problems(by_path)
         files = [self.file(attribution) for attribution in by_path.values()]
         files += [file for out in self.snapshot.pointers if out.path not in by_path for file in self.unnamed(out)]
         if not files:
             self.notes.append(NO_POINTERS)
         return tuple(sorted(files, key=lambda file: file.path))
+
+    def typed_beside(self, recorded: Sequence[RecordedDigest]) -> Iterator[_Attribution]:
+        """Yield the inputs that the auditor typed with a digest that the run does not record."""
+        for text in self.settings.invocation.values("--pointer"):
+            digest, path = parse_pointer(text)
+            entry = RecordedDigest(DigestValue.parse(digest), "input", "--pointer", tier=0, path=path)
+            if any(same_digest(entry.digest, other.digest) for other in recorded):
+                continue
+            self.notes.append(f"data: {path} ({entry.digest}) is from --pointer: the run does not record it")
+            yield self.attributed(entry, path, "--pointer", (), ())
 
     def attribute(self, entry: RecordedDigest) -> _Attribution | None:
         """Return whose digest it is; None where the value need not be DVC's and no pointer has ever carried it."""

@@ -10,6 +10,7 @@ from runner.errors import AmbiguousFact, MissingFact
 from runner.lineage.remedy import command_again
 from runner.schema.lineage import Considered
 from runner.schema.run_record import RunRecord
+from runner.schema.script import has_code
 from runner.schema.snapshot import RepositorySnapshot
 from runner.settings import Settings
 
@@ -53,9 +54,13 @@ def find_script(record: RunRecord, snapshot: RepositorySnapshot) -> tuple[Script
     """Return the scripts of the commit that the run may name, equally good ones side by side; empty if there is none.
 
     The longest end of the recorded name that the tree holds wins, at the root before beneath a folder. A longer end
-    that only another commit has means that the script itself is missing here.
+    that only another commit has means that the script itself is missing here. A script without code is none.
     """
-    files = [entry.path for entry in snapshot.tree if entry.kind == "file" and not _is_copy(entry.path)]
+    files = [
+        entry.path
+        for entry in snapshot.tree
+        if entry.kind == "file" and not _is_copy(entry.path) and has_code(snapshot.texts.get(entry.path, "unread"))
+    ]
     present = set(files)
     for end in wanted_paths(record):
         beneath = sorted(path for path in files if path.endswith("/" + end))
@@ -108,7 +113,9 @@ def locate_script(record: RunRecord, snapshot: RepositorySnapshot, settings: Set
     if later:
         path, commit = later
         raise MissingFact(
-            f"the script {path} is not in commit {short}; commit {commit[:12]} is the first that has it",
+            f"the script {path} is empty in commit {short}; commit {commit[:12]} is the first in which it is not"
+            if snapshot.has(path)
+            else f"the script {path} is not in commit {short}; commit {commit[:12]} is the first that has it",
             command_again(record, settings, f"--commit {commit}"),
             fact="script",
             looked_in=(f"commit {short}", "the repository's history"),
@@ -116,7 +123,7 @@ def locate_script(record: RunRecord, snapshot: RepositorySnapshot, settings: Set
         )
     scripts = likely_scripts(snapshot)
     raise MissingFact(
-        f"the script {name} is in no commit of the repository",
+        f"the script {name} is in no commit of the repository, or empty",
         command_again(record, settings, f"--command 'python {scripts[0] if scripts else 'SCRIPT'} ARGUMENTS'"),
         fact="script",
         looked_in=(f"commit {short}", "the repository's history"),

@@ -53,6 +53,7 @@ def build_plan(
     notes = [note for note in lineage.notes if note != NO_POINTERS]
     return Plan(
         run=summarise(record, baseline_digest),
+        invocation=settings.invocation,
         registered=registered,
         lineage=lineage,
         command=command.line,

@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from runner.errors import AmbiguousFact, MissingFact
@@ -84,7 +85,7 @@ def _given(
     line: str, source: str, directory: str | None, directory_source: str, snapshot: RepositorySnapshot
 ) -> Command:
     line = forced_repro(line)
-    script = _started_script(line, directory or ".", snapshot)
+    script = started_script(line, directory or ".", snapshot)
     return Command(
         line=line,
         source=source,
@@ -156,12 +157,15 @@ def _working_directory(settings: Settings, facts: CommitFacts) -> tuple[str | No
     return None, "default: the repository's root"
 
 
-def _started_script(line: str, directory: str, snapshot: RepositorySnapshot) -> str | None:
+def started_script(line: str, directory: str, snapshot: RepositorySnapshot) -> str | None:
+    """Return the script of the commit that a command starts, by its path or by `-m`; None where none shows."""
     try:
         words = shlex.split(line)
     except ValueError:
         return None
-    paths = [posixpath.normpath(posixpath.join(directory, word)) for word in words if word.endswith(".py")]
+    modules = [f"{module.replace('.', '/')}.py" for flag, module in pairwise(words) if flag == "-m"]
+    named = [*(word for word in words if word.endswith(".py")), *modules]
+    paths = [posixpath.normpath(posixpath.join(directory, name)) for name in named]
     return next((path for path in paths if snapshot.has(path)), None)
 
 

@@ -179,7 +179,7 @@ def _named(path: str, where: str, record: RunRecord, snapshot: RepositorySnapsho
         elif name == "pyproject.toml":
             found = _pyproject(snapshot, path)
         else:
-            found = [_requirement_file(snapshot, path)]
+            found = _requirement_file(snapshot, path)
         if found:
             return found[0]
     raise MissingFact(
@@ -210,20 +210,22 @@ def _requirements(snapshot: RepositorySnapshot, folder: str) -> list[_Found]:
             and path.endswith(".txt")
         ]
         there = others if len(others) == 1 else []
-    return [_requirement_file(snapshot, path) for path in there]
+    return [found for path in there for found in _requirement_file(snapshot, path)]
 
 
-def _requirement_file(snapshot: RepositorySnapshot, path: str) -> _Found:
+def _requirement_file(snapshot: RepositorySnapshot, path: str) -> list[_Found]:
     read = read_files(snapshot.texts, path)
+    if not read.lists_packages:
+        return []
     files = {name: snapshot.texts[name] for name in read.paths}
     if read.installs_project:
         project = _join(posixpath.dirname(path), "pyproject.toml")
         if project in snapshot.texts:
             files[project] = snapshot.texts[project]
     source = f"{path} at the commit" + ("" if read.pinned else " (not pinned)")
-    return _Found(
-        "requirements", path, files, read.pinned, read.complete and read.pinned, source, read.installs_project
-    )
+    return [
+        _Found("requirements", path, files, read.pinned, read.complete and read.pinned, source, read.installs_project)
+    ]
 
 
 def _pyproject(snapshot: RepositorySnapshot, path: str) -> list[_Found]:
@@ -244,6 +246,8 @@ def _of_model(record: RunRecord, unread: str) -> list[_Found]:
     for file in record.environment_files:
         if posixpath.basename(file.path) == "requirements.txt":
             read = read_files({"requirements.txt": file.text}, "requirements.txt")
+            if not read.lists_packages:
+                continue
             return [
                 _Found(
                     "requirements",

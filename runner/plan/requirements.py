@@ -7,7 +7,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-_PINNED = re.compile(r"[A-Za-z0-9][\w.-]*\s*(?:\[[^\]]*\])?\s*={2,3}\s*[^\s*,;]+\s*(?:;.*)?")
+from runner.plan.toml_text import load_toml
+from runner.schema.plan import EnvironmentSpec
+
+_PINNED = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*)\s*(?:\[[^\]]*\])?\s*={2,3}\s*[^\s*,;]+\s*(?:;.*)?")
 _INCLUDE = re.compile(r"(?:-r|--requirement|-c|--constraint)[\s=]*(?P<path>\S+)")
 _PROJECT = re.compile(r"(?:(?:-e|--editable)[\s=]*)?(?:file:)?\.(?:\[[^\]]*\])?/?")
 _COMPLETE = re.compile(
@@ -22,7 +25,8 @@ class RequirementFiles:
 
     `paths` are those that take part, the main one first, `lacking` included ones that the commit has not. `pinned` is
     true where every requirement is exact. `complete` tells that the list also holds what its packages need in turn: a
-    tool wrote it, or each line has a hash. `installs_project` is true where it asks for the repository itself.
+    tool wrote it, or each line has a hash. `pins` are the normalised names of the exact ones. `installs_project` is
+    true where it asks for the repository itself.
     """
 
     paths: tuple[str, ...]
@@ -31,6 +35,12 @@ class RequirementFiles:
     complete: bool
     installs_project: bool
     unpinned: tuple[str, ...] = ()
+    pins: tuple[str, ...] = ()
+
+    @property
+    def lists_packages(self) -> bool:
+        """Tell whether they ask for anything; a list of nothing pins nothing."""
+        return bool(self.pins or self.unpinned or self.lacking or self.installs_project)
 
 
 def read_files(texts: Mapping[str, str], main: str) -> RequirementFiles:
@@ -38,6 +48,7 @@ def read_files(texts: Mapping[str, str], main: str) -> RequirementFiles:
     seen: list[str] = []
     lacking: list[str] = []
     unpinned: list[str] = []
+    pins: list[str] = []
     project = False
     requirements = 0
     hashed = True
@@ -63,8 +74,11 @@ def read_files(texts: Mapping[str, str], main: str) -> RequirementFiles:
                 requirements += 1
                 hashed = hashed and "--hash" in line
                 bare = re.split(r"\s--", line, maxsplit=1)[0].strip()
-                if not _PINNED.fullmatch(bare):
+                pin = _PINNED.fullmatch(bare)
+                if pin is None:
                     unpinned.append(bare)
+                else:
+                    pins.append(_normal(pin["name"]))
 
     read(main, constraint=False)
     complete = bool(requirements) and (hashed or any(_COMPLETE.search(texts[path]) for path in seen))
@@ -75,7 +89,24 @@ def read_files(texts: Mapping[str, str], main: str) -> RequirementFiles:
         complete=complete,
         installs_project=project,
         unpinned=tuple(unpinned),
+        pins=tuple(pins),
     )
+
+
+def pinned_names(specification: EnvironmentSpec) -> frozenset[str]:
+    """Return the packages, by normalised names, of which a specification itself decides the version."""
+    main = specification.main
+    names: set[str] = set()
+    if main is not None and specification.kind == "uv.lock":
+        packages = load_toml(specification.files.get(main)).get("package")
+        names = {_normal(str(package.get("name"))) for package in packages or () if isinstance(package, dict)}
+    elif main is not None and specification.kind == "requirements":
+        names = set(read_files(specification.files, main).pins)
+    return frozenset(names - {_normal(re.split(r"[^\w.-]", text, maxsplit=1)[0]) for text in specification.overrides})
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _lines(text: str) -> list[str]:

@@ -77,12 +77,16 @@ class _Own:
 
 
 def find_meant(
-    reference: ModelReference, tracker: Tracker, registry: Registry | None, run: RunReference | None, typed: str
+    reference: ModelReference,
+    tracker: Tracker,
+    registry: Registry | None,
+    run: RunReference | None,
+    typed: Callable[..., str],
 ) -> Meant:
     """Return the version or model that is meant, and the id of its run; `run` is what `--run` names.
 
-    `typed` is the command to repeat in a remedy. Raises RunNotFound where there is no such model, version, alias or
-    run, UsageError where `--run` names another run than the registry does.
+    `typed` returns the command that was typed with other options, for a remedy. Raises RunNotFound where there is no
+    such model, version, alias or run, UsageError where `--run` names another run than the registry does.
     """
     version = model = None
     if isinstance(reference, LoggedModelId):
@@ -97,10 +101,10 @@ def find_meant(
     there = None if named is None else _there(tracker, named)
     given = None if run is None else tracker.find_run(run)
     if there is not None and given not in (None, there):
-        raise UsageError(f"{title} is of run {there}, and --run names {given}", f"{typed}    without --run")
+        raise UsageError(f"{title} is of run {there}, and --run names {given}", typed("--run", there))
     run_id = there or given
     if run_id is None:
-        remedy = f"{typed} --run RUN    if you know the run that made it"
+        remedy = f"{typed('--run', 'RUN')}    if you know the run that made it"
         if named is None:
             raise RunNotFound(f"{title} names no run that made it", remedy)
         raise RunNotFound(redact(f"{title} is of run {named!r}, which {tracker.uri} does not hold"), remedy)
@@ -130,7 +134,7 @@ def _run_of_source(version: ModelVersion, tracker: Tracker) -> str | None:
 
 
 def read_registered(
-    meant: Meant, record: RunRecord, tracker: Tracker, registry: Registry | None, typed: str
+    meant: Meant, record: RunRecord, tracker: Tracker, registry: Registry | None, typed: Callable[..., str]
 ) -> RegisteredModel:
     """Return the version with all its files and those of the run's own logged model, by digest.
 
@@ -143,7 +147,7 @@ def read_registered(
         where = redact(place or "no place is recorded")
         raise MissingFact(
             redact(f"the files of {meant.title} cannot be read: {error} ({where})"),
-            f"{typed} --tracker URI    a server that serves them, or the store that holds them",
+            f"{typed('--tracker', 'URI')}    a server that serves them, or the store that holds them",
             fact="registered model",
             looked_in=tuple(dict.fromkeys(store.uri for store in (registry, tracker) if store is not None)),
         ) from error

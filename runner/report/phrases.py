@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import shlex
 import unicodedata
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
@@ -195,7 +194,8 @@ def command(name: str, reproduction: Reproduction, *options: str) -> str:
     """Return a command of ours on the run of this reproduction, with what it needs to find it."""
     if reproduction.plan is not None:
         return plain(again(reproduction.plan, *options, name=name))
-    return plain(shlex.join(["runner", name, reproduction.run.id, *options, "--tracker", reproduction.run.uri]))
+    found = (("--tracker", reproduction.run.uri),)
+    return plain(reproduction.invocation.again(reproduction.run.id, *options, name=name, found=found))
 
 
 def provenance(plan: Plan) -> tuple[Provenance, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from fnmatch import fnmatchcase
@@ -21,6 +21,7 @@ from runner.redact import redact
 from runner.repository.mirror import Mirror
 from runner.repository.process import run_git
 from runner.schema.digest import DigestValue
+from runner.schema.script import has_code
 from runner.schema.snapshot import (
     DvcRemote,
     HistoricPointer,
@@ -104,7 +105,10 @@ def read_snapshot(
         pointers=pointers,
         problems=(*problems, *more_problems),
         history=_history(mirror, commit),
-        first_commit_with=_first_commits(mirror, commit, tree, wanted_paths),
+        first_commit_with={
+            **_first_commits(mirror, commit, tree, wanted_paths),
+            **_first_with_code(mirror, commit, {path: texts[path] for path in wanted & texts.keys()}),
+        },
         later_changes=() if changes_in is None else _later_changes(mirror, commit, *changes_in),
         remotes=tuple(
             remote for root in roots for remote in read_remotes(texts[posixpath.normpath(f"{root}/.dvc/config")], root)
@@ -164,6 +168,35 @@ def _clean(path: str) -> str:
 
 def _text(raw: bytes) -> str:
     return raw.decode(errors="backslashreplace")
+
+
+def first_commit_where(mirror: Mirror, commit: str, path: str, holds: Callable[[str], bool]) -> str | None:
+    """Return the first commit that brought a version of a file which `holds`; one after `commit` before one it had."""
+    arguments = ("--literal-pathspecs", *_LOG, "--all", commit, "--", path)
+    changes = [change for change in _log(mirror, *arguments) if change.path == path and change.mode in _REGULAR]
+    contents = _contents(mirror, _ids(mirror, {change.blob for change in changes}).values())
+    good = [
+        (change.time, change.commit)
+        for change in changes
+        if change.blob in contents and holds(_decoded(contents[change.blob]))
+    ]
+    if not good:
+        return None
+    before = set(run_git(mirror.path, "rev-list", commit).decode().split())
+    later = [each for each in good if each[1] not in before]
+    return min(later)[1] if later else max(good)[1]
+
+
+def first_commit_with(mirror: Mirror, snapshot: RepositorySnapshot, path: str) -> str | None:
+    """Return the first commit of all history that has a file or folder which the snapshot's commit lacks."""
+    return _first_commits(mirror, snapshot.commit, snapshot.tree, (path,)).get(path)
+
+
+def _first_with_code(mirror: Mirror, commit: str, texts: Mapping[str, str]) -> dict[str, str]:
+    """Return, for each script that is empty at the commit, the first commit in which it is not."""
+    empty = [path for path, text in texts.items() if path.endswith(".py") and not has_code(text)]
+    found = {path: first_commit_where(mirror, commit, path, has_code) for path in empty}
+    return {path: sha for path, sha in found.items() if sha is not None}
 
 
 def _decoded(content: bytes, *, strict: bool = False) -> str:

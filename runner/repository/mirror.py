@@ -75,10 +75,10 @@ class Mirror:
         Raises AmbiguousFact where a short one is that of several commits, MissingFact where it is of none.
         """
         wanted = text.strip().lower()
-        if not _SHORT.fullmatch(wanted):
+        if not is_commit_id(wanted):
             raise MissingFact(
                 f"{redact(text.strip()[:80])!r} is not a commit id",
-                "name the commit: --commit SHA",
+                "runner reproduce RUN --commit SHA",
                 fact="commit",
             )
         found = commits_like(self.path, wanted)
@@ -87,17 +87,24 @@ class Mirror:
         if found:
             raise AmbiguousFact(
                 f"the short commit id {wanted} is that of {len(found)} commits in {self.url}",
-                f"--commit {found[0]}    or one of the others",
+                f"runner reproduce RUN --commit {found[0]}    or one of the others",
                 fact="commit",
                 looked_in=self._looked_in(),
                 nearest=tuple(self._described(sha) for sha in found),
             )
         raise MissingFact(
             f"the commit {wanted} is not in {self.url}",
-            "name a repository that has it: --repo URL_OR_PATH",
+            "runner reproduce RUN --repo URL_OR_PATH    a repository that has it",
             fact="commit",
             looked_in=self._looked_in(),
         )
+
+    def named(self, name: str) -> str | None:
+        """Return the id of the commit that a branch, a tag or HEAD of the original names now, None if none does."""
+        tips = self._tips()[0]
+        places = [f"refs/mirror/{kind}/{name}" for kind in ("heads", "tags", "remotes/origin", "remotes")]
+        places += [name, *(["refs/head/default"] if name == "HEAD" else [])]
+        return next((tips[place] for place in places if place in tips), None)
 
     def changed_paths(self, one: str, other: str) -> tuple[str, ...]:
         """Return the paths in which the trees of two commits, by their full ids, differ."""
@@ -148,6 +155,11 @@ class Mirror:
         seconds, _, subject = shown.partition(" ")
         day = datetime.fromtimestamp(int(seconds), timezone.utc).date()
         return f"--commit {sha}    {day} {redact(subject[:60])}"
+
+
+def is_commit_id(text: str) -> bool:
+    """Tell whether a text can be the id of a commit, a full or a short one; a name is none: it moves."""
+    return _SHORT.fullmatch(text.strip().lower()) is not None
 
 
 def open_mirror(location: str, cache: Path, *, commit: str | None, offline: bool = False) -> Mirror:

@@ -72,13 +72,14 @@ class Folders:
         return {"held": self.held, "objects": self.objects}
 
     def held(self, asked: Any) -> Iterator[bytes]:
-        """Answer which of some objects a folder holds; one that is gone holds nothing.
+        """Answer which of some objects a folder holds, with their sizes; one that is gone holds nothing.
 
         Raises RemoteUnavailable where that cannot be known: a folder that may not be read is not an empty one.
         """
         folder, wanted = self._asked(asked)
         with _reading(folder):
-            yield from value([str(each) for each in wanted if _holds(folder, each)])
+            sizes = {str(each): _size(folder, each) for each in wanted}
+            yield from value({name: size for name, size in sizes.items() if size is not None})
 
     def objects(self, asked: Any) -> Iterator[bytes]:
         """Answer with the bytes of objects. Raises RemoteUnavailable."""
@@ -110,11 +111,13 @@ class _reading:  # noqa: N801  # a context manager reads as a verb
             ) from error
 
 
-def _holds(folder: Path, object_id: ObjectId) -> bool:
+def _size(folder: Path, object_id: ObjectId) -> int | None:
+    """Return the size of an object, None where the folder does not hold it."""
     try:
-        return stat.S_ISREG(os.stat(folder / object_id.relative_path).st_mode)
+        status = os.stat(folder / object_id.relative_path)
     except (FileNotFoundError, NotADirectoryError):
-        return False
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 def _open(path: Path) -> int:

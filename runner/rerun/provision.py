@@ -148,7 +148,7 @@ def explain_build_failure(name: str | None, version: str | None, log: str) -> Mi
             reason = sentence.format(**match.groupdict())
             network = "network" in sentence
             break
-    remedy = f"a version that has a wheel: --with {name or 'NAME'}==VERSION, or another Python: --python X.Y"
+    remedy = f"runner reproduce RUN --with {name or 'NAME'}==VERSION    a version that has a wheel, or --python X.Y"
     if network:
         remedy = "runner reproduce RUN --allow build-network"
     elif "compiler" in reason or "header" in reason or "missing" in reason:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from runner.schema.base import Number, UtcTime, Value, canonical_digest
+from runner.schema.invocation import Invocation
 from runner.schema.lineage import Lineage, Provenance
 from runner.schema.model_files import RegisteredModel
 
@@ -167,7 +168,7 @@ class RunSummary(Value):
 class Plan(Value):
     """What is to be rerun, and how.
 
-    `registered` is the model whose run it is, where RUN named one.
+    `registered` is the model whose run it is, where RUN named one; `invocation` is what was typed.
     `command` is one shell line, run by `bash -o pipefail -c` in `working_directory` (relative to the repository's
     root). `command_inferred` is true where no record or person gave it. `options_uncovered` names options of the
     script whose value nothing pins. `variables` are environment variables of the training. `expected_outputs` are
@@ -177,6 +178,7 @@ class Plan(Value):
 
     schema_version: Literal[1] = 1
     run: RunSummary
+    invocation: Invocation = Invocation()
     registered: RegisteredModel | None = None
     lineage: Lineage
     command: str

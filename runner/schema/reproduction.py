@@ -7,6 +7,7 @@ from typing import Literal
 
 from runner.schema.base import UtcTime, Value
 from runner.schema.comparison import Comparison
+from runner.schema.invocation import Invocation
 from runner.schema.lineage import Lineage
 from runner.schema.plan import Plan
 from runner.schema.rerun import Rerun
@@ -66,7 +67,10 @@ class RunIdentity(Value):
 
 
 class Reproduction(Value):
-    """The evidence of one rerun. What was not reached is None; `stopped_before` then names the phase."""
+    """The evidence of one rerun; `invocation` is what was typed.
+
+    What was not reached is None; `stopped_before` then names the phase.
+    """
 
     schema_version: Literal[1] = 1
     tool_version: str
@@ -76,6 +80,7 @@ class Reproduction(Value):
     verified: tuple[str, ...]
     not_verified: tuple[str, ...]
     run: RunIdentity
+    invocation: Invocation = Invocation()
     record: RunRecord | None = None
     lineage: Lineage | None = None
     plan: Plan | None = None

@@ -108,6 +108,7 @@ class CaptureReport(Value):
     """All that the capture wrote, and whether it can be trusted to be whole.
 
     `processes` counts the Python processes that loaded it, `mlflow_processes` those that imported MLflow;
+    `files_absent` were opened for reading, and neither there nor made by the training;
     `unobserved` are sentences on files and hosts that went unseen, which leaves the logged values whole;
     `problems` are sentences: truncated lines, limits reached, an MLflow process without a capture.
     """
@@ -120,6 +121,7 @@ class CaptureReport(Value):
     mlflow_processes: int = 0
     files_opened: tuple[str, ...] = ()
     files_opened_before_output: tuple[str, ...] = ()
+    files_absent: tuple[str, ...] = ()
     hosts_tried: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     unobserved: tuple[str, ...] = ()

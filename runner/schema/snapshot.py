@@ -85,10 +85,10 @@ class RepositorySnapshot(Value):
 
     `tree` lists the whole tree of the commit; `texts` holds the content of the files there that lineage and plan read
     (pointers, dvc.yaml, dvc.lock, dependency files, runner.yaml, scripts named by the run). `pointers` are the outs
-    at the commit, `history` those of all of history. `first_commit_with` maps asked-for paths that the commit lacks
-    to the first commit that has them. `later_changes` are those made in the asked-for time by other commits than this
-    one and those before it, oldest first. `remotes` are those at the commit, `remotes_today` those at the default
-    branch's tip. `url` has no credentials; `location` is what git was given.
+    at the commit, `history` those of all of history. `first_commit_with` maps asked-for paths that the commit lacks,
+    and scripts that are empty there, to the first commit that has them. `later_changes` are those made in the
+    asked-for time by other commits than this one and those before it, oldest first. `remotes` are those at the commit,
+    `remotes_today` those at the default branch's tip. `url` has no credentials; `location` is what git was given.
     """
 
     url: str

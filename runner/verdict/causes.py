@@ -103,7 +103,7 @@ def divergence_says_nothing(plan: Plan, record: RunRecord, rerun: Rerun) -> Miss
         return Missing(
             fact="command",
             cause=f"the command was inferred, and nothing pins its {options}",
-            remedy=again(plan, "--command", plan.command),
+            remedy=again(plan, "--command", f"{plan.command} {plan.options_uncovered[0].split(' ')[0]} VALUE"),
         )
     recorded = {file.path for file in plan.lineage.files if file.role == "input"}
     unopened = [file.path for file in workspace_inputs(plan, rerun) if file.opened is False and file.path in recorded]
@@ -358,7 +358,7 @@ def _inferred_param_causes(plan: Plan, comparison: Comparison) -> Iterator[Missi
         yield Missing(
             fact="command",
             cause=f"the inferred command is another experiment: {different[0]}",
-            remedy=again(plan, "--command", plan.command),
+            remedy=again(plan, "--command", f"{plan.command} ARGUMENTS") + "    those that the original had",
         )
 
 

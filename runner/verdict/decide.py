@@ -36,11 +36,12 @@ def decide(
     *,
     record_changed: bool = False,
     registered_change: str | None = None,
+    lacking: Missing | None = None,
 ) -> Decision:
     """Return the verdict of a rerun.
 
     `record_changed` tells that the tracker's record is another one afterwards, `registered_change` what became of the
-    registered model meanwhile.
+    registered model meanwhile, `lacking` what the commit lacks of what the training needs, if that was looked for.
     """
     terms = _terms(plan, record, rerun)
     open_points = not_verified(plan, record, rerun, comparison)
@@ -57,7 +58,7 @@ def decide(
 
     failure = why_failed(plan, rerun, comparison)
     if failure is not None:
-        ours = failure_says_nothing(plan, record, rerun)
+        ours = lacking or failure_says_nothing(plan, record, rerun)
         if ours is None:
             failure += "; so had the recorded run" if record.status == "FAILED" else ""
         return (
@@ -72,7 +73,7 @@ def decide(
     differences = _differences(plan, comparison)
     if differences:
         reason = ", and ".join(differences)
-        excuse = divergence_says_nothing(plan, record, rerun)
+        excuse = divergence_says_nothing(plan, record, rerun) or lacking
         if excuse is not None:
             return decision(Verdict.UNVERIFIABLE, f"{reason}; but {excuse.cause}", (excuse,))
         return decision(Verdict.DIVERGED, reason + _ignored(comparison))

@@ -5,23 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from runner.compare.environment import PYTHON, recorded_platform
+from runner.plan.requirements import pinned_names
 from runner.redact import redact
 from runner.schema.comparison import Comparison, MetricComparison, Outcome
-from runner.schema.plan import Plan
+from runner.schema.plan import EnvironmentSpec, Plan
 from runner.schema.rerun import Rerun
 from runner.schema.run_record import RunRecord
 from runner.verdict.causes import CACHE, given_outputs, workspace_inputs
-
-_ALLOWED = {
-    "network": "the training could reach the network",
-    "build-network": "packages were built with the network open",
-    "redate": "the packages' date was moved",
-    "undated": "the index gives no dates of uploads",
-    "line-endings": "line endings of data were mended",
-    "dirty": "the recorded work tree was not clean",
-    "cpu-torch": "torch for CPU stood in for the recorded build",
-    "policy": "the policy comes from the audited repository",
-}
 
 
 def verified(plan: Plan, rerun: Rerun, comparison: Comparison, *, finished: bool) -> tuple[str, ...]:
@@ -30,15 +20,24 @@ def verified(plan: Plan, rerun: Rerun, comparison: Comparison, *, finished: bool
     for file in workspace_inputs(plan, rerun):
         if file.opened and file.unchanged and file.digest == file.expected and file.held_by not in (None, CACHE):
             lines.append(f"data: {file.path} {file.digest}, bytes checked, opened by the training")
-    if plan.environment.exact and plan.environment.kind != "none":
-        count = len(rerun.environment.packages)
-        lines.append(f"environment: {count} packages, exact ({redact(plan.environment.source)})")
+    lines += _pinned(plan.environment, rerun)
     recorded = [package for package in comparison.environment if package.outcome == "same"]
     if recorded:
         lines.append(f"packages: {len(recorded)} of {len(comparison.environment)} as the run recorded them")
     if not plan.command_inferred and plan.recorded_command is None:
         lines.append(f"command: {redact(plan.command_source)}")
     return (*lines, *_numbers(comparison)) if finished else tuple(lines)
+
+
+def _pinned(specification: EnvironmentSpec, rerun: Rerun) -> Iterator[str]:
+    """Yield how many of the installed packages have the version that the named source pins, if any."""
+    installed, source = rerun.environment.packages, redact(specification.source)
+    count = len(pinned_names(specification) & installed.keys())
+    alone = specification.exact and specification.as_of is None and not specification.overrides
+    if alone and (specification.kind == "uv.lock" or count == len(installed)):
+        yield f"environment: {len(installed)} packages, exact ({source})"
+    elif count:
+        yield f"environment: {count} of {len(installed)} packages pinned ({source})"
 
 
 def _numbers(comparison: Comparison) -> Iterator[str]:
@@ -112,9 +111,18 @@ def code_is_as_recorded(plan: Plan) -> bool:
 
 
 def _allowances(plan: Plan, record: RunRecord, rerun: Rerun) -> Iterator[str]:
+    """Yield what was lowered and took effect: an allowance that this rerun had no use for changed nothing."""
+    built = bool(rerun.environment.built_from_source)
+    effects = {
+        "network": (True, "the training could reach the network"),
+        "build-network": (built, "packages were built with the network open"),
+        "undated": (built or plan.environment.as_of is not None, "uploads after the run were not left out"),
+        "policy": ("(--allow policy)" in plan.policy.source, "the policy comes from the audited repository"),
+    }
     for name in plan.policy.allow:
-        if name in _ALLOWED:
-            yield f"--allow {name}: {_ALLOWED[name]}"
+        took_effect, words = effects.get(name, (False, ""))
+        if took_effect:
+            yield f"--allow {name}: {words}"
     if "unfinished" in plan.policy.allow and record.status in ("RUNNING", "SCHEDULED"):
         yield f"--allow unfinished: the recorded run is {record.status}"
     for file in workspace_inputs(plan, rerun):

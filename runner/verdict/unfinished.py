@@ -41,7 +41,7 @@ def failure_says_nothing(plan: Plan, record: RunRecord, rerun: Rerun) -> Missing
         return Missing(
             fact="environment",
             cause=f"the training found no module {module}: {_why_not_whole(plan.environment)}",
-            remedy=again(plan, "--with", "PACKAGE") + f"    the one that provides {module}",
+            remedy=again(plan, "--with", module.partition(".")[0]) + f"    or whichever package provides {module}",
             looked_in=(plan.environment.source,),
         )
     hosts = shown_hosts(record, rerun)

@@ -193,6 +193,16 @@ def test_other_bytes_under_a_digest_are_unverifiable_and_the_remote_keeps_them(
     assert fingerprint(project.store.path) == before
 
 
+def test_whether_a_remote_holds_the_bytes_is_not_told_by_our_cache(restoring: Restoring, project: Project) -> None:
+    """A remote that has bytes of another size under the digest is never named as the one that holds it."""
+    plan = restoring.plan(file("data/train.csv", project.new.digest))
+    assert restoring.restore(plan).files[0].held_by == "storage"
+    project.store.object_path(project.new.digest).write_bytes(b"not that\n")
+    with pytest.raises(MissingFact, match="holds other bytes under a recorded digest") as caught:
+        restoring.again(plan)
+    assert "--allow cached" in caught.value.remedy
+
+
 def test_corrupt_bytes_of_mode_0444_are_not_trusted(restoring: Restoring, project: Project) -> None:
     """Rule 20: DVC takes an object of mode 0444 for protected and does not hash it."""
     path = project.store.object_path(project.new.digest)

@@ -446,3 +446,10 @@ class TestModels:
         write_events(tmp_path, START, RUN, artifact("net/MLmodel", "0"), version_made("fraud", "1", model="m-9"))
         (version,) = read(tmp_path).versions
         assert version.files == {}
+
+
+def test_a_file_that_was_not_there_is_absent_unless_the_training_made_it(tmp_path: Path) -> None:
+    absent = [opened(path, "a") for path in ("data/x.csv", "cache.pkl", "late.csv")]
+    write_events(tmp_path, START, *absent, opened("cache.pkl", "w"), opened("late.csv"))
+    report = read(tmp_path)
+    assert (report.files_absent, report.problems) == (("data/x.csv",), ())

@@ -30,7 +30,7 @@ def typed(tmp_path: Path) -> list[str]:
         (["models:/fraud/3"], 2, "has no version 3", "runner plan models:/fraud/2 --registry-uri sqlite:///"),
         (["models:/fraud@champ"], 2, "has no alias 'champ'", "models:/fraud@champion"),
         (["models:/fraud/2"], 2, "which file:///", "--run RUN"),
-        (["models:/fraud/1", "--run", "alpha/second"], 2, f"--run names {SECOND}", "without --run"),
+        (["models:/fraud/1", "--run", "alpha/second"], 2, f"--run names {SECOND}", "models:/fraud/1 --run aaaaaaaa"),
         (["models:/fraud/2", "--run", "models:/fraud/1"], 2, "--run takes a run", "a run id"),
         (["alpha/first", "--run", "alpha/first"], 2, "RUN is a run", "runner reproduce alpha/first"),
         (["models:/fraud"], 2, "names no version", "models:/NAME/VERSION"),

@@ -134,7 +134,7 @@ def test_another_param_is_diverged_where_the_command_was_recorded_and_unverifiab
     inferred = judge(plan=make_plan(command_inferred=True), rerun=rerun)
     assert inferred.verdict is Verdict.UNVERIFIABLE
     assert "another experiment" in inferred.reason
-    assert "--command 'python train.py --depth 8'" in inferred.missing.remedy
+    assert "--command 'python train.py --depth 8 ARGUMENTS'" in inferred.missing.remedy
 
 
 def test_a_param_that_is_not_decisive_leaves_the_verdict_and_is_said():

@@ -20,7 +20,7 @@ from runner.rerun.answers import Folders, bundle_answer
 from runner.schema.rerun import OutputFile, RestoredFile
 from tests.support.inside import Cache, Host
 from tests.support.inside import remote as described
-from tests.support.repositories import Repository
+from tests.support.repositories import Repository, md5
 
 DATA = b"a,b\n1,2\n"
 FOLDER = {"a.csv": b"a", "sub/b.csv": b"b"}
@@ -164,6 +164,40 @@ def test_a_remote_with_other_bytes_under_the_digest_stops_the_rerun(world: World
     assert caught.value.event["kind"] == protocol.MISSING
     assert not os.path.exists(data.path), "and they are not kept"
     assert os.listdir(os.path.dirname(data.path)) == []
+
+
+def second(world: World, monkeypatch: pytest.MonkeyPatch, content: bytes) -> list[dict[str, Any]]:
+    """A remote beside the first, that has these bytes under the digest of DATA."""
+    other = world.remote.with_name("other")
+    data = ObjectId.parse(str(md5(DATA)))
+    for folder, held in ((world.remote, b"bytes of another size"), (other, content)):
+        (folder / data.relative_path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / data.relative_path).write_bytes(held)
+    answers = {"bundle": bundle_answer(world.bundle), **Folders({"main": world.remote, "other": other}).answers()}
+    world.events = Host(answers, monkeypatch).events
+    return [described(f"/srv/{name}", name=name, folder=True, source="runner.yaml") for name in ("main", "other")]
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_a_remote_of_other_bytes_holds_nothing_whatever_the_cache_has(
+    world: World, monkeypatch: pytest.MonkeyPatch, cached: bool
+) -> None:
+    data = world.cache.put(DATA)
+    remotes = second(world, monkeypatch, DATA)
+    if not cached:
+        world.forget(data)
+    result = world.restore(file("data/train.csv", data), remotes=remotes)
+    assert result["files"][0]["held_by"] == "other"
+    assert f"holds other bytes under a recorded digest: {data}" in result["remotes_asked"][0]
+    assert world.pulled == ([] if cached else [str(data), str(data)])
+
+
+def test_where_only_the_cache_has_the_bytes_that_is_what_is_said(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = world.cache.put(DATA)
+    remotes = second(world, monkeypatch, b"others again")
+    with pytest.raises(PhaseError, match="in no remote: main holds other bytes under a recorded digest") as caught:
+        world.restore(file("data/train.csv", data), remotes=remotes)
+    assert "--allow cached" in caught.value.event["remedy"]
 
 
 def test_an_input_that_no_remote_holds_stops_the_rerun(world: World) -> None:

@@ -280,3 +280,17 @@ def test_the_lineage_has_a_provenance_for_each_fact_and_the_full_commit() -> Non
     assert found.commit == snapshot().commit
     assert "pw@" not in found.to_json()
     assert "runner.yaml at the commit was not used" in found.notes[-1]
+
+
+def test_a_typed_pointer_of_a_digest_that_the_run_does_not_record_is_an_input_and_that_is_said() -> None:
+    typed = settings(pointer=(f"{md5('extra')}=data/extra.csv",))
+    found = lineage(run(tags=DATA_TAG), snapshot(dict([pointed(DATA, "data")])), typed)
+    extra = file_of(found, "data/extra.csv")
+    assert (extra.digest, extra.role, extra.pointer_state) == (md5("extra"), "input", "created")
+    assert [note for note in found.notes if "data/extra.csv" in note and "the run does not record it" in note]
+
+
+def test_a_pointer_of_a_file_for_many_runs_adds_nothing_to_a_run_that_does_not_record_it() -> None:
+    yaml = f"pointers: {{'{md5('extra')}': data/extra.csv}}"
+    found = lineage(run(tags=DATA_TAG), snapshot(dict([pointed(DATA, "data")])), settings(yaml=yaml))
+    assert [file.path for file in found.files] == [DATA]

@@ -78,6 +78,15 @@ def test_a_script_that_the_commit_lacks_is_missing_and_the_first_commit_that_has
     assert caught.value.remedy.endswith(f"--commit {LATER}")
 
 
+def test_an_empty_script_is_as_good_as_absent() -> None:
+    repository = snapshot({"train.py": "# to be written\n\n"}, first_commit_with={"train.py": LATER})
+    with pytest.raises(MissingFact) as caught:
+        locate_script(run(), repository, settings())
+    assert "train.py is empty in commit" in caught.value.cause
+    assert f"--commit {LATER}" in caught.value.remedy
+    assert find_script(run(), snapshot({"train.py": "pass\n"}))
+
+
 def test_a_script_that_only_a_folder_of_another_commit_has_is_named_with_that_commit() -> None:
     others = {"a/b/train.py": "0" * 40, "mlartifacts/0/train.py": "0" * 40}
     repository = snapshot(files=("util.py",), first_commit_with={**others, "src/train.py": LATER})

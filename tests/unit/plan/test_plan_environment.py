@@ -288,3 +288,10 @@ def test_conda_files_and_other_spellings_are_understood() -> None:
 def test_a_table_that_is_not_there_is_empty() -> None:
     assert table(load_toml("a = 1"), "a", "b") == {}
     assert load_toml(None) == {}
+
+
+@pytest.mark.parametrize("text", ["", "# nothing yet\n", "--index-url https://pypi.org/simple\n"])
+def test_a_list_of_nothing_lists_no_packages(text: str) -> None:
+    spec, _ = specified({"requirements.txt": text}, GIVEN)
+    assert (spec.kind, spec.exact) == ("none", False)
+    assert specified({"requirements.txt": text, "pyproject.toml": PROJECT})[0].kind == "pyproject"

@@ -101,7 +101,7 @@ class TestWhichRun:
         stores.version(run_id=run_id("f"))
         with pytest.raises(RunNotFound, match=f"fraud v1 is of run '{run_id('f')}', which .* does not hold") as refused:
             stores.asked()
-        assert refused.value.remedy.startswith(f"runner reproduce models:/fraud/1 --tracker {stores.root} --run RUN")
+        assert refused.value.remedy.startswith(f"runner reproduce models:/fraud/1 --run RUN --tracker {stores.root} ")
         assert stores.registered(run_of_model="alpha/first").run_source == "--run"
 
     def test_a_run_that_is_named_and_another_by_the_registry_is_a_mistake(self, stores: Stores) -> None:

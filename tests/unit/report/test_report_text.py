@@ -31,7 +31,7 @@ from runner.report.phrases import (
 from runner.report.plan import render_plan
 from runner.report.text import render_text
 from runner.schema.comparison import HistoryComparison, MetricComparison, Outcome
-from runner.schema.lineage import Lineage, Provenance
+from runner.schema.invocation import Invocation
 from runner.schema.plan import MetricPolicy, PointerEdit, Policy, Remote
 from runner.schema.reproduction import Missing, Verdict
 from runner.schema.rerun import Ending
@@ -258,14 +258,8 @@ def test_what_was_lowered_is_shown_with_the_isolation():
 
 
 def test_a_command_to_paste_names_the_repository_that_was_given():
-    plan = make_plan()
-    lineage = Lineage(
-        **{
-            **dict(plan.lineage),
-            "provenance": (Provenance(fact="repository", value="/srv/my repo", source="--repo"),),
-        }
-    )
-    text = render_text(make_reproduction(plan=make_plan(lineage=lineage)), width=120, color=False)
+    invocation = Invocation(options=(("--repo", "/srv/my repo"),))
+    text = render_text(make_reproduction(plan=make_plan(invocation=invocation)), width=120, color=False)
     assert "--tracker file:///srv/acme/mlruns --repo '/srv/my repo'" in text
 
 

@@ -29,9 +29,9 @@ def asked(folder: Path, *objects: str, remote: str = "main") -> tuple[Folders, d
     return Folders({"main": folder}), {"remote": remote, "objects": list(objects)}
 
 
-def held(folder: Path, *objects: str) -> list[str]:
+def held(folder: Path, *objects: str) -> dict[str, int]:
     folders, question = asked(folder, *objects)
-    found: list[str] = json.loads(b"".join(folders.held(question)))["value"]
+    found: dict[str, int] = json.loads(b"".join(folders.held(question)))["value"]
     return found
 
 
@@ -43,13 +43,16 @@ def sent(folder: Path, *objects: str) -> bytes:
 def test_only_what_lies_there_is_held(store: Store) -> None:
     one = store.put(b"one").digest
     folder = store.put_directory({"a": b"1"}).digest
-    assert held(store.path, str(one), str(folder), GONE) == [str(one), str(folder)]
+    assert held(store.path, str(one), str(folder), GONE) == {
+        str(one): 3,
+        str(folder): store.object_path(folder).stat().st_size,
+    }
 
 
 def test_a_folder_that_is_gone_or_a_file_holds_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    assert held(tmp_path / "gone", GONE) == []
-    assert held(tmp_path / "file", GONE) == []
+    assert held(tmp_path / "gone", GONE) == {}
+    assert held(tmp_path / "file", GONE) == {}
 
 
 def test_what_is_no_regular_file_is_not_held_and_stops_nothing(store: Store) -> None:
@@ -58,7 +61,7 @@ def test_what_is_no_regular_file_is_not_held_and_stops_nothing(store: Store) -> 
         path = store.object_path(digest)
         path.unlink()
         make(path)
-    assert held(store.path, str(one), str(two)) == []
+    assert held(store.path, str(one), str(two)) == {}
 
 
 def test_a_folder_that_cannot_be_read_is_not_an_empty_one(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,7 @@ def test_a_module_that_no_whole_list_names_is_missing_from_our_environment_and_n
     assert "no module seaborn" in decision.reason
     assert decision.missing is not None
     assert decision.missing.fact == "environment"
-    assert "--with PACKAGE" in decision.missing.remedy
+    assert "--with seaborn" in decision.missing.remedy
     assert "metrics" not in "".join(decision.verified)
 
 

@@ -1,0 +1,102 @@
+"""What the commit lacks of the author's work tree: a script that logs the run, or a file that no store holds.
+
+Such a rerun could not end as the original did, whoever tries it; so it says nothing about the original. Only an end
+without a run, a crash or a divergence is excused so: many scripts look for files that they can do without.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from dataclasses import dataclass
+
+from runner.inside.layout import WORKSPACE_TARGET
+from runner.redact import redact
+from runner.schema.plan import Plan
+from runner.schema.reproduction import Decision, Missing, Verdict
+from runner.schema.rerun import Ending, Rerun
+from runner.verdict.remedy import again
+
+_MOST = 20  # paths that are looked for
+_SAYS_ABSENT = re.compile(
+    r"(?i)no such file|not found|not exist|n't exist|cannot find|could not find|missing|cannot open|unable to open"
+)
+_PATH = re.compile(r"[^\s'\"`()<>\[\]{},;=]*[\w-]\.[A-Za-z]\w{0,7}\b|(?:[\w.-]+/)+[\w.-]+")
+_CODE = (".py", ".pyc", ".so")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where another commit has a path: `pointed` tells that it is a pointer of it which names the bytes."""
+
+    commit: str
+    pointed: bool
+
+
+def may_be_excused(decision: Decision, rerun: Rerun) -> bool:
+    """Tell whether what the commit lacks can be the reason of a verdict."""
+    if decision.verdict is Verdict.DIVERGED:
+        return True
+    return decision.verdict is Verdict.FAILED and rerun.ending in (Ending.FINISHED, Ending.CRASHED)
+
+
+def absent_paths(plan: Plan, rerun: Rerun) -> tuple[str, ...]:
+    """Return what the training looked for in its workspace and did not find, most certain first."""
+    observed = [*rerun.capture.files_absent]
+    failed = rerun.ending is Ending.CRASHED or not rerun.capture.runs
+    said = [path for line in rerun.log_tail for path in _said_absent(plan, line)] if failed else []
+    there = {*rerun.capture.files_opened, *(file.path for file in rerun.outputs)}
+    ours = {*plan.expected_outputs, *plan.reference_files, *(file.path for file in plan.lineage.files)}
+    return tuple(
+        path
+        for path in dict.fromkeys((*(path for path in observed if path in said), *observed, *said))
+        if path not in there and not any(path == each or path.startswith(each + "/") for each in ours)
+    )[:_MOST]
+
+
+def _said_absent(plan: Plan, line: str) -> list[str]:
+    """Return the paths of a line of the log that says that something is not there, from the repository's root."""
+    if not _SAYS_ABSENT.search(line) or "://" in line:
+        return []
+    paths = []
+    for match in _PATH.finditer(line):
+        full = posixpath.normpath(posixpath.join(WORKSPACE_TARGET, plan.working_directory, match[0].rstrip(".:")))
+        if full.startswith(WORKSPACE_TARGET + "/") and not full.endswith(_CODE):
+            paths.append(full.removeprefix(WORKSPACE_TARGET + "/"))
+    return paths
+
+
+def lacking_file(plan: Plan, path: str, place: Place | None) -> Missing:
+    """Return that an input is in no store that the commit leads to."""
+    short = plan.lineage.commit[:12]
+    nearest: tuple[str, ...] = ()
+    remedy = again(plan, "--pointer", f"md5:DIGEST={path}") + "    once a DVC remote holds its bytes"
+    if place is not None:
+        has = "has a pointer of it" if place.pointed else "holds it"
+        nearest = (f"--commit {place.commit}    {has}",)
+        remedy = again(plan, "--commit", place.commit)
+    return Missing(
+        fact="data",
+        cause=redact(f"the training looked for {path}, which commit {short} does not hold and no pointer restores"),
+        remedy=remedy,
+        looked_in=(f"commit {short}", f"pointers at commit {short}", "the repository's history", *_remotes(plan)),
+        nearest=nearest,
+    )
+
+
+def _remotes(plan: Plan) -> tuple[str, ...]:
+    """Return the remotes of a plan, for people."""
+    return tuple(redact(f"{remote.url} ({remote.source})") for remote in plan.remotes)
+
+
+def lacking_script(plan: Plan, script: str, commit: str | None) -> Missing:
+    """Return that the script of the commit, with all that it imports there, names no tracker."""
+    short = plan.lineage.commit[:12]
+    return Missing(
+        fact="script",
+        cause=f"{script} of commit {short} mentions neither mlflow nor wandb, nor does what it imports there"
+        + (f"; commit {commit[:12]} is the first in which it does" if commit is not None else ""),
+        remedy=again(plan, "--commit", commit or "SHA"),
+        looked_in=(f"commit {short}", "the repository's history"),
+        nearest=() if commit is None else (f"--commit {commit}",),
+    )

@@ -1,0 +1,99 @@
+"""What the commit lacks of the author's work tree excuses an end without a run, a crash and a divergence alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from runner.schema.reproduction import Verdict
+from runner.schema.rerun import Ending
+from runner.verdict.lacking import Place, absent_paths, lacking_file, lacking_script, may_be_excused
+from tests.support.values import COMMIT, DATA, MODEL, changed, judge, make_plan, make_rerun
+
+CRASH = {"ending": Ending.CRASHED, "exit_code": 1}
+NO_RUN = {"runs": ()}
+
+
+def looked_for(*log, plan=None, **fields):
+    return absent_paths(plan or make_plan(), make_rerun(log_tail=log, **fields))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "FileNotFoundError: [Errno 2] No such file or directory: 'data/x.csv'",
+        "OSError: /sandbox/workspace/data/x.csv does not exist.",
+        "Error: dataset not found at data/x.csv",
+        "could not find ./data/x.csv, giving up",
+    ],
+)
+def test_a_path_that_the_log_says_is_not_there_was_looked_for(line):
+    assert looked_for(line, **CRASH) == ("data/x.csv",)
+    assert looked_for(line, capture=NO_RUN) == ("data/x.csv",)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "No such file or directory: '/home/ann/x.csv'",
+        "https://example.org/data/x.csv not found",
+        "read data/x.csv, 8 rows",
+        'File "/sandbox/workspace/train.py", line 2: not found',
+        f"{MODEL} not found",
+        f"{DATA} not found",
+    ],
+)
+def test_what_lies_elsewhere_is_code_or_is_ours_was_not_looked_for(line):
+    assert looked_for(line, **CRASH) == ()
+
+
+def test_what_was_opened_and_not_there_comes_first_where_the_log_says_it_too():
+    capture = {"files_absent": (".env", "data/x.csv")}
+    assert looked_for("data/x.csv not found", capture=capture, **CRASH) == ("data/x.csv", ".env")
+    assert looked_for(capture={**capture, "files_opened": (".env",)}) == ("data/x.csv",)
+
+
+def test_a_path_is_meant_from_the_working_directory():
+    assert looked_for("../x.csv not found", plan=make_plan(working_directory="src"), **CRASH) == ("x.csv",)
+
+
+def test_an_agreement_is_no_matter_of_what_is_lacking():
+    lacking = lacking_file(make_plan(), "data/x.csv", None)
+    agreed = judge(lacking=lacking)
+    assert agreed.verdict is Verdict.IDENTICAL
+    assert not may_be_excused(agreed, make_rerun())
+
+
+@pytest.mark.parametrize("fields", [CRASH, {"capture": NO_RUN}])
+def test_a_file_that_no_store_holds_is_missing_and_no_failure_of_the_author(fields):
+    rerun = make_rerun(**fields)
+    if "capture" in fields:
+        rerun = changed(rerun, capture=changed(rerun.capture, runs=()))
+    assert judge(rerun=rerun).verdict is Verdict.FAILED
+    decision = judge(
+        rerun=rerun, lacking=lacking_file(make_plan(), "data/x.csv", Place(commit="ab" * 20, pointed=True))
+    )
+    assert decision.verdict is Verdict.UNVERIFIABLE
+    assert decision.missing is not None
+    assert decision.missing.fact == "data"
+    assert f"--commit {'ab' * 20}" in decision.missing.remedy
+    assert decision.missing.nearest[0].endswith("has a pointer of it")
+
+
+@pytest.mark.parametrize("ending", [Ending.OUT_OF_MEMORY, Ending.TIMED_OUT, Ending.WROTE_TOO_MUCH, Ending.KILLED])
+def test_an_end_that_no_file_explains_stays_what_it_is(ending):
+    rerun = make_rerun(ending=ending, exit_code=1)
+    assert not may_be_excused(judge(rerun=rerun), rerun)
+
+
+def test_nothing_near_leaves_a_pointer_to_be_typed():
+    missing = lacking_file(make_plan(), "data/x y.csv", None)
+    assert "--pointer 'md5:DIGEST=data/x y.csv'" in missing.remedy
+    assert missing.nearest == ()
+
+
+def test_a_script_that_names_no_tracker_is_named_with_the_first_commit_that_does():
+    missing = lacking_script(make_plan(), "train.py", "cd" * 20)
+    assert f"train.py of commit {COMMIT[:12]}" in missing.cause
+    assert f"commit {('cd' * 20)[:12]} is the first" in missing.cause
+    assert f"--commit {'cd' * 20}" in missing.remedy
+    assert "--commit SHA" in lacking_script(make_plan(), "train.py", None).remedy
