@@ -65,12 +65,13 @@ def match_run(record: RunRecord, plan: Plan, rerun: Rerun) -> Match:
     if not runs:
         return Match(None, "the training logged no run")
     ours = _facts(record, plan)
+    logged = frozenset(name for run in runs for name in run.tags)
     keys = (
         _Key("is at the recorded place in the chain of parent runs", lambda run: _parent_fit(record, run)),
         _Key("is in the recorded experiment", lambda run: _experiment_fit(record, run)),
         _Key("has the recorded name", lambda run: _name_fit(record, run), decides_alone=False),
         _Key("has the recorded params", lambda run: _params_fit(record, run), decides_alone=False),
-        _Key("has the recorded tags", lambda run: _tags_fit(record, run, ours)),
+        _Key("has the recorded tags", lambda run: _tags_fit(record, run, ours, logged)),
     )
     candidates = list(runs)
     for key in keys:
@@ -119,14 +120,16 @@ def _params_fit(record: RunRecord, run: CapturedRun) -> _Fit:
     return _Fit.SAME if same_params(record, run.params) else _Fit.OTHER
 
 
-def _tags_fit(record: RunRecord, run: CapturedRun, ours: frozenset[str]) -> _Fit:
-    if next(_other_tags(record, run, ours), None) is not None:
+def _tags_fit(record: RunRecord, run: CapturedRun, ours: frozenset[str], logged: frozenset[str]) -> _Fit:
+    """Compare tags; one that no run of the training logged may have been set by a person, in MLflow's pages."""
+    other = dict(_other_tags(record, run, ours))
+    if not other.keys().isdisjoint(logged):
         return _Fit.OTHER
-    return _Fit.UNTOLD if _extra_tags(record, run) else _Fit.SAME
+    return _Fit.UNTOLD if other or _extra_tags(record, run) else _Fit.SAME
 
 
-def _other_tags(record: RunRecord, run: CapturedRun, ours: frozenset[str]) -> Iterator[str]:
-    """Yield in words each recorded tag of the script that the captured run has otherwise, or lacks."""
+def _other_tags(record: RunRecord, run: CapturedRun, ours: frozenset[str]) -> Iterator[tuple[str, str]]:
+    """Yield each recorded tag of the script that the captured run has otherwise, or lacks, with words for it."""
     for name, original in sorted(record.tags.items()):
         rerun = run.tags.get(name)
         if name in ours:
@@ -137,7 +140,7 @@ def _other_tags(record: RunRecord, run: CapturedRun, ours: frozenset[str]) -> It
             continue
         if why_not_decisive(name, original, rerun) is None:
             logged = "none" if rerun is None else f'"{_cut(rerun)}"'
-            yield f'tag {name}: "{_cut(original)}" recorded, {logged} logged'
+            yield name, f'tag {name}: "{_cut(original)}" recorded, {logged} logged'
 
 
 def _extra_tags(record: RunRecord, run: CapturedRun) -> tuple[str, ...]:
@@ -222,7 +225,7 @@ def _differences(record: RunRecord, run: CapturedRun, ours: frozenset[str]) -> t
         words.append(f'experiment: "{record.experiment_name}" recorded, {logged} logged')
     if _name_fit(record, run) is not _Fit.SAME:
         words.append(f'run name: "{record.name or ""}" recorded, "{run.name or ""}" logged')
-    return (*words, *_other_tags(record, run, ours))
+    return (*words, *dict(_other_tags(record, run, ours)).values())
 
 
 def _cut(text: str) -> str:
