@@ -8,6 +8,7 @@ another file restored in its place would train on other data and give a believab
 from __future__ import annotations
 
 import posixpath
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -267,7 +268,7 @@ class _Resolver:
         )
 
     def ambiguous(self, entry: RecordedDigest, paths: Sequence[str]) -> None:
-        flags = [f"--pointer {entry.digest.dvc}={path}" for path in paths]
+        flags = [f"--pointer {shlex.quote(f'{entry.digest.dvc}={path}')}" for path in paths]
         raise AmbiguousFact(
             f"digest {entry.digest} ({entry.source}) is carried by {len(paths)} files: {', '.join(paths)}",
             command_again(self.record, self.settings, flags[0]),
@@ -293,7 +294,7 @@ class _Resolver:
         paths = _distinct(out.path for out in self.snapshot.pointers) or _distinct(
             seen.path for seen in self.snapshot.history
         )
-        flags = tuple(f"--pointer {entry.digest.dvc}={path}" for path in paths[:10])
+        flags = tuple(f"--pointer {shlex.quote(f'{entry.digest.dvc}={path}')}" for path in paths[:10])
         return MissingFact(
             f"digest {entry.digest} ({entry.source}) is in no DVC pointer of any commit, so that it is not known which "
             "file it is of",
@@ -320,7 +321,7 @@ class _Resolver:
             raise MissingFact(
                 f"{path} has no pointer of its own at commit {self.short}, and {self.outs[other].pointer} there "
                 f"already restores {other}",
-                command_again(self.record, self.settings, f"--pointer DIGEST={other}"),
+                command_again(self.record, self.settings, f"--pointer {shlex.quote(f'DIGEST={other}')}"),
                 fact="pointer",
                 looked_in=(f"pointers at commit {self.short}",),
                 nearest=(other,),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+import shlex
 from dataclasses import dataclass
 
 from runner.errors import AmbiguousFact, MissingFact
@@ -91,10 +92,10 @@ def locate_script(record: RunRecord, snapshot: RepositorySnapshot, settings: Set
             f"the run records no command, and its source {recorded[:120]!r} is no script"
             if recorded
             else "the run records neither its command nor its script",
-            command_again(record, settings, f"--command 'python {scripts[0] if scripts else 'SCRIPT'} ARGUMENTS'"),
+            command_again(record, settings, _command(scripts[0] if scripts else "SCRIPT", "ARGUMENTS")),
             fact="command",
             looked_in=("--command", "command in runner.yaml", "tag mlflow.project.entryPoint", f"tag {SOURCE_TAG}"),
-            nearest=tuple(f"--command 'python {path}'" for path in scripts),
+            nearest=tuple(_command(path) for path in scripts),
         )
     found = find_script(record, snapshot)
     if len(found) == 1:
@@ -124,10 +125,10 @@ def locate_script(record: RunRecord, snapshot: RepositorySnapshot, settings: Set
     scripts = likely_scripts(snapshot)
     raise MissingFact(
         f"the script {name} is in no commit of the repository, or empty",
-        command_again(record, settings, f"--command 'python {scripts[0] if scripts else 'SCRIPT'} ARGUMENTS'"),
+        command_again(record, settings, _command(scripts[0] if scripts else "SCRIPT", "ARGUMENTS")),
         fact="script",
         looked_in=(f"commit {short}", "the repository's history"),
-        nearest=tuple(f"--command 'python {path}'" for path in scripts),
+        nearest=tuple(_command(path) for path in scripts),
     )
 
 
@@ -158,4 +159,10 @@ def likely_scripts(snapshot: RepositorySnapshot) -> list[str]:
 
 def _pasted(script: Script) -> str:
     inner = posixpath.relpath(script.path, script.working_directory)
-    return f"--command 'cd {script.working_directory} && python {inner}'"
+    line = f"cd {shlex.quote(script.working_directory)} && python {shlex.quote(inner)}"
+    return f"--command {shlex.quote(line)}"
+
+
+def _command(script: str, *words: str) -> str:
+    """Return the option that gives the command, with a script's name of any shape."""
+    return f"--command {shlex.quote(' '.join(('python', shlex.quote(script), *words)))}"

@@ -53,7 +53,11 @@ class Invocation(Value):
         """Return a remedy of who knows neither RUN nor what was typed, with both in place."""
 
         def fill(match: re.Match[str]) -> str:
-            return self.again(run, *shlex.split(match["rest"]), found=found)
+            try:
+                words = shlex.split(match["rest"])
+            except ValueError:  # a name from outside that has a quotation mark
+                words = match["rest"].split()
+            return self.again(run, *words, found=found)
 
         return _COMMAND.sub(fill, remedy)
 

@@ -21,7 +21,14 @@ _MOST = 20  # paths that are looked for
 _SAYS_ABSENT = re.compile(
     r"(?i)no such file|not found|not exist|n't exist|cannot find|could not find|missing|cannot open|unable to open"
 )
-_PATH = re.compile(r"[^\s'\"`()<>\[\]{},;=]*[\w-]\.[A-Za-z]\w{0,7}\b|(?:[\w.-]+/)+[\w.-]+")
+_PATH = re.compile(
+    # as Python says it, of any shape; else with a folder and an extension; else a name as only files have
+    r"No such file or directory: b?['\"](?P<said>[^'\"]+)['\"]"
+    r"|(?P<below>[^\s'\"`()<>\[\]{},;=]*/[^\s'\"`()<>\[\]{},;=/]*\w\.[A-Za-z]\w{0,7}\b)"
+    r"|(?P<plain>[\w-][\w.-]*\.(?:csv|tsv|txt|jsonl?|ya?ml|toml|ini|xml|parquet|feather|arrow|avro|orc|pkl|pickle|joblib"
+    r"|np[yz]|mat|h5|hdf5|db|sqlite3?|zip|tar|gz|bz2|xz|xlsx?|dat|data|bin|pth?|ckpt|onnx|safetensors|model|png|jpe?g"
+    r"|tiff?|wav|mp3)\b)"
+)
 _CODE = (".py", ".pyc", ".so")
 
 
@@ -34,10 +41,10 @@ class Place:
 
 
 def may_be_excused(decision: Decision, rerun: Rerun) -> bool:
-    """Tell whether what the commit lacks can be the reason of a verdict."""
-    if decision.verdict is Verdict.DIVERGED:
-        return True
-    return decision.verdict is Verdict.FAILED and rerun.ending in (Ending.FINISHED, Ending.CRASHED)
+    """Tell whether what the commit lacks can be the reason of a verdict; never of a capture that is not whole."""
+    if decision.verdict is Verdict.DIVERGED or rerun.ending is Ending.CRASHED:
+        return decision.verdict in (Verdict.DIVERGED, Verdict.FAILED)
+    return decision.verdict is Verdict.FAILED and rerun.ending is Ending.FINISHED and not rerun.capture.problems
 
 
 def absent_paths(plan: Plan, rerun: Rerun) -> tuple[str, ...]:
@@ -60,7 +67,7 @@ def _said_absent(plan: Plan, line: str) -> list[str]:
         return []
     paths = []
     for match in _PATH.finditer(line):
-        full = posixpath.normpath(posixpath.join(WORKSPACE_TARGET, plan.working_directory, match[0].rstrip(".:")))
+        full = posixpath.normpath(posixpath.join(WORKSPACE_TARGET, plan.working_directory, match[match.lastgroup or 0]))
         if full.startswith(WORKSPACE_TARGET + "/") and not full.endswith(_CODE):
             paths.append(full.removeprefix(WORKSPACE_TARGET + "/"))
     return paths

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import pytest
 
 from runner.errors import AmbiguousFact, MissingFact
@@ -114,3 +116,11 @@ def test_likely_scripts_are_few_and_the_nearest_first() -> None:
     files = tuple(f"d{number}/train_{number}.py" for number in range(9))
     assert likely_scripts(snapshot(files=(*files, "train.py", "train.txt")))[0] == "train.py"
     assert len(likely_scripts(snapshot(files=files))) == 5
+
+
+def test_scripts_of_any_name_can_be_pasted() -> None:
+    with pytest.raises(MissingFact) as caught:
+        locate_script(run(script="gone.py"), snapshot(files=("it's a train.py",)), settings(repo="/srv/my repo"))
+    words = shlex.split(caught.value.remedy)
+    assert shlex.split(words[words.index("--command") + 1]) == ["python", "it's a train.py", "ARGUMENTS"]
+    assert words[words.index("--repo") + 1] == "/srv/my repo"

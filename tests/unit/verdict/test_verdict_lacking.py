@@ -24,6 +24,7 @@ def looked_for(*log, plan=None, **fields):
         "OSError: /sandbox/workspace/data/x.csv does not exist.",
         "Error: dataset not found at data/x.csv",
         "could not find ./data/x.csv, giving up",
+        "no such file: data/x.csv",
     ],
 )
 def test_a_path_that_the_log_says_is_not_there_was_looked_for(line):
@@ -38,6 +39,9 @@ def test_a_path_that_the_log_says_is_not_there_was_looked_for(line):
         "https://example.org/data/x.csv not found",
         "read data/x.csv, 8 rows",
         'File "/sandbox/workspace/train.py", line 2: not found',
+        "2026/11/24 13:01:07 INFO mlflow.tracking.fluent: Experiment with name 'sums' does not exist.",
+        "AttributeError: numpy.float not found",
+        "KeyError: 'a.b' not found in axis",
         f"{MODEL} not found",
         f"{DATA} not found",
     ],
@@ -50,6 +54,18 @@ def test_what_was_opened_and_not_there_comes_first_where_the_log_says_it_too():
     capture = {"files_absent": (".env", "data/x.csv")}
     assert looked_for("data/x.csv not found", capture=capture, **CRASH) == ("data/x.csv", ".env")
     assert looked_for(capture={**capture, "files_opened": (".env",)}) == ("data/x.csv",)
+
+
+def test_a_file_without_an_extension_is_known_by_pythons_own_words():
+    assert looked_for("FileNotFoundError: [Errno 2] No such file or directory: 'data/train'", **CRASH) == (
+        "data/train",
+    )
+    assert looked_for("labels.csv is missing", **CRASH) == ("labels.csv",)
+
+
+def test_a_capture_that_is_not_whole_is_excused_by_nothing():
+    rerun = make_rerun(capture={"problems": ("no Python of the training loaded the capture",)})
+    assert not may_be_excused(judge(rerun=rerun), rerun)
 
 
 def test_a_path_is_meant_from_the_working_directory():
