@@ -18,11 +18,9 @@ from runner.redact import redact
 from runner.schema.lineage import Lineage, Provenance
 from runner.schema.model_files import RegisteredModel
 from runner.schema.plan import Images, Plan, RunSummary
-from runner.schema.run_record import RunRecord
+from runner.schema.run_record import UNFINISHED, RunRecord
 from runner.schema.snapshot import RepositorySnapshot
 from runner.settings import Settings, with_policy_of_commit
-
-_UNFINISHED = frozenset({"RUNNING", "SCHEDULED"})
 
 
 def build_plan(
@@ -105,7 +103,7 @@ def _about_registered(registered: RegisteredModel | None) -> tuple[Provenance, .
 
 def check_comparable(record: RunRecord, settings: Settings) -> None:
     """Raise MissingFact for a run that has not finished (VERDICTS rule 13), or that recorded nothing to compare."""
-    if record.status in _UNFINISHED and not settings.allows("unfinished"):
+    if record.status in UNFINISHED and not settings.allows("unfinished"):
         raise MissingFact(
             f"the run is {record.status}: what it records may still change",
             command_again(record, settings, "--allow unfinished"),

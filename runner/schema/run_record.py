@@ -17,6 +17,10 @@ class StoreKind(str, Enum):
     MLFLOW_HTTP = "mlflow-http"
 
 
+UNFINISHED = frozenset({"RUNNING", "SCHEDULED"})
+"""Statuses of a run that may still change (VERDICTS rule 13)."""
+
+
 class MetricPoint(Value):
     """One logged value of a metric."""
 

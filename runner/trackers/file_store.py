@@ -17,7 +17,7 @@ from typing import Any
 
 from runner.errors import AmbiguousRun, NotAStore, TrackerUnavailable
 from runner.schema.model_files import ModelFile
-from runner.schema.run_record import DatasetInput, MetricHistory, RunRecord, StoreKind
+from runner.schema.run_record import UNFINISHED, DatasetInput, MetricHistory, RunRecord, StoreKind
 from runner.trackers.artifacts import (
     artifact_folder,
     hash_files,
@@ -34,7 +34,6 @@ from runner.trackers.recorded import (
     CONTEXT_TAG,
     PARENT_TAG,
     RUN_NAME_TAG,
-    UNFINISHED,
     cut_params,
     status_name,
     utc_time,

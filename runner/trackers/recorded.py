@@ -20,7 +20,6 @@ ENVIRONMENT_FILE_COUNT = 20
 MODELS = "models"  # below it, by id, the environment files of the models that MLflow 3 keeps beside its runs
 ARTIFACT_COUNT = 10_000
 
-UNFINISHED = frozenset({"RUNNING", "SCHEDULED"})
 _STATUS = {1: "RUNNING", 2: "SCHEDULED", 3: "FINISHED", 4: "FAILED", 5: "KILLED"}
 _CUTS = frozenset({250, 500, 6000})  # MLflow 1.x, 1.28 and 2.0 to 2.7, since then
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)

@@ -12,7 +12,7 @@ from runner.schema.lineage import LineageFile
 from runner.schema.plan import Plan
 from runner.schema.reproduction import Missing
 from runner.schema.rerun import CapturedRun, Ending, Rerun, RestoredFile
-from runner.schema.run_record import RunRecord
+from runner.schema.run_record import UNFINISHED, RunRecord
 from runner.verdict.hosts import shown_hosts
 from runner.verdict.remedy import again
 
@@ -20,7 +20,6 @@ CACHE = "cache"
 """What `RestoredFile.held_by` says where no remote holds the bytes."""
 
 _OF_NOTHING = frozenset(getattr(hashlib, name)(b"").hexdigest() for name in ("md5", "sha256"))
-_UNFINISHED = frozenset({"RUNNING", "SCHEDULED"})
 _ENDED_EARLY = frozenset({"FAILED", "KILLED"})
 _SERVICE = re.compile(
     r"(?i)\b(?P<address>(?:https?|s3|s3a|gs|gcs|abfss?|wasbs?|hdfs|dbfs|jdbc:[a-z]+|postgresql(?:\+\w+)?|mysql(?:\+\w+)?"
@@ -220,13 +219,13 @@ def redact_value(name: str, value: str | None) -> str:
 
 def _status_causes(plan: Plan, record: RunRecord) -> Iterator[Missing]:
     """Rule 13: a run that has not ended has no last values."""
-    if record.status in _UNFINISHED and "unfinished" not in plan.policy.allow:
+    if record.status in UNFINISHED and "unfinished" not in plan.policy.allow:
         yield Missing(
             fact="status",
             cause=f"the recorded run is {record.status}: it has not ended",
             remedy=again(plan, "--allow", "unfinished"),
         )
-    elif record.status not in {"FINISHED", *_UNFINISHED, *_ENDED_EARLY}:
+    elif record.status not in {"FINISHED", *UNFINISHED, *_ENDED_EARLY}:
         yield Missing(fact="status", cause=f"the recorded run's status {record.status} is unknown", remedy=again(plan))
 
 
