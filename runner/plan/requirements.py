@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from runner.plan.toml_text import load_toml
@@ -113,3 +113,9 @@ def _lines(text: str) -> list[str]:
     joined = re.sub(r"\\\r?\n", " ", text.removeprefix("\ufeff"))
     lines = (re.sub(r"(^|\s)#.*$", "", line).strip() for line in joined.splitlines())
     return [line for line in lines if line]
+
+
+def listed(texts: Mapping[str, str], paths: Iterable[str]) -> list[str]:
+    """Return all requirements and constraints of requirement files, without their options."""
+    lines = [line for path in paths for line in _lines(texts[path]) if not line.startswith("-")]
+    return [re.split(r"\s--", line, maxsplit=1)[0].strip() for line in lines]
