@@ -79,7 +79,8 @@ def specify_environment(
             recorded, own, markers, main=found.main or "", replaced=settings.with_packages
         )
         notes += (*deviations, *recorded.notes)
-        others = [other for other in others if not other.recorded]
+        if constraints:
+            others = [other for other in others if not other.recorded]
     if python.note:
         notes.append(python.note)
     as_of = None if found.exact and found.complete else record.start_time

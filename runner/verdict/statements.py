@@ -146,7 +146,7 @@ def _environment(plan: Plan, rerun: Rerun, comparison: Comparison) -> Iterator[s
     elif not specification.exact:
         when = "" if specification.as_of is None else f", as of {specification.as_of:%Y-%m-%d}"
         count = specification.constrained(rerun.environment.packages)
-        recorded = f" but for {count} versions as recorded" if count else ""
+        recorded = f" but for {count} version{'s' * (count > 1)} as recorded" if count else ""
         yield f"environment: not pinned{recorded}{when} ({specification.source})"
     yield from specification.notes
     yield from rerun.environment.notes
