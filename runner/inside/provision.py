@@ -28,7 +28,8 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
     """Make the environment of a specification ready.
 
     Request: specification, repository (keys), attempt (letters and digits, new for each provision), commit, kind,
-    root, main, files, as_of, build_as_of, python (minor), image (digest), overrides, install_project,
+    root, main, files, as_of, build_as_of, python (minor), image (digest), constraints, overrides,
+    install_project,
     sources {path: text}, network {ca, index_url, extra_index_urls, find_links, trusted_hosts, proxies}, offline,
     jobs[] (what 2b has run). Asks for: the `bundle` of the repository, if the project is to be built.
     Result: {state: ready, cached, environment {…}} or {state: build, jobs[] {path, subpath, name, version, again}}.
@@ -144,7 +145,9 @@ class _Provision:
 
     def _source_job(self, needed: WheelsNeeded, wanted: Wanted) -> dict[str, Any]:
         lines = [line for line in (wanted.lock or "").splitlines() if requirement_name(line) == needed.name.lower()]
-        version = needed.version or resolve.pins("\n".join([*wanted.lines, *lines])).get(needed.name.lower())
+        version = needed.version or resolve.pins(
+            "\n".join([*self.specification.constraints, *wanted.lines, *lines])
+        ).get(needed.name.lower())
         return prepare_source(
             self.built,
             WheelsNeeded(needed.name, version, needed.explanation),

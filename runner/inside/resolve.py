@@ -9,7 +9,7 @@ import hashlib
 import posixpath
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,18 +18,22 @@ from runner.inside import toml
 from runner.inside.environment import normalised
 from runner.inside.protocol import MISSING, PhaseError
 from runner.inside.requirements import Requirements, hashes, logical_lines, read_requirements, requirement_name
-from runner.inside.uv import Uv, WheelsNeeded, compile_arguments, install_arguments
+from runner.inside.uv import Unsatisfiable, Uv, WheelsNeeded, compile_arguments, install_arguments
 
 # What `ensurepip` and pip's virtual environments put beside the packages before Python 3.12: nobody listed it, many
 # import it (`pkg_resources`; mlflow 2.2 does without declaring it).
 _SETUPTOOLS = "setuptools==65.5.1"
 _SETUPTOOLS_UNTIL = (3, 12)
+_GIVEN_UP_ALONE = 5  # recorded versions that are tried without, one at a time, where they fit no others
 _PINNED = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)(?:\[[^\]]*\])?\s*===?\s*(?P<version>[^\s;,\\]+)")
 
 
 @dataclass(frozen=True)
 class Specification:
-    """What is to be resolved: the plan's specification as the host sent it."""
+    """What is to be resolved: the plan's specification as the host sent it.
+
+    `constraints` are versions that the tracker recorded, for what the files leave open.
+    """
 
     kind: str
     root: str
@@ -38,6 +42,7 @@ class Specification:
     as_of: str | None
     overrides: tuple[str, ...]
     install_project: bool
+    constraints: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, request: Mapping[str, Any]) -> Specification:
@@ -50,6 +55,7 @@ class Specification:
             as_of=request["as_of"],
             overrides=tuple(request["overrides"]),
             install_project=request["install_project"],
+            constraints=tuple(request["constraints"]),
         )
 
 
@@ -128,24 +134,58 @@ def resolve(
         lines.append(f"{project.name}{wanted.project or ''} @ file://{project.path}")
     overrides = [_override(text) for text in specification.overrides]
     _write(folder / "requirements.in", "\n".join([*lines, *overrides]) + "\n")
-    _write(folder / "constraints.txt", "\n".join(wanted.constraints) + "\n")
     _write(folder / "overrides.txt", "\n".join(overrides) + "\n")
-    output = uv.run(
-        compile_arguments(
-            [str(folder / "requirements.in")],
-            python=python,
-            exclude_newer=specification.as_of,
-            constraints=[str(folder / "constraints.txt")] if wanted.constraints else [],
-            overrides=[str(folder / "overrides.txt")] if overrides else [],
-            find_links=[str(built[0].path.parent)] if built else [],
-            prereleases=wanted.prereleases,
+
+    def compiled(recorded: Sequence[str]) -> str:
+        constraints = [*wanted.constraints, *recorded]
+        _write(folder / "constraints.txt", "\n".join(constraints) + "\n")
+        return uv.run(
+            compile_arguments(
+                [str(folder / "requirements.in")],
+                python=python,
+                exclude_newer=specification.as_of,
+                constraints=[str(folder / "constraints.txt")] if constraints else [],
+                overrides=[str(folder / "overrides.txt")] if overrides else [],
+                find_links=[str(built[0].path.parent)] if built else [],
+                prereleases=wanted.prereleases,
+            )
         )
-    )
+
+    try:
+        output = compiled(specification.constraints)
+    except Unsatisfiable as error:
+        raise _contradicted(error, specification, compiled) from error
     text = lock_text(output)
     named = {requirement_name(line) for line in text.splitlines()}
     if wanted.with_setuptools and sys.version_info < _SETUPTOOLS_UNTIL and "setuptools" not in named:
         text = lock_text(text + _setuptools(uv, folder, python, wanted.notes))
     return text
+
+
+def _contradicted(
+    error: Unsatisfiable, specification: Specification, compiled: Callable[[Sequence[str]], str]
+) -> PhaseError:
+    """Return what to say where no packages fit: which recorded versions are in the way, and others that fit."""
+    recorded = specification.constraints
+    named = [line for line in recorded if line.partition("==")[0] in error.packages]
+    for given_up in [*([line] for line in named[:_GIVEN_UP_ALONE]), named, list(recorded)]:
+        if not given_up:
+            continue
+        try:
+            found = pins(compiled([line for line in recorded if line not in given_up]))
+        except (Unsatisfiable, WheelsNeeded):
+            continue
+        changed = [line for line in given_up if found.get(line.partition("==")[0]) != line.partition("==")[2]]
+        names = [line.partition("==")[0] for line in changed]
+        others = [f"{name}=={found[name]}" for name in names if name in found]
+        if others:
+            return PhaseError(
+                MISSING,
+                f"{', '.join(changed)} as the run recorded cannot be had with the rest: {error.sentence}",
+                " ".join(["runner reproduce RUN", *(f"--with {text}" for text in (*specification.overrides, *others))]),
+                fact="environment",
+            )
+    return error
 
 
 def _setuptools(uv: Uv, folder: Path, python: str, notes: list[str]) -> str:

@@ -29,6 +29,7 @@ _WHEELS = re.compile(r"Wheels are required for `(?P<name>[^`]+)`")
 _NO_WHEELS = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>[A-Za-z0-9.+!_-]+) has no usable wheels")
 _UNDATED = re.compile(r"`(?P<file>[^`]+)` is missing an upload date")
 _HASH = re.compile(r"Hash mismatch for `(?P<package>[^`]+)`")
+_NAMED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*[A-Za-z0-9]|[A-Za-z0-9]")
 _UNKNOWN = re.compile(r"Because (?P<name>[A-Za-z0-9._-]+) was not found in the package registry")
 _REFUSED = re.compile(r"hint: (?P<hint>An index[^\n]*(?:401|403)[^\n]*)")
 _UNREACHED = re.compile(
@@ -49,6 +50,20 @@ class WheelsNeeded(Exception):
         self.name = name
         self.version = version
         self.explanation = explanation
+
+
+class Unsatisfiable(PhaseError):
+    """No versions fit together. `packages` are the names in uv's explanation, normalised; `sentence` is it in short."""
+
+    def __init__(self, stderr: str) -> None:
+        self.packages = frozenset(re.sub(r"[-_.]+", "-", name).lower() for name in _NAMED.findall(stderr))
+        self.sentence = _sentence(stderr)
+        super().__init__(
+            MISSING,
+            f"the packages cannot be had together: {self.sentence}",
+            "change a version with --with NAME==VERSION, or the Python with --python X.Y",
+            fact="environment",
+        )
 
 
 @dataclass(frozen=True)
@@ -239,12 +254,7 @@ def explain(stderr: str) -> Exception:  # noqa: PLR0911  # a row of cases, the m
             "set UV_INDEX where a private index has it, or name another with --with NAME==VERSION",
             fact="environment",
         )
-    return PhaseError(
-        MISSING,
-        f"the packages cannot be had together: {_sentence(stderr)}",
-        "change a version with --with NAME==VERSION, or the Python with --python X.Y",
-        fact="environment",
-    )
+    return Unsatisfiable(stderr)
 
 
 def _unavailable(cause: str, remedy: str) -> PhaseError:

@@ -22,6 +22,8 @@ from runner.schema.run_record import UNFINISHED, RunRecord
 from runner.schema.snapshot import RepositorySnapshot
 from runner.settings import Settings, with_policy_of_commit
 
+_MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
+
 
 def build_plan(
     record: RunRecord,
@@ -43,7 +45,14 @@ def build_plan(
     facts = commit_facts(snapshot, settings)
     command = resolve_command(record, snapshot, settings, facts)
     environment, python, considered = specify_environment(
-        record, snapshot, settings, facts, command.script, command.working_directory
+        record,
+        snapshot,
+        settings,
+        facts,
+        command.script,
+        command.working_directory,
+        registered=registered,
+        machine=_MACHINES.get((images.platform or "").partition("/")[2], "x86_64"),
     )
     limits = set_limits(record, settings)
     variables, circumstances = set_variables(record, limits.cpuset)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from runner.errors import MissingFact
+from runner.lineage.packages import linux_markers, recorded_packages
 from runner.lineage.remedy import command_again
+from runner.plan.constraints import RecordedVersions, constrain, usable
 from runner.plan.python import PythonChoice, choose_python
-from runner.plan.requirements import read_files
+from runner.plan.requirements import listed, read_files
 from runner.plan.toml_text import load_toml, table
 from runner.schema.lineage import Considered
+from runner.schema.model_files import RegisteredModel
 from runner.schema.plan import EnvironmentSpec
 from runner.schema.run_record import RunRecord
 from runner.schema.snapshot import RepositorySnapshot
@@ -35,6 +38,12 @@ class _Found:
     source: str
     install_project: bool = False
     notes: tuple[str, ...] = ()
+    recorded: bool = False
+
+    @property
+    def takes_constraints(self) -> bool:
+        """Tell whether the commit's list leaves versions open that the tracker may have recorded."""
+        return self.kind in ("requirements", "pyproject") and not self.recorded and not (self.exact and self.complete)
 
 
 def specify_environment(
@@ -44,19 +53,34 @@ def specify_environment(
     facts: CommitFacts,
     script: str | None,
     working_directory: str = ".",
+    *,
+    registered: RegisteredModel | None = None,
+    machine: str = "x86_64",
 ) -> tuple[EnvironmentSpec, PythonChoice, tuple[Considered, ...]]:
     """Return the specification of a run's packages and Python, and the other files that were considered.
 
     Order: the file that `environment:` of `runner.yaml` names, `uv.lock`, requirements (pinned before unpinned),
-    `pyproject.toml`, each at the root and then beside the script; else the requirements of the run's logged model.
-    Unpinned: as of the run's start. Raises MissingFact where that is needed and not recorded, and where nothing lists
-    any package: without MLflow no training logs a run.
+    `pyproject.toml`, each at the root and then beside the script. What a list that is no lock leaves open has the
+    version that the tracker recorded with the run's models, read for `machine`; else it is as of the run's start.
+    Where the commit has no list, the recorded packages are one. Raises MissingFact where a start is needed and not
+    recorded, and where nothing lists any package: without MLflow no training logs a run.
     """
     folders = _folders(script, working_directory)
     python = choose_python(record, snapshot, settings, facts, folders)
-    candidates = _candidates(record, snapshot, settings, facts, folders)
-    found, *others = candidates
+    # Of Python's patch the plan knows nothing: markers that need it are rare, and mean the bounds of a minor.
+    markers = linux_markers(f"{python.minor}.0", machine)
+    recorded = usable(recorded_packages(record, markers, registered))
+    found, *others = _candidates(record, snapshot, settings, facts, folders, recorded)
     notes = list(found.notes)
+    constraints: tuple[str, ...] = ()
+    if found.takes_constraints:
+        own = _listed(found)
+        constraints, deviations = constrain(
+            recorded, own, markers, main=found.main or "", replaced=settings.with_packages
+        )
+        notes += (*deviations, *recorded.notes)
+        if constraints:
+            others = [other for other in others if not other.recorded]
     if python.note:
         notes.append(python.note)
     as_of = None if found.exact and found.complete else record.start_time
@@ -69,7 +93,7 @@ def specify_environment(
             looked_in=(found.main or "the commit", "start of the run"),
         )
     if found.exact and not found.complete and found.kind == "requirements":
-        notes.append(_open_notes(found, as_of))
+        notes.append(_open_notes(found, as_of, constraints))
     overrides = settings.with_packages
     if found.kind == "none" and not overrides:
         raise _no_packages(record, snapshot, settings, found)
@@ -84,6 +108,8 @@ def specify_environment(
         python=python.minor,
         python_source=python.source,
         install_project=found.install_project,
+        constraints=constraints,
+        constraints_source=recorded.source if constraints else None,
         overrides=overrides,
         notes=tuple(notes),
     )
@@ -109,9 +135,10 @@ def _no_packages(record: RunRecord, snapshot: RepositorySnapshot, settings: Sett
     )
 
 
-def _open_notes(found: _Found, as_of: datetime | None) -> str:
+def _open_notes(found: _Found, as_of: datetime | None, constraints: Sequence[str]) -> str:
     when = "today" if as_of is None else f"{as_of:%Y-%m-%d}"
-    return f"environment: packages that {found.main} does not list, but those it lists need, are as of {when}"
+    recorded = "as recorded, else " if constraints else ""
+    return f"environment: packages that {found.main} does not list, but those it lists need, are {recorded}as of {when}"
 
 
 def _folders(script: str | None, working_directory: str) -> tuple[str, ...]:
@@ -130,6 +157,7 @@ def _candidates(
     settings: Settings,
     facts: CommitFacts,
     folders: Iterable[str],
+    recorded: RecordedVersions,
 ) -> list[_Found]:
     """Return all specifications, the best first; the last one is always there."""
     named = settings.environment or facts.environment
@@ -144,7 +172,7 @@ def _candidates(
     for folder in folders:
         found += _pyproject(snapshot, _join(folder, "pyproject.toml"))
     unread = ", ".join(_unread(snapshot, folders))
-    found += _of_model(record, unread)
+    found += _of_model(recorded, unread)
     if not found:
         note = f"environment: {unread} at the commit cannot be read yet" if unread else None
         found.append(
@@ -240,26 +268,34 @@ def _pyproject(snapshot: RepositorySnapshot, path: str) -> list[_Found]:
     return [_Found("pyproject", path, {path: text}, False, False, f"{path} at the commit (not pinned)", package)]
 
 
-def _of_model(record: RunRecord, unread: str) -> list[_Found]:
-    """Return the packages that MLflow recorded with the run's model, for a commit that lists none that can be read."""
+def _of_model(recorded: RecordedVersions, unread: str) -> list[_Found]:
+    """Return the packages that MLflow recorded with the run's models, for a commit that lists none that can be read."""
+    if not recorded.pins:
+        return []
     why = f"{unread} at the commit cannot be read yet" if unread else "the commit lists none"
-    for file in record.environment_files:
-        if posixpath.basename(file.path) == "requirements.txt":
-            read = read_files({"requirements.txt": file.text}, "requirements.txt")
-            if not read.lists_packages:
-                continue
-            return [
-                _Found(
-                    "requirements",
-                    "requirements.txt",
-                    {"requirements.txt": file.text},
-                    read.pinned,
-                    read.complete and read.pinned,
-                    f"{file.path} of the run",
-                    notes=(f"environment: only packages that MLflow recorded with the model; {why}",),
-                )
-            ]
-    return []
+    name = "requirements.txt"
+    return [
+        _Found(
+            "requirements",
+            name,
+            {name: recorded.list},
+            recorded.whole and not recorded.unpinned,
+            False,
+            recorded.source,
+            notes=(f"environment: only packages that MLflow recorded with the model; {why}", *recorded.notes),
+            recorded=True,
+        )
+    ]
+
+
+def _listed(found: _Found) -> list[str]:
+    """Return the requirements of a list at the commit, as far as they can be read without running anything."""
+    lines = listed(found.files, [path for path in found.files if not path.endswith(".toml")])
+    for path, text in found.files.items():
+        if path.endswith(".toml"):
+            dependencies = table(load_toml(text), "project").get("dependencies")
+            lines += map(str, dependencies) if isinstance(dependencies, list) else ()
+    return lines
 
 
 def _is_package(snapshot: RepositorySnapshot, path: str) -> bool:

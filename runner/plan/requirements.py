@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from runner.lineage.packages import normalise
 from runner.plan.toml_text import load_toml
 from runner.schema.plan import EnvironmentSpec
 
@@ -78,7 +79,7 @@ def read_files(texts: Mapping[str, str], main: str) -> RequirementFiles:
                 if pin is None:
                     unpinned.append(bare)
                 else:
-                    pins.append(_normal(pin["name"]))
+                    pins.append(normalise(pin["name"]))
 
     read(main, constraint=False)
     complete = bool(requirements) and (hashed or any(_COMPLETE.search(texts[path]) for path in seen))
@@ -99,17 +100,19 @@ def pinned_names(specification: EnvironmentSpec) -> frozenset[str]:
     names: set[str] = set()
     if main is not None and specification.kind == "uv.lock":
         packages = load_toml(specification.files.get(main)).get("package")
-        names = {_normal(str(package.get("name"))) for package in packages or () if isinstance(package, dict)}
+        names = {normalise(str(package.get("name"))) for package in packages or () if isinstance(package, dict)}
     elif main is not None and specification.kind == "requirements":
         names = set(read_files(specification.files, main).pins)
-    return frozenset(names - {_normal(re.split(r"[^\w.-]", text, maxsplit=1)[0]) for text in specification.overrides})
-
-
-def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name).lower()
+    return frozenset(names - {normalise(re.split(r"[^\w.-]", text, maxsplit=1)[0]) for text in specification.overrides})
 
 
 def _lines(text: str) -> list[str]:
     joined = re.sub(r"\\\r?\n", " ", text.removeprefix("\ufeff"))
     lines = (re.sub(r"(^|\s)#.*$", "", line).strip() for line in joined.splitlines())
     return [line for line in lines if line]
+
+
+def listed(texts: Mapping[str, str], paths: Iterable[str]) -> list[str]:
+    """Return all requirements and constraints of requirement files, without their options."""
+    lines = [line for path in paths for line in _lines(texts[path]) if not line.startswith("-")]
+    return [re.split(r"\s--", line, maxsplit=1)[0].strip() for line in lines]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from runner.compare.environment import normalise
+from runner.lineage.packages import normalise
 from runner.report.phrases import (
     allowed,
     command,
@@ -14,6 +14,7 @@ from runner.report.phrases import (
     log_line,
     numbers,
     plain,
+    plural,
     provenance,
     seconds,
     secret_safe,
@@ -284,6 +285,12 @@ def _environment(plan: Plan | None, rerun: Rerun, comparison: Comparison | None)
     if plan is not None:
         specification = plan.environment
         lines.append(f"Source: {inline(specification.source)}; Python: {inline(specification.python_source)}.")
+        if specification.constraints:
+            count = specification.constrained(environment.packages)
+            versions = plural(count, "version")
+            lines.append(
+                f"Where it pins none: {versions} as recorded ({inline(specification.constraints_source or '')})."
+            )
         images = ((plan.images.base, plan.images.base_digest), (plan.images.tools, plan.images.tools_digest))
         lines.append(_bullets(f"image {name} {digest or '(no digest)'}" for name, digest in images))
     recorded = {package.name: package for package in comparison.environment} if comparison is not None else {}

@@ -10,6 +10,7 @@ from runner.schema.lineage import Considered, LineageFile
 from runner.schema.model_files import RegisteredModel
 from runner.schema.plan import Plan
 
+_SHOWN_VERSIONS = 4
 _DIGITS = 19
 
 
@@ -79,6 +80,11 @@ def _environment(page: Page, plan: Plan) -> None:
     pinned = "exact" if specification.exact else "not pinned"
     as_of = f", as of {specification.as_of:%Y-%m-%d %H:%M} UTC" if specification.as_of is not None else ""
     page.row("", f"{plain(specification.source)}: {pinned}{as_of}")
+    if specification.constraints:
+        count = len(specification.constraints)
+        shown = " ".join(specification.constraints[:_SHOWN_VERSIONS]) + (" …" if count > _SHOWN_VERSIONS else "")
+        source = plain(specification.constraints_source or "")
+        page.row("", f"where it pins none: {plural(count, 'recorded version')} ({plain(shown)})  {source}")
     if specification.install_project:
         page.row("", "the repository itself is built and installed")
     if specification.overrides:

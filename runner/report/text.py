@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from runner.compare.environment import PYTHON
+from runner.lineage.packages import PYTHON
 from runner.report.phrases import (
     allowed,
     command,
@@ -164,7 +164,7 @@ def _facts(page: Page, plan: Plan, rerun: Rerun | None, comparison: Comparison |
     page.columns(
         "environment",
         f"Python {plain(python)}, {plural(count, 'package')}",
-        plain(plan.environment.source) + _same_packages(comparison),
+        plain(plan.environment.source) + _as_recorded(plan, rerun, comparison),
         at,
     )
     network = "network open" if "network" in plan.policy.allow else "no network"
@@ -172,15 +172,16 @@ def _facts(page: Page, plan: Plan, rerun: Rerun | None, comparison: Comparison |
     page.columns("isolation", f"{network}, no credentials", lowered, at)
 
 
-def _same_packages(comparison: Comparison | None) -> str:
-    recorded = comparison.environment if comparison is not None else ()
-    recorded = tuple(package for package in recorded if package.name != PYTHON)  # it is named beside
-    if not recorded:
-        return ""
-    other = [package for package in recorded if package.outcome != "same"]
-    if not other:
-        return ": same as recorded"
-    return f": {plural(len(other), 'package')} of {len(recorded)} other than recorded"
+def _as_recorded(plan: Plan, rerun: Rerun | None, comparison: Comparison | None) -> str:
+    """Return how many versions are there because they were recorded, and how far all are the recorded ones."""
+    count = plan.environment.constrained(rerun.environment.packages) if rerun is not None else 0
+    constrained = f", {plural(count, 'version')} as recorded" if count else ""
+    packages = comparison.environment if comparison is not None else ()
+    packages = tuple(package for package in packages if package.name != PYTHON)  # it is named beside
+    other = [package for package in packages if package.outcome != "same"]
+    if other:
+        return f"{constrained}: {plural(len(other), 'package')} of {len(packages)} other than recorded"
+    return constrained or (": same as recorded" if packages else "")
 
 
 def _file(file: RestoredFile) -> str:

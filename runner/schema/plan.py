@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -88,7 +89,9 @@ class EnvironmentSpec(Value):
     `source` says which in a phrase (`uv.lock at the commit`). `files` maps each path that takes part to its text at
     the commit. `exact` is true where every package is pinned. `as_of` is the date after which uploads are not seen;
     None where the lock decides alone. `python` is a minor version such as `3.11`. `install_project` tells that the
-    repository itself is a package to be built and installed.
+    repository itself is a package to be built and installed. `constraints` are `NAME==VERSION` for what the files leave
+    open, as `constraints_source` recorded it; what needs none of these packages does not get them. `overrides` win
+    over all.
     """
 
     kind: Literal["uv.lock", "requirements", "pyproject", "none"]
@@ -101,8 +104,14 @@ class EnvironmentSpec(Value):
     python: str
     python_source: str
     install_project: bool = False
+    constraints: tuple[str, ...] = ()
+    constraints_source: str | None = None
     overrides: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    def constrained(self, packages: Iterable[str]) -> int:
+        """Return how many of these installed packages, by normalised names, have their version by `constraints`."""
+        return len({line.partition("==")[0] for line in self.constraints} & set(packages))
 
 
 class Images(Value):
@@ -219,6 +228,8 @@ class Plan(Value):
             },
             "policy": {key: value for key, value in document["policy"].items() if key != "source"},
         }
+        if self.environment.constraints:
+            what["environment"]["constraints"] = document["environment"]["constraints"]
         if self.registered is not None:
             what["registered"] = self.registered.bound()
         how = {"limits": document["limits"], "images": document["images"], "remotes": document["remotes"]}

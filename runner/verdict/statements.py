@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from runner.compare.environment import PYTHON, recorded_platform
+from runner.compare.environment import recorded_platform
+from runner.lineage.packages import PYTHON
 from runner.plan.requirements import pinned_names
 from runner.redact import redact
 from runner.schema.comparison import Comparison, MetricComparison, Outcome
@@ -144,7 +145,9 @@ def _environment(plan: Plan, rerun: Rerun, comparison: Comparison) -> Iterator[s
         yield "environment: nothing names any package"
     elif not specification.exact:
         when = "" if specification.as_of is None else f", as of {specification.as_of:%Y-%m-%d}"
-        yield f"environment: not pinned{when} ({specification.source})"
+        count = specification.constrained(rerun.environment.packages)
+        recorded = f" but for {count} version{'s' * (count > 1)} as recorded" if count else ""
+        yield f"environment: not pinned{recorded}{when} ({specification.source})"
     yield from specification.notes
     yield from rerun.environment.notes
     if specification.overrides:

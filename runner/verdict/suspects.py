@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from runner.compare.environment import PYTHON
+from runner.lineage.packages import PYTHON
 from runner.redact import redact
 from runner.schema.comparison import Comparison, EnvironmentDifference
 from runner.schema.plan import EnvironmentSpec, Plan
@@ -58,7 +58,10 @@ def suspects(plan: Plan, record: RunRecord, rerun: Rerun, comparison: Comparison
         pairs = [f"{package.name} {package.original} recorded, {package.rerun or 'none'} ran" for package in changed]
         words.append(f"environment: {_listed(pairs)} ({plan.environment.source})")
     elif not plan.environment.exact:
-        words.append(f"environment: nothing tells which versions the run had ({_guessed(plan.environment)})")
+        told = "only some of the versions that the run had are recorded" if plan.environment.constraints else None
+        words.append(
+            f"environment: {told or 'nothing tells which versions the run had'} ({_guessed(plan.environment)})"
+        )
     platform = platform_difference(record, rerun)
     if platform is not None:
         words.append(f"platform: {platform}")

@@ -246,6 +246,18 @@ def test_pins_that_contradict_each_other_are_a_missing_fact_with_the_reason(case
     assert "urllib3>=1.21.1,<3" in error.cause
 
 
+def test_a_recorded_version_that_fits_no_others_is_a_missing_fact_with_a_remedy_that_works(case: Case) -> None:
+    plan = case.plan("requests==2.31.0\n", as_of=YEAR_2024, constraints=("idna==3.4", "urllib3==1.20"))
+    error = refused(case, plan)
+    assert isinstance(error, MissingFact)
+    assert error.cause.startswith("urllib3==1.20 as the run recorded cannot be had with the rest: Because")
+    assert error.remedy == "runner reproduce RUN --with urllib3==2.1.0"
+    found = case.provision(
+        case.plan("requests==2.31.0\n", as_of=YEAR_2024, constraints=("idna==3.4",), overrides=("urllib3==2.1.0",))
+    )
+    assert (found.packages["idna"], found.packages["urllib3"]) == ("3.4", "2.1.0")
+
+
 def test_another_python_than_the_images_is_a_missing_fact(case: Case) -> None:
     error = refused(case, case.plan("six\n", python="3.8"))
     assert isinstance(error, MissingFact)

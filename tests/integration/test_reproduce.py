@@ -17,7 +17,7 @@ from runner.schema.reproduction import Reproduction, Verdict
 from runner.settings import Flags, load_settings
 from tests.support.judging import Judge, why
 from tests.support.mlflow_stores import StoredRun, write_sqlite_store
-from tests.support.projects import RUN_ID, START_MS, RecordedProject, script
+from tests.support.projects import EXPERIMENT_ID, REQUIREMENTS, RUN_ID, START_MS, RecordedProject, script
 from tests.support.repositories import fingerprint, pointer_text
 
 
@@ -48,6 +48,27 @@ def test_a_run_of_pattern_is_identical_and_its_original_is_only_read(project: Re
     assert (done.evidence / "report.md").read_text().startswith("#")
     assert (done.evidence / "logs" / "train.log").exists()
     assert (done.evidence / "outputs" / "runs" / "model.bin").read_bytes() == project.model
+
+
+def test_a_version_that_only_the_logged_model_recorded_is_the_one_that_runs(
+    project: RecordedProject, judge: Judge
+) -> None:
+    """The list at the commit leaves it open; as of the run's date another is the newest."""
+    logs = 'import idna; mlflow.log_metric("idna", float(idna.__version__))'
+    project.commit_training(script(inside=logs), files={"requirements.txt": f"{REQUIREMENTS}idna\n"})
+    total = sum(project.values)
+    losses = [total / 2**step for step in range(4)]
+    project.record(metrics={"loss": losses, "total": [total], "idna": [3.4]})
+    model = project.tracker / EXPERIMENT_ID / RUN_ID / "artifacts" / "model"
+    model.mkdir(parents=True)
+    (model / "requirements.txt").write_text("idna==3.4\npywin32==306\n")
+    reproduction = judge()
+    assert reproduction.verdict is Verdict.IDENTICAL, why(reproduction)
+    assert reproduction.rerun is not None
+    assert reproduction.rerun.environment.packages["idna"] == "3.4"
+    assert any("not pinned but for 1 version as recorded" in line for line in reproduction.not_verified)
+    assert not any("exact" in line for line in reproduction.verified)
+    assert any("left out: pywin32==306" in line for line in reproduction.not_verified)
 
 
 def test_another_recorded_number_diverges_and_says_which(project: RecordedProject, judge: Judge) -> None:

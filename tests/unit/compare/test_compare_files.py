@@ -12,10 +12,11 @@ from runner.schema.comparison import Outcome
 from runner.schema.digest import DigestValue
 from runner.schema.reproduction import Verdict
 from runner.schema.run_record import Artifact, TextFile
-from tests.support.models import captured_files
+from tests.support.models import captured_files, registered
 from tests.support.values import (
     MODEL,
     captured,
+    changed,
     data_file,
     history,
     judge,
@@ -172,6 +173,17 @@ def test_recorded_packages_and_python_are_compared_with_what_ran():
     (python,) = compare_environment(make_record(environment_files=minor), make_rerun())
     assert python.outcome == "same"
     assert compare_environment(make_record(environment_files=()), make_rerun()) == ()
+
+
+def test_the_registered_models_packages_are_those_that_are_compared():
+    files = tuple(
+        TextFile(path=f"{name}/requirements.txt", text=f"numpy=={version}\n")
+        for name, version in (("model", "1.26.4"), ("other", "1.26.0"))
+    )
+    record = make_record(environment_files=files)
+    (numpy,) = compare(record, changed(make_plan(), registered=registered(path="model")), make_rerun()).environment
+    assert (numpy.original, numpy.outcome) == ("1.26.4", "same")
+    assert compare(record, make_plan(), make_rerun()).environment == ()
 
 
 def recorded(name, text):

@@ -25,6 +25,7 @@ def with_environment(**fields: object) -> Plan:
         {"as_of": START},
         {"python": "3.11"},
         {"overrides": ("six==1",)},
+        {"constraints": ("six==1",)},
         {"install_project": True},
         {"main": "other"},
         {"root": "app"},

@@ -10,7 +10,7 @@ import pytest
 
 from runner.inside.protocol import PhaseError
 from runner.inside.resolve import Built, Specification, lock_text, pins, read, resolve, split_built
-from runner.inside.uv import IndexSettings, Uv
+from runner.inside.uv import IndexSettings, Unsatisfiable, Uv, WheelsNeeded
 
 HASH = f"--hash=sha256:{'a' * 64}"
 
@@ -31,14 +31,20 @@ def specification(**fields: Any) -> Specification:
 class Recorded(Uv):
     """uv that answers from a list, and keeps what it was asked."""
 
-    def __init__(self, *answers: str) -> None:
+    def __init__(self, *answers: str | Exception) -> None:
         super().__init__(IndexSettings(), secrets="/nonexistent")
         self.answers = list(answers)
         self.asked: list[list[str]] = []
+        self.constraints: list[str] = []
 
     def run(self, arguments: Any, **_: Any) -> str:
         self.asked.append(list(arguments))
-        return self.answers.pop(0)
+        if "--constraints" in arguments:
+            self.constraints.append(Path(arguments[arguments.index("--constraints") + 1]).read_text())
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
 
 def built(tmp_path: Path, name: str = "docopt", version: str = "0.6.2") -> Built:
@@ -151,3 +157,43 @@ def test_no_packages_at_all_is_an_environment_too(tmp_path: Path) -> None:
     uv = Recorded("", "")
     wanted = read(given, uv, folder=tmp_path, python="p")
     assert resolve(given, wanted, uv, folder=tmp_path / "lock", python="p") == ""
+
+
+CONFLICT = (
+    "error: No solution found when resolving dependencies\n  cause: Because a==1 depends on b>=2 and you require b==1"
+)
+RECORDED = ("a==1", "b==1", "c==1")
+
+
+def contradicted(tmp_path: Path, uv: Recorded, **fields: Any) -> PhaseError:
+    given = specification(files={"requirements.txt": "a\n"}, constraints=RECORDED, **fields)
+    with pytest.raises(PhaseError) as caught:
+        resolve(given, read(given, uv, folder=tmp_path, python="p"), uv, folder=tmp_path / "lock", python="p")
+    return caught.value
+
+
+def test_recorded_versions_constrain_beside_those_of_the_commit(tmp_path: Path) -> None:
+    files = {"requirements.txt": "six\n-c bounds.txt\n", "bounds.txt": "idna<3\n"}
+    given, uv = specification(files=files, constraints=("six==1.16.0",)), Recorded("", "")
+    resolve(given, read(given, uv, folder=tmp_path, python="p"), uv, folder=tmp_path / "lock", python="p")
+    assert uv.constraints == ["idna<3\nsix==1.16.0\n"]
+
+
+def test_the_remedy_for_recorded_versions_that_do_not_fit_was_tried(tmp_path: Path) -> None:
+    uv = Recorded(Unsatisfiable(CONFLICT), Unsatisfiable(CONFLICT), f"a==1 {HASH}\nb==2.5 {HASH}\n")
+    event = contradicted(tmp_path, uv, overrides=("x==3",)).event
+    assert event["remedy"] == "runner reproduce RUN --with x==3 --with b==2.5"
+    assert event["fact"] == "environment"
+    assert event["cause"].startswith("b==1 as the run recorded cannot be had with the rest: Because a==1 depends on")
+    assert uv.constraints == ["a==1\nb==1\nc==1\n", "b==1\nc==1\n", "a==1\nc==1\n"]
+
+
+def test_several_recorded_versions_are_given_up_where_no_single_one_is_in_the_way(tmp_path: Path) -> None:
+    refusals = (Unsatisfiable(CONFLICT), WheelsNeeded("a", "2", ""), Unsatisfiable(CONFLICT))
+    uv = Recorded(*refusals, f"a==2 {HASH}\nb==2 {HASH}\nc==1 {HASH}\n")
+    assert contradicted(tmp_path, uv).event["remedy"] == "runner reproduce RUN --with a==2 --with b==2"
+
+
+def test_a_list_that_contradicts_itself_is_not_laid_to_what_was_recorded(tmp_path: Path) -> None:
+    uv = Recorded(*(Unsatisfiable(CONFLICT) for _ in range(5)))
+    assert contradicted(tmp_path, uv).event["cause"].startswith("the packages cannot be had together: Because a==1")

@@ -6,7 +6,15 @@ import pytest
 
 from runner.inside import toml
 from runner.inside.protocol import PhaseError
-from runner.inside.uv import IndexSettings, WheelsNeeded, compile_arguments, explain, index_settings, install_arguments
+from runner.inside.uv import (
+    IndexSettings,
+    Unsatisfiable,
+    WheelsNeeded,
+    compile_arguments,
+    explain,
+    index_settings,
+    install_arguments,
+)
 
 WHEELS = """\
 error: No solution found when resolving dependencies
@@ -203,3 +211,10 @@ def test_settings_are_what_the_host_sent() -> None:
     settings = index_settings(sent, ca_path="/secrets/ca.pem", offline=True)
     assert (settings.default, settings.own, settings.trusted_hosts) == ("https://a", ("https://b",), ("c",))
     assert settings.offline
+
+
+def test_an_explanation_of_a_conflict_names_its_packages() -> None:
+    error = explain(CONFLICT)
+    assert isinstance(error, Unsatisfiable)
+    assert error.packages >= {"requests", "urllib3"}
+    assert error.sentence.startswith("Because requests==2.31.0 depends on urllib3>=1.21.1,<3")

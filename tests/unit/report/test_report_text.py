@@ -525,3 +525,14 @@ def test_a_plan_shows_each_fact_that_is_not_usual():
     ):
         assert words in text, words
     assert "hunter2" not in text
+
+
+def test_versions_that_are_there_because_they_were_recorded_are_counted():
+    recorded = ("scikit-learn==1.4.2", "not-installed==1.0", "a==1", "b==1", "c==1")
+    spec = changed(make_plan().environment, exact=False, constraints=recorded, constraints_source="m/r.txt of the run")
+    plan = make_plan(environment=spec)
+    reproduction = make_reproduction(None, plan, make_rerun())
+    assert ", 1 version as recorded" in " ".join(render_text(reproduction, width=200, color=False).split())
+    assert "Where it pins none: 1 version as recorded (m/r.txt of the run)." in render_markdown(reproduction)
+    shown = "where it pins none: 5 recorded versions (scikit-learn==1.4.2 not-installed==1.0 a==1 b==1 …)"
+    assert f"{shown}  m/r.txt of the run" in render_plan(plan, width=200)

@@ -567,6 +567,10 @@ def test_each_inexactness_of_the_environment_is_not_verified_word_for_word():
     assert not any("exact" in line for line in decision.verified)
     none = judge(plan=make_plan(environment=changed(spec, kind="none")), rerun=rerun)
     assert said(none, "nothing names any package")
+    recorded = changed(spec, constraints=("scikit-learn==1.4.2", "six==1.16.0"))
+    partly = judge(plan=make_plan(environment=recorded), rerun=rerun)
+    assert said(partly, "environment: not pinned but for 1 version as recorded, as of 2025-03-02")
+    assert not any("exact" in line for line in partly.verified)
 
 
 def test_a_python_without_a_recorded_patch_version_is_not_verified():

@@ -1,0 +1,134 @@
+"""Versions that the tracker recorded: which of them hold where the commit's own list pins none, or stand alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.version import InvalidVersion, Version
+
+from runner.lineage.packages import PYTHON, Pin, RecordedPackages, exact_version, is_for, normalise
+from runner.redact import redact
+
+_OF_OTHER_SYSTEMS = frozenset(
+    {
+        "pypiwin32",
+        "pyobjc-core",
+        "pywin32",
+        "pywin32-ctypes",
+        "pywinpty",
+        "tensorflow-intel",
+        "tensorflow-macos",
+        "windows-curses",
+        "wmi",
+    }
+)
+_TOLD = 4  # entries that a note names
+
+
+@dataclass(frozen=True)
+class RecordedVersions:
+    """Recorded versions that a package index can serve here, the phrase for their source, and notes on the rest.
+
+    `unpinned` are recorded requirements without an exact version. `whole` is true where nothing was left out.
+    """
+
+    pins: dict[str, Pin]
+    unpinned: tuple[str, ...]
+    source: str
+    notes: tuple[str, ...]
+    whole: bool
+
+    @property
+    def list(self) -> str:
+        """The requirements as a file of their own, for a commit that has no list."""
+        pinned = (f"{name}{_extras(pin)}=={pin.version}" for name, pin in sorted(self.pins.items()))
+        return "".join(f"{line}\n" for line in (*pinned, *self.unpinned))
+
+
+def usable(recorded: RecordedPackages) -> RecordedVersions:
+    """Return those of the recorded versions that can be had from a package index for Linux."""
+    pins: dict[str, Pin] = {}
+    left_out = list(recorded.left_out)
+    for name, pin in recorded.pins.items():
+        if name == PYTHON:
+            continue
+        reason = _unusable(name, pin.version)
+        if reason is None:
+            pins[name] = pin
+        else:
+            left_out.append(f"{name}=={pin.version} ({reason})")
+    notes = [f"environment: {sentence}" for sentence in recorded.disagreements]
+    if left_out:
+        more = f" and {len(left_out) - _TOLD} more" if len(left_out) > _TOLD else ""
+        notes.append(f"environment: recorded and left out: {', '.join(left_out[:_TOLD])}{more}")
+    paths = list(dict.fromkeys(pin.path for pin in pins.values()))
+    unpinned = tuple(text for name, text in recorded.unpinned.items() if name not in _OF_OTHER_SYSTEMS)
+    return RecordedVersions(
+        pins=pins,
+        unpinned=unpinned,
+        source=_source(paths),
+        notes=tuple(redact(note) for note in notes),
+        whole=not left_out and not recorded.disagreements,
+    )
+
+
+def constrain(
+    recorded: RecordedVersions, own: Iterable[str], markers: Mapping[str, str], *, main: str, replaced: Sequence[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return `NAME==VERSION` for what the list `own` of the commit leaves open, and notes where it says otherwise.
+
+    Where a pin or bound of the list excludes the recorded version, the list is followed. Packages in `replaced`
+    (requirements of `--with`) are decided already.
+    """
+    open_pins = {name: pin for name, pin in recorded.pins.items() if name not in _names(replaced)}
+    notes = []
+    for requirement in _requirements(own, markers):
+        name = normalise(requirement.name)
+        pin = open_pins.get(name)
+        if pin is None:
+            continue
+        if requirement.url is not None or not requirement.specifier.contains(pin.version, prereleases=True):
+            asked = "an address" if requirement.url is not None else str(requirement.specifier)
+            notes.append(f"environment: {name} {pin.version} recorded, {main} asks for {asked}: {main} is followed")
+        elif exact_version(requirement) is None:
+            continue
+        del open_pins[name]
+    return tuple(f"{name}=={pin.version}" for name, pin in sorted(open_pins.items())), tuple(notes)
+
+
+def _unusable(name: str, version: str) -> str | None:
+    if name in _OF_OTHER_SYSTEMS:
+        return "for another system"
+    try:
+        return None if Version(version).local is None else "a local version"
+    except InvalidVersion:
+        return "no version of a package index"
+
+
+def _requirements(lines: Iterable[str], markers: Mapping[str, str]) -> list[Requirement]:
+    """Return the lines that are requirements for here; what cannot be read is left to the resolver."""
+    found = []
+    for line in lines:
+        try:
+            requirement = Requirement(line)
+            if is_for(requirement, markers):
+                found.append(requirement)
+        except (InvalidRequirement, ValueError):
+            continue
+    return found
+
+
+def _names(requirements: Iterable[str]) -> set[str]:
+    return {normalise(requirement.name) for requirement in _requirements(requirements, {})}
+
+
+def _extras(pin: Pin) -> str:
+    return f"[{','.join(pin.extras)}]" if pin.extras else ""
+
+
+def _source(paths: Sequence[str]) -> str:
+    if len(paths) > 2:
+        return f"{paths[0]} and {len(paths) - 1} more files of the run"
+    return f"{' and '.join(paths)} of the run"
