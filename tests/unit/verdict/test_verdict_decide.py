@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from runner.schema.comparison import Outcome
 from runner.schema.digest import DigestValue
-from runner.schema.plan import CodeChange, Images, MetricPolicy, Policy
+from runner.schema.plan import MetricPolicy, Policy
 from runner.schema.reproduction import Verdict
 from runner.schema.rerun import Ending, PreExistingResult, TrackerRead
 from runner.schema.run_record import DatasetInput
@@ -499,98 +499,6 @@ def test_a_run_that_failed_and_fails_again_says_so():
     assert "so had the recorded run" in decision.reason
 
 
-# --- rules 25 and 26
-
-
-def test_what_the_plan_had_to_fix_without_a_record_is_not_verified():
-    """rule 25"""
-    decision = judge(plan=make_plan(not_verified=("BLAS threads: not recorded, 2 used", "time zone: not recorded")))
-    assert said(decision, "BLAS threads: not recorded, 2 used")
-    assert said(decision, "time zone: not recorded")
-    assert said(decision, "rerun on EPYC 7B13")
-
-
-LOWERED = ["network", "build-network", "undated", "policy"]
-UNUSED = ["redate", "line-endings", "dirty", "cpu-torch"]
-
-
-@pytest.mark.parametrize("name", LOWERED)
-def test_each_lowered_assurance_is_not_verified_word_for_word(name):
-    """rule 26"""
-    source = "runner.yaml at the commit (--allow policy)" if name == "policy" else "--allow"
-    rerun = make_rerun()
-    rerun = changed(rerun, environment=changed(rerun.environment, built_from_source=("docopt",)))
-    decision = judge(plan=make_plan(policy=Policy(allow=(name,), source=source)), rerun=rerun)
-    assert said(decision, f"--allow {name}: ")
-
-
-@pytest.mark.parametrize("name", [*LOWERED[1:], *UNUSED])
-def test_an_allowance_that_nothing_used_is_not_said_to_have_been(name):
-    decision = judge(plan=make_plan(policy=Policy(allow=(name,))))
-    assert not said(decision, f"--allow {name}")
-    for word in ("line endings", "date was moved", "torch for CPU", "work tree was not clean"):
-        assert not said(decision, word)
-
-
-def test_each_inexactness_of_the_environment_is_not_verified_word_for_word():
-    """rule 26"""
-    plan = make_plan()
-    base = changed(plan.images, base_digest=None)
-    assert isinstance(base, Images)
-    spec = changed(
-        plan.environment, exact=False, as_of=make_record().start_time, overrides=("torch==2.1",), notes=("x",)
-    )
-    plan = make_plan(environment=spec, images=base, policy=Policy(warm_start=("w.pt",)))
-    rerun = make_rerun(
-        environment=changed(
-            make_rerun().environment,
-            python="3.9.2",
-            packages={"numpy": "1.25.0", "scikit-learn": "1.4.2"},
-            built_from_source=("sgd",),
-            notes=("wheel of torch substituted",),
-        ),
-        capture={"hosts_tried": ("api.example",)},
-    )
-    decision = judge(plan=plan, rerun=rerun)
-    for words in (
-        "not pinned, as of 2025-03-02",
-        "--with torch==2.1",
-        "wheel of torch substituted",
-        "built from source: sgd",
-        "base image by name, not by digest: python:3.9-slim-bookworm",
-        "numpy 1.26.4 recorded, 1.25.0 ran",
-        "Python 3.9.18 recorded, 3.9.2 ran",
-        "--warm-start w.pt",
-        "hosts tried, with the network closed: api.example",
-    ):
-        assert said(decision, words), words
-    assert not any("exact" in line for line in decision.verified)
-    none = judge(plan=make_plan(environment=changed(spec, kind="none")), rerun=rerun)
-    assert said(none, "nothing names any package")
-    recorded = changed(spec, constraints=("scikit-learn==1.4.2", "six==1.16.0"))
-    partly = judge(plan=make_plan(environment=recorded), rerun=rerun)
-    assert said(partly, "environment: not pinned but for 1 version as recorded, as of 2025-03-02")
-    assert not any("exact" in line for line in partly.verified)
-
-
-def test_a_python_without_a_recorded_patch_version_is_not_verified():
-    """rule 26"""
-    assert said(judge(make_record(environment_files=())), "Python patch version: not recorded, 3.9.18 ran")
-
-
-def test_everything_that_is_wrong_is_told_and_the_first_decides():
-    rerun = make_rerun(make_run(resumed=True), inputs=(), pre_existing=(existing("r.json"),))
-    decision = judge(rerun=rerun)
-    assert decision.reason.endswith("(and 2 more)")
-    assert said(decision, "pre-existing result")
-    assert said(decision, "continues an earlier one")
-
-
-def test_secrets_stay_out_of_what_is_not_verified():
-    plan = make_plan(not_verified=("remote https://bob:hunter2@example.org was not asked",))
-    assert not said(judge(plan=plan), "hunter2")
-
-
 # --- requirements
 
 
@@ -646,51 +554,3 @@ def test_two_outputs_are_counted():
     assert "2 outputs byte-equal" in judge(plan=plan, rerun=rerun).reason
     one = make_plan(files=(data_file(), model_file(path="out/scaler.bin", digest=md5("scaler"))), expected_outputs=())
     assert "out/scaler.bin byte-equal" in judge(plan=one, rerun=rerun).reason
-
-
-# --- what was given in place of the recorded, and code that was committed after the run
-
-
-def of_lineage(**fields):
-    """A plan with other facts of its lineage."""
-    return make_plan(lineage=changed(make_plan().lineage, **fields))
-
-
-def test_another_commit_than_the_recorded_stands_in_every_reason_and_is_not_verified():
-    plan = of_lineage(recorded_commit="0123456789abcdef")
-    for rerun, verdict in ((make_rerun(), Verdict.IDENTICAL), (WORSE, Verdict.DIVERGED)):
-        decision = judge(plan=plan, rerun=rerun)
-        assert decision.verdict is verdict
-        assert "tag git_commit 9f3c2e1d0b4a: the run recorded 0123456789ab" in decision.reason
-        assert said(decision, "the run recorded 0123456789ab")
-        assert not [line for line in decision.verified if line.startswith("code")]
-
-
-def test_another_command_than_the_runs_own_stands_in_every_reason_and_is_not_verified():
-    plan = make_plan(command_source="--command", recorded_command="python train.py --depth 9")
-    for rerun in (make_rerun(), WORSE, make_rerun(exit_code=1)):
-        decision = judge(plan=plan, rerun=rerun)
-        words = "--command `python train.py --depth 8`: the run's record gives `python train.py --depth 9`"
-        assert words in decision.reason
-        assert words in decision.not_verified
-        assert not [line for line in decision.verified if line.startswith("command")]
-
-
-SOON = CodeChange(commit="d" * 40, path="train.py", seconds_after_start=13)
-
-
-def test_a_divergence_of_code_that_was_committed_right_after_the_start_is_unverifiable_and_names_that_commit():
-    """rule 11's kind of excuse: the work tree may have had it, and MLflow does not record whether it was clean."""
-    decision = judge(plan=make_plan(code_changed=SOON), rerun=WORSE)
-    assert decision.verdict is Verdict.UNVERIFIABLE
-    assert "commit dddddddddddd changed train.py 13 s after the run started" in decision.reason
-    assert f"--commit {'d' * 40}" in decision.missing.remedy
-    crashed = make_rerun(exit_code=1, ending=Ending.CRASHED, capture={"runs": ()})
-    assert judge(plan=make_plan(code_changed=SOON), rerun=crashed).verdict is Verdict.UNVERIFIABLE
-    assert judge(rerun=crashed).verdict is Verdict.FAILED
-
-
-def test_a_record_that_proves_a_clean_work_tree_leaves_the_divergence():
-    plan = changed(of_lineage(clean=True), code_changed=SOON)
-    assert judge(plan=plan, rerun=WORSE).verdict is Verdict.DIVERGED
-    assert judge(plan=make_plan(code_changed=SOON)).verdict is Verdict.IDENTICAL
