@@ -21,14 +21,18 @@ _MOST = 20  # paths that are looked for
 _SAYS_ABSENT = re.compile(
     r"(?i)no such file|not found|not exist|n't exist|cannot find|could not find|missing|cannot open|unable to open"
 )
+_FILE_NAME = (
+    r"[\w-][\w.-]*\.(?:csv|tsv|txt|jsonl?|ya?ml|toml|ini|xml|parquet|feather|arrow|avro|orc|pkl|pickle|joblib"
+    r"|np[yz]|mat|h5|hdf5|db|sqlite3?|zip|tar|gz|bz2|xz|xlsx?|dat|data|bin|pth?|ckpt|onnx|safetensors|model|png|jpe?g"
+    r"|tiff?|wav|mp3)\b"
+)
 _PATH = re.compile(
     # as Python says it, of any shape; else with a folder and an extension; else a name as only files have
     r"No such file or directory: b?['\"](?P<said>[^'\"]+)['\"]"
     r"|(?P<below>[^\s'\"`()<>\[\]{},;=]*/[^\s'\"`()<>\[\]{},;=/]*\w\.[A-Za-z]\w{0,7}\b)"
-    r"|(?P<plain>[\w-][\w.-]*\.(?:csv|tsv|txt|jsonl?|ya?ml|toml|ini|xml|parquet|feather|arrow|avro|orc|pkl|pickle|joblib"
-    r"|np[yz]|mat|h5|hdf5|db|sqlite3?|zip|tar|gz|bz2|xz|xlsx?|dat|data|bin|pth?|ckpt|onnx|safetensors|model|png|jpe?g"
-    r"|tiff?|wav|mp3)\b)"
+    rf"|(?P<plain>{_FILE_NAME})"
 )
+_DATA = re.compile(_FILE_NAME)
 _CODE = (".py", ".pyc", ".so")
 
 
@@ -48,10 +52,14 @@ def may_be_excused(decision: Decision, rerun: Rerun) -> bool:
 
 
 def absent_paths(plan: Plan, rerun: Rerun) -> tuple[str, ...]:
-    """Return what the training looked for in its workspace and did not find, most certain first."""
-    observed = [*rerun.capture.files_absent]
+    """Return what the training looked for in its workspace and did not find, most certain first.
+
+    Libraries look for much that need not be there (`.git`, settings): what the log does not name must be called as
+    data is.
+    """
     failed = rerun.ending is Ending.CRASHED or not rerun.capture.runs
     said = [path for line in rerun.log_tail for path in _said_absent(plan, line)] if failed else []
+    observed = [path for path in rerun.capture.files_absent if path in said or _is_data(path)]
     there = {*rerun.capture.files_opened, *(file.path for file in rerun.outputs)}
     ours = {*plan.expected_outputs, *plan.reference_files, *(file.path for file in plan.lineage.files)}
     return tuple(
@@ -59,6 +67,11 @@ def absent_paths(plan: Plan, rerun: Rerun) -> tuple[str, ...]:
         for path in dict.fromkeys((*(path for path in observed if path in said), *observed, *said))
         if path not in there and not any(path == each or path.startswith(each + "/") for each in ours)
     )[:_MOST]
+
+
+def _is_data(path: str) -> bool:
+    folder, _, name = path.rpartition("/")
+    return _DATA.fullmatch(name) is not None and not any(part.startswith(".") for part in folder.split("/"))
 
 
 def _said_absent(plan: Plan, line: str) -> list[str]:

@@ -51,9 +51,17 @@ def test_what_lies_elsewhere_is_code_or_is_ours_was_not_looked_for(line):
 
 
 def test_what_was_opened_and_not_there_comes_first_where_the_log_says_it_too():
-    capture = {"files_absent": (".env", "data/x.csv")}
-    assert looked_for("data/x.csv not found", capture=capture, **CRASH) == ("data/x.csv", ".env")
-    assert looked_for(capture={**capture, "files_opened": (".env",)}) == ("data/x.csv",)
+    capture = {"files_absent": ("conf/a.json", "data/x.csv")}
+    assert looked_for("data/x.csv not found", capture=capture, **CRASH) == ("data/x.csv", "conf/a.json")
+    assert looked_for(capture={**capture, "files_opened": ("conf/a.json",)}) == ("data/x.csv",)
+
+
+def test_what_libraries_look_for_everywhere_is_no_file_of_the_author_unless_the_log_misses_it():
+    """GitPython looks for `.git` in every folder above a script: else no run of MLflow's would ever diverge."""
+    probed = ("scripts/.git", ".env", "matplotlibrc", ".dvc/config.json", "src/helper.py")
+    assert looked_for(capture={"files_absent": probed}) == ()
+    said = "FileNotFoundError: [Errno 2] No such file or directory: 'matplotlibrc'"
+    assert looked_for(said, capture={"files_absent": probed}, **CRASH) == ("matplotlibrc",)
 
 
 def test_a_file_without_an_extension_is_known_by_pythons_own_words():
