@@ -66,7 +66,7 @@ def build_plan(
         command=command.line,
         command_source=command.source,
         command_inferred=command.inferred,
-        recorded_command=command.recorded,
+        recorded_command=None if command.recorded is None else redact(command.recorded),
         code_changed=code_changed_soon(record, snapshot, command),
         options_uncovered=command.uncovered,
         working_directory=command.working_directory,

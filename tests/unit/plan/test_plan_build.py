@@ -127,6 +127,13 @@ def test_notes_of_the_lineage_are_not_verified_and_no_secret_is_in_the_plan() ->
     assert "hunter2" not in found.to_json()
 
 
+def test_the_command_of_the_run_beside_a_given_one_is_in_the_plan_without_its_secrets() -> None:
+    record = run(tags={**TAGS, "runner.command": "python train.py --token hunter2"})
+    found = plan(record, chosen=settings(command="python train.py"))
+    assert found.recorded_command == "python train.py --token ***"
+    assert "hunter2" not in found.to_json()
+
+
 def test_a_plan_survives_json() -> None:
     found = plan()
     assert Plan.model_validate_json(found.to_json()) == found
