@@ -93,7 +93,7 @@ def ensure_base_image(
     if python not in SUITES:
         raise MissingFact(
             f"no base image with Python {python} can be had: no registry is reachable and no Debian suite has it",
-            f"runner reproduce RUN --base-image REF    with Python {python}; or --python {next(iter(SUITES))}",
+            f"runner reproduce RUN --base-image REF    with Python {python}; or --python {', '.join(SUITES)}",
             fact="python",
             looked_in=("images of this engine", "registry", "Debian " + ", ".join(SUITES.values())),
         )
