@@ -207,7 +207,7 @@ FAILURES = {
     ),
     "out-of-memory": (script(inside="x = bytearray(400_000_000)"), {"memory": "200m"}, "memory"),
     "hangs": (script(inside="import time; time.sleep(600)"), {"timeout": "6s"}, "6 s"),
-    "logs-no-run": ("print('all is well')\n", {}, "no run"),
+    "logs-no-run": ("import mlflow\nprint('all is well')\n", {}, "no run"),
 }
 
 

@@ -124,7 +124,8 @@ def copied(run: RunRecord, server: str) -> str:
         for point in metric.points
     ]
     start = milliseconds(run.start_time)
-    made = sent("runs/create", experiment_id="0", run_name=run.name, start_time=start, tags=pairs(run.tags))
+    experiment = sent("experiments/create", name=run.experiment_name)["experiment_id"]
+    made = sent("runs/create", experiment_id=experiment, run_name=run.name, start_time=start, tags=pairs(run.tags))
     run_id = str(made["run"]["info"]["run_id"])
     sent("runs/log-batch", run_id=run_id, metrics=metrics, params=pairs(run.params))
     sent("runs/update", run_id=run_id, status=run.status, end_time=milliseconds(run.end_time))
