@@ -40,7 +40,8 @@ def refusing_strangers(server: Application) -> Application:
             return [b"OK"]
         if not environ.get("HTTP_AUTHORIZATION", "").startswith("AWS4-"):
             start_response("403 Forbidden", [("Content-Type", "application/xml")])
-            return [_DENIED]
+            # Bytes after the answer to HEAD would be taken for the beginning of the next one.
+            return [] if environ["REQUEST_METHOD"] == "HEAD" else [_DENIED]
         return server(environ, start_response)
 
     return answer
