@@ -6,16 +6,15 @@ ROOT/models/NAME/meta.yaml, aliases/ALIAS (the version's number)      ROOT/model
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from runner.errors import NotAStore, TrackerUnavailable
+from runner.errors import NotAStore
 from runner.registry.interface import GONE, ModelVersion, Registry
 from runner.schema.model_files import ModelFile
 from runner.trackers.artifacts import hash_place
-from runner.trackers.folder import Folder, readable
+from runner.trackers.folder import Folder, readable, reading
 from runner.trackers.meta_yaml import parse_meta
 
 _MODELS = "models"
@@ -97,15 +96,8 @@ class FileRegistry(Registry):
         data = self._store.read(f"{folder}/{_META}", _LONGEST_META)
         return None if data is None else parse_meta(data)
 
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            where = error.filename or self._store.root
-            raise TrackerUnavailable(
-                f"the registry {self.uri} cannot be read: {error.strerror} ({where})", f"ls -l {where}"
-            ) from error
+    def _reading(self) -> AbstractContextManager[None]:
+        return reading(f"the registry {self.uri}", self._store.root)
 
 
 def _is_one(name: str) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from runner.trackers.artifacts import (
     read_environment_files,
     read_from,
 )
-from runner.trackers.folder import Folder, readable
+from runner.trackers.folder import Folder, readable, reading
 from runner.trackers.interface import LoggedModel, RunSummary, Tracker
 from runner.trackers.meta_yaml import parse_meta
 from runner.trackers.metric_lines import parse_metric_lines
@@ -159,15 +159,8 @@ class FileTracker(Tracker):
         with self._reading():
             return [run for run, _ in zip(self._summaries(experiment), range(_SUGGESTED), strict=False)]
 
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            where = error.filename or self._store.root
-            raise TrackerUnavailable(
-                f"the store {self.uri} cannot be read: {error.strerror} ({where})", f"ls -l {where}"
-            ) from error
+    def _reading(self) -> AbstractContextManager[None]:
+        return reading(f"the store {self.uri}", self._store.root)
 
     # Finding
 

@@ -6,7 +6,10 @@ import os
 import posixpath
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from runner.errors import TrackerUnavailable
 
 _DEEPEST = 40  # levels of folders
 
@@ -119,3 +122,13 @@ class Folder:
 def readable(name: str) -> str:
     """Return a file's name as text that JSON can hold: bytes that are no UTF-8 become question marks of Unicode."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+@contextmanager
+def reading(what: str, root: Path) -> Iterator[None]:
+    """Turn what reading a store's files raises into TrackerUnavailable; `what` names the store without secrets."""
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or root
+        raise TrackerUnavailable(f"{what} cannot be read: {error.strerror} ({where})", f"ls -l {where}") from error
