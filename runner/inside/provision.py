@@ -14,14 +14,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from runner.inside import environment, resolve
+from runner.inside import environment, lists, resolve
 from runner.inside.environment import SECRETS, Lock
 from runner.inside.install import install
 from runner.inside.protocol import MISSING, PhaseError, progress
 from runner.inside.requirements import hashes, requirement_name
-from runner.inside.resolve import Specification, Wanted
 from runner.inside.source_builds import BuildFolder, collect, prepare_project, prepare_source
 from runner.inside.uv import Uv, WheelsNeeded, index_settings
+from runner.inside.wanted import Specification, Wanted
 
 
 def handle(request: dict[str, Any]) -> dict[str, Any]:
@@ -67,7 +67,7 @@ class _Provision:
     def _resolve_and_install(self) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            wanted = resolve.read(self.specification, self.uv, folder=folder, python=self.python)
+            wanted = lists.read(self.specification, self.uv, folder=folder, python=self.python)
             self.uv.settings = self.uv.settings.with_named(wanted.indexes, wanted.links)
             lock = environment.read_lock(self.request["specification"], self.request["repository"])
             if lock is None or not self._still_there(lock):

@@ -158,3 +158,10 @@ def hashes(line: str) -> set[str]:
 def plain_build_requirement(text: str) -> bool:
     """Tell whether a build requirement is a name with versions and markers: no address, path or option."""
     return len(text) < 500 and not text.startswith("-") and _BUILD_REQUIREMENT.fullmatch(text.strip()) is not None
+
+
+def lock_text(output: str) -> str:
+    """Return uv's lock in our form: a line a package, sorted, without comments and options."""
+    lines = [re.sub(r"\s+", " ", line) for line in logical_lines(output)]
+    kept = sorted(line for line in lines if not line.startswith("-"))
+    return "".join(f"{line}\n" for line in kept)

@@ -6,19 +6,17 @@ No code of the repository or of a package runs. Standard library and uv.
 from __future__ import annotations
 
 import hashlib
-import posixpath
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from runner.inside import toml
 from runner.inside.environment import normalised
 from runner.inside.protocol import MISSING, PhaseError
-from runner.inside.requirements import Requirements, hashes, logical_lines, read_requirements, requirement_name
+from runner.inside.requirements import hashes, lock_text, requirement_name
 from runner.inside.uv import Unsatisfiable, Uv, WheelsNeeded, compile_arguments, install_arguments
+from runner.inside.wanted import Specification, Wanted
 
 # What `ensurepip` and pip's virtual environments put beside the packages before Python 3.12: nobody listed it, many
 # import it (`pkg_resources`; mlflow 2.2 does without declaring it).
@@ -26,37 +24,6 @@ _SETUPTOOLS = "setuptools==65.5.1"
 _SETUPTOOLS_UNTIL = (3, 12)
 _GIVEN_UP_ALONE = 5  # recorded versions that are tried without, one at a time, where they fit no others
 _PINNED = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)(?:\[[^\]]*\])?\s*===?\s*(?P<version>[^\s;,\\]+)")
-
-
-@dataclass(frozen=True)
-class Specification:
-    """What is to be resolved: the plan's specification as the host sent it.
-
-    `constraints` are versions that the tracker recorded, for what the files leave open.
-    """
-
-    kind: str
-    root: str
-    main: str | None
-    files: Mapping[str, str]
-    as_of: str | None
-    overrides: tuple[str, ...]
-    install_project: bool
-    constraints: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, request: Mapping[str, Any]) -> Specification:
-        """Read it from the request."""
-        return cls(
-            kind=request["kind"],
-            root=request["root"],
-            main=request["main"],
-            files=request["files"],
-            as_of=request["as_of"],
-            overrides=tuple(request["overrides"]),
-            install_project=request["install_project"],
-            constraints=tuple(request["constraints"]),
-        )
 
 
 @dataclass(frozen=True)
@@ -71,35 +38,6 @@ class Built:
     def sha256(self) -> str:
         """The digest of the wheel's bytes."""
         return hashlib.sha256(self.path.read_bytes()).hexdigest()
-
-
-@dataclass
-class Wanted:
-    """What the files ask for, read statically.
-
-    Either `lock` is the text of an exact hashed lock, or `lines` are requirements to be resolved with `constraints`.
-    `project` is None, or the extras (`[a]` or empty) with which the repository itself is installed; `editable` tells
-    how. `indexes` and `links` are what the repository names.
-    """
-
-    lines: list[str] = field(default_factory=list)
-    constraints: list[str] = field(default_factory=list)
-    lock: str | None = None
-    project: str | None = None
-    editable: bool = True
-    indexes: list[str] = field(default_factory=list)
-    links: list[str] = field(default_factory=list)
-    prereleases: bool = False
-    with_setuptools: bool = False
-    notes: list[str] = field(default_factory=list)
-
-
-def read(specification: Specification, uv: Uv, *, folder: Path, python: str) -> Wanted:
-    """Read what the files ask for. Raises PhaseError for what cannot be had again."""
-    wanted = _READERS[specification.kind](specification, uv, folder, python)
-    if specification.install_project and wanted.project is None:
-        wanted.project = ""
-    return wanted
 
 
 def resolve(
@@ -128,7 +66,7 @@ def resolve(
         return text
     lines = list(wanted.lines)
     if wanted.lock is not None:
-        kept = (line for line in wanted.lock.splitlines() if requirement_name(line) not in _replaced(specification))
+        kept = (line for line in wanted.lock.splitlines() if requirement_name(line) not in specification.replaced)
         lines = [line.split(" --hash", 1)[0] for line in kept]
     if project is not None and specification.kind != "uv.lock":
         lines.append(f"{project.name}{wanted.project or ''} @ file://{project.path}")
@@ -199,13 +137,6 @@ def _setuptools(uv: Uv, folder: Path, python: str, notes: list[str]) -> str:
     return line
 
 
-def lock_text(output: str) -> str:
-    """Return uv's lock in our form: a line a package, sorted, without comments and options."""
-    lines = [re.sub(r"\s+", " ", line) for line in logical_lines(output)]
-    kept = sorted(line for line in lines if not line.startswith("-"))
-    return "".join(f"{line}\n" for line in kept)
-
-
 def pins(lock: str) -> dict[str, str]:
     """Return the exact versions of a lock or requirements text, by normalised name."""
     found = (_PINNED.match(line) for line in lock.splitlines())
@@ -242,144 +173,10 @@ def _without(lock: str, built: Sequence[Built]) -> str:
     return split_built(lock, built)[0]
 
 
-def _replaced(specification: Specification) -> frozenset[str]:
-    return frozenset(requirement_name(text) or "" for text in specification.overrides)
-
-
 def _override(text: str) -> str:
     if requirement_name(text) is None or "@" in text or "/" in text:
         raise PhaseError(MISSING, f"{text} is no requirement", "--with NAME==VERSION", fact="environment")
     return text
-
-
-def _read_uv_lock(specification: Specification, uv: Uv, folder: Path, python: str) -> Wanted:
-    root = specification.root
-    lock = _file(specification, specification.main or posixpath.join(root, "uv.lock"))
-    document = _toml(lock, "uv.lock")
-    indexes: list[str] = []
-    members = []
-    replaced = _replaced(specification)
-    for package in document.get("package", ()):
-        source = package.get("source", {})
-        if normalised(str(package.get("name"))) in replaced:
-            continue
-        if "registry" in source and str(source["registry"]).startswith("https://"):
-            indexes.append(str(source["registry"]))
-        elif kind := next((kind for kind in ("git", "url", "path", "directory") if kind in source), None):
-            raise _no_index(str(package.get("name")), f"{kind} {source[kind]}")
-        elif "editable" in source and source["editable"] != ".":
-            members.append(str(package.get("name")))
-    if members:
-        raise _no_index(members[0], "another folder of the repository")
-    project = folder / "project"
-    for path, text in specification.files.items():
-        inner = posixpath.relpath(path, root)
-        if posixpath.basename(path) in {"uv.lock", "pyproject.toml"} and not inner.startswith("../"):
-            target = project / inner
-            target.parent.mkdir(parents=True, exist_ok=True)
-            _write(target, text)
-    arguments = ["export", "--frozen", "--offline", "--no-emit-workspace", "--no-header", "--no-annotate"]
-    arguments += ["--project", str(project), "--python", python, "--format", "requirements.txt"]
-    exported = uv.run(arguments, cwd=str(project))
-    return Wanted(lock=lock_text(exported), indexes=indexes)
-
-
-def _read_requirements(specification: Specification, _uv: Uv, _folder: Path, _python: str) -> Wanted:
-    found = read_requirements(specification.files, specification.main or "", replaced=_replaced(specification))
-    wanted = _wanted(found)
-    if found.project is not None:
-        wanted.project, wanted.editable = found.project, found.editable
-    if found.hashed:
-        wanted.lock = lock_text("\n".join(found.lines))
-    return wanted
-
-
-def _read_pyproject(specification: Specification, _uv: Uv, _folder: Path, _python: str) -> Wanted:
-    main = specification.main or posixpath.join(specification.root, "pyproject.toml")
-    document = _toml(_file(specification, main), main)
-    tool = document.get("tool", {}).get("uv", {})
-    names = _replaced(specification)
-    for name, source in tool.get("sources", {}).items():
-        for entry in source if isinstance(source, list) else [source]:
-            foreign = next((kind for kind in ("git", "url", "path", "workspace") if kind in entry), None)
-            if foreign is not None and normalised(name) not in names:
-                raise _no_index(name, f"{foreign} {entry[foreign]}")
-    indexes = [str(index["url"]) for index in tool.get("index", ()) if str(index.get("url", "")).startswith("https:")]
-    if specification.install_project:
-        # The project's own wheel names its requirements, dynamic ones too.
-        return Wanted(project="", indexes=indexes, with_setuptools=True)
-    project = document.get("project", {})
-    if "dependencies" in project.get("dynamic", ()) or "dependencies" not in project:
-        raise PhaseError(
-            MISSING,
-            f"{main} lists no dependencies in [project]",
-            "name the file that does with `environment:` in runner.yaml",
-            fact="environment",
-            looked_in=(main,),
-        )
-    text = "\n".join(map(str, project["dependencies"]))
-    found = read_requirements({main: text}, main, replaced=names)
-    wanted = _wanted(found)
-    wanted.indexes += indexes
-    return wanted
-
-
-def _read_none(_specification: Specification, _uv: Uv, _folder: Path, _python: str) -> Wanted:
-    return Wanted(with_setuptools=True)
-
-
-_READERS = {
-    "uv.lock": _read_uv_lock,
-    "requirements": _read_requirements,
-    "pyproject": _read_pyproject,
-    "none": _read_none,
-}
-
-
-def _wanted(found: Requirements) -> Wanted:
-    return Wanted(
-        lines=found.lines,
-        constraints=found.constraints,
-        indexes=found.indexes,
-        links=found.links,
-        prereleases=found.prereleases,
-        with_setuptools=True,
-        notes=list(found.notes),
-    )
-
-
-def _no_index(name: str, where: str) -> PhaseError:
-    return PhaseError(
-        MISSING,
-        f"{name} comes from {where} and from no package index",
-        f"name a release of it: --with {name}==VERSION",
-        fact="environment",
-    )
-
-
-def _file(specification: Specification, path: str) -> str:
-    path = posixpath.normpath(path)
-    if path not in specification.files:
-        raise PhaseError(
-            MISSING,
-            f"the commit holds no {path}",
-            "name the file that lists the packages with `environment:` in runner.yaml",
-            fact="environment",
-            looked_in=(path,),
-        )
-    return specification.files[path]
-
-
-def _toml(text: str, path: str) -> dict[str, Any]:
-    try:
-        return toml.loads(text)
-    except ValueError as error:
-        raise PhaseError(
-            MISSING,
-            f"{path} is no TOML: {error}",
-            "name another file with `environment:` in runner.yaml",
-            fact="environment",
-        ) from error
 
 
 def _write(path: Path, text: str) -> None:

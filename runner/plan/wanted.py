@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from runner.lineage.resolve import commit_facts
 from runner.lineage.script import find_script
-from runner.plan.requirements import read_files
+from runner.plan.lists.requirements import read_files
 from runner.schema.run_record import RunRecord
 from runner.schema.snapshot import RepositorySnapshot
 from runner.settings import Settings

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from runner.compare.environment import recorded_platform
 from runner.lineage.packages import PYTHON
-from runner.plan.requirements import pinned_names
+from runner.plan.lists.requirements import pinned_names
 from runner.redact import redact
 from runner.schema.comparison import Comparison, MetricComparison, Outcome
 from runner.schema.plan import EnvironmentSpec, Plan

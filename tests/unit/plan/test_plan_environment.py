@@ -7,8 +7,8 @@ import pytest
 from runner.errors import MissingFact
 from runner.lineage.resolve import commit_facts
 from runner.plan.environment import specify_environment
+from runner.plan.lists.requirements import read_files
 from runner.plan.python import PythonChoice
-from runner.plan.requirements import read_files
 from runner.plan.toml_text import load_toml, table
 from runner.schema.plan import EnvironmentSpec
 from runner.schema.run_record import RunRecord, TextFile

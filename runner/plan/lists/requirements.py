@@ -1,4 +1,4 @@
-"""Whether requirement files pin what they list; which files take part."""
+"""Requirement files: which take part, whether they pin what they list, and how exact they are."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from runner.lineage.packages import normalise
+from runner.plan.lists.found import PackageList, join
 from runner.plan.toml_text import load_toml
 from runner.schema.plan import EnvironmentSpec
+from runner.schema.snapshot import RepositorySnapshot
 
+_MAIN_NAMES = ("requirements.lock", "requirements-lock.txt", "requirements_lock.txt", "requirements.txt")
 _PINNED = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*)\s*(?:\[[^\]]*\])?\s*={2,3}\s*[^\s*,;]+\s*(?:;.*)?")
 _INCLUDE = re.compile(r"(?:-r|--requirement|-c|--constraint)[\s=]*(?P<path>\S+)")
 _PROJECT = re.compile(r"(?:(?:-e|--editable)[\s=]*)?(?:file:)?\.(?:\[[^\]]*\])?/?")
@@ -106,13 +109,54 @@ def pinned_names(specification: EnvironmentSpec) -> frozenset[str]:
     return frozenset(names - {normalise(re.split(r"[^\w.-]", text, maxsplit=1)[0]) for text in specification.overrides})
 
 
+def find_requirements(snapshot: RepositorySnapshot, folder: str) -> list[PackageList]:
+    """Return the requirement files of a folder, under their usual names first."""
+    paths = [join(folder, name) for name in _MAIN_NAMES]
+    there = [path for path in paths if path in snapshot.texts]
+    if not there:  # under another name only where there is exactly one: which of several was meant is not known
+        others = [
+            path
+            for path in snapshot.texts
+            if (posixpath.dirname(path) or ".") == folder
+            and posixpath.basename(path).startswith("requirements")
+            and path.endswith(".txt")
+        ]
+        there = others if len(others) == 1 else []
+    return [found for path in there for found in read_requirement_file(snapshot, path)]
+
+
+def read_requirement_file(snapshot: RepositorySnapshot, path: str) -> list[PackageList]:
+    """Return the requirements at `path` with all that they include, if they list anything."""
+    read = read_files(snapshot.texts, path)
+    if not read.lists_packages:
+        return []
+    files = {name: snapshot.texts[name] for name in read.paths}
+    if read.installs_project:
+        project = join(posixpath.dirname(path), "pyproject.toml")
+        if project in snapshot.texts:
+            files[project] = snapshot.texts[project]
+    source = f"{path} at the commit" + ("" if read.pinned else " (not pinned)")
+    return [
+        PackageList(
+            kind="requirements",
+            main=path,
+            files=files,
+            exact=read.pinned,
+            complete=read.complete and read.pinned,
+            source=source,
+            requirements=tuple(_listed(snapshot.texts, read.paths)),
+            install_project=read.installs_project,
+        )
+    ]
+
+
+def _listed(texts: Mapping[str, str], paths: Iterable[str]) -> list[str]:
+    """Return all requirements and constraints of requirement files, without their options."""
+    lines = [line for path in paths for line in _lines(texts[path]) if not line.startswith("-")]
+    return [re.split(r"\s--", line, maxsplit=1)[0].strip() for line in lines]
+
+
 def _lines(text: str) -> list[str]:
     joined = re.sub(r"\\\r?\n", " ", text.removeprefix("\ufeff"))
     lines = (re.sub(r"(^|\s)#.*$", "", line).strip() for line in joined.splitlines())
     return [line for line in lines if line]
-
-
-def listed(texts: Mapping[str, str], paths: Iterable[str]) -> list[str]:
-    """Return all requirements and constraints of requirement files, without their options."""
-    lines = [line for path in paths for line in _lines(texts[path]) if not line.startswith("-")]
-    return [re.split(r"\s--", line, maxsplit=1)[0].strip() for line in lines]

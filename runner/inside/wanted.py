@@ -1,0 +1,66 @@
+"""What is to be resolved: the specification as the host sent it, and what its files ask for, read statically."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from runner.inside.requirements import requirement_name
+
+
+@dataclass(frozen=True)
+class Specification:
+    """What is to be resolved: the plan's specification as the host sent it.
+
+    `constraints` are versions that the tracker recorded, for what the files leave open.
+    """
+
+    kind: str
+    root: str
+    main: str | None
+    files: Mapping[str, str]
+    as_of: str | None
+    overrides: tuple[str, ...]
+    install_project: bool
+    constraints: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, request: Mapping[str, Any]) -> Specification:
+        """Read it from the request."""
+        return cls(
+            kind=request["kind"],
+            root=request["root"],
+            main=request["main"],
+            files=request["files"],
+            as_of=request["as_of"],
+            overrides=tuple(request["overrides"]),
+            install_project=request["install_project"],
+            constraints=tuple(request["constraints"]),
+        )
+
+    @property
+    def replaced(self) -> frozenset[str]:
+        """The packages, by normalised names, whose version the auditor gave."""
+        return frozenset(requirement_name(text) or "" for text in self.overrides)
+
+
+@dataclass
+class Wanted:
+    """What the files ask for, read statically.
+
+    Either `lock` is the text of an exact hashed lock, or `lines` are requirements to be resolved with `constraints`.
+    `project` is None, or the extras (`[a]` or empty) with which the repository itself is installed; `editable` tells
+    how. `indexes` and `links` are what the repository names.
+    """
+
+    lines: list[str] = field(default_factory=list)
+    constraints: list[str] = field(default_factory=list)
+    lock: str | None = None
+    project: str | None = None
+    editable: bool = True
+    indexes: list[str] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
+    prereleases: bool = False
+    with_setuptools: bool = False
+    notes: list[str] = field(default_factory=list)

@@ -1,0 +1,37 @@
+"""A list of packages that was found: the environment's specification without what is common to all kinds."""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class PackageList:
+    """A file, or a record, that lists packages.
+
+    `files` are the texts that take part, `main` the first of them. `exact` is true where all that it lists is pinned,
+    `complete` where it also holds what its packages need in turn. `requirements` are those that can be read without
+    running anything. `recorded` marks what the tracker has.
+    """
+
+    kind: str
+    main: str | None
+    files: dict[str, str]
+    exact: bool
+    complete: bool
+    source: str
+    requirements: tuple[str, ...] = ()
+    install_project: bool = False
+    notes: tuple[str, ...] = ()
+    recorded: bool = False
+
+    @property
+    def takes_constraints(self) -> bool:
+        """Tell whether the commit's list leaves versions open that the tracker may have recorded."""
+        return self.main is not None and not self.recorded and not (self.exact and self.complete)
+
+
+def join(folder: str, name: str) -> str:
+    """Return a path in a folder of the commit, in the form that the snapshot has."""
+    return posixpath.normpath(posixpath.join(folder, name))

@@ -1,0 +1,27 @@
+"""Packages that the tracker recorded, as a list of their own."""
+
+from __future__ import annotations
+
+from runner.plan.constraints import RecordedVersions
+from runner.plan.lists.found import PackageList
+
+
+def recorded_list(recorded: RecordedVersions, unread: str) -> list[PackageList]:
+    """Return the packages that MLflow recorded with the run's models, for a commit that lists none that can be read."""
+    if not recorded.pins:
+        return []
+    why = f"{unread} at the commit cannot be read yet" if unread else "the commit lists none"
+    name = "requirements.txt"
+    return [
+        PackageList(
+            kind="requirements",
+            main=name,
+            files={name: recorded.list},
+            exact=recorded.whole and not recorded.unpinned,
+            complete=False,
+            source=recorded.source,
+            requirements=tuple(recorded.list.splitlines()),
+            notes=(f"environment: only packages that MLflow recorded with the model; {why}", *recorded.notes),
+            recorded=True,
+        )
+    ]
