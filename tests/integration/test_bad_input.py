@@ -22,7 +22,7 @@ from runner.prepare import Prepared
 from runner.progress import NoProgress
 from runner.schema.reproduction import Missing, Reproduction, Verdict
 from tests.support.judging import Judge, judging, why
-from tests.support.mlflow_stores import StoredRun, write_sqlite_store
+from tests.support.mlflow_stores import write_sqlite_store
 from tests.support.projects import EXPERIMENT_ID, RUN_ID, START_MS, RecordedProject, script
 from tests.support.repositories import pointer_text
 
@@ -245,28 +245,8 @@ def test_values_that_a_database_cannot_hold_are_those_that_it_holds_instead(
     project.commit_training(script(inside=logs))
     project.commit_pointers()
     largest = 1.7976931348623157e308
-    start, total = START_MS + 1000, sum(project.values)
-    odd = [(start + index, value, 1) for index, value in enumerate((0.0, largest, -largest, float("nan")))]
-    run = StoredRun(
-        run_id=RUN_ID,
-        experiment="sums",
-        name="first",
-        params={"scale": "1.0"},
-        tags={
-            "mlflow.source.name": "train.py",
-            "git_commit": project.commit,
-            "dvc_data_md5": project.stored_data.digest.dvc,
-            "dvc_model_md5": project.stored_model.digest.dvc,
-        },
-        metrics={
-            "loss": [(start + step, total / 2**step, step) for step in range(4)],
-            "total": [(start, total, 0)],
-            "odd": odd,
-            "tied": [(1_700_000_000_000, value, 0) for value in (1.0, 2.0, 3.0)],
-        },
-        start=START_MS,
-        end=START_MS + 5000,
-    )
+    odd = [(START_MS + 1000 + index, value, 1) for index, value in enumerate((0.0, largest, -largest, float("nan")))]
+    run = project.stored_run(odd=odd, tied=[(1_700_000_000_000, value, 0) for value in (1.0, 2.0, 3.0)])
     database = write_sqlite_store(tmp_path / "mlflow.db", [run])
     reproduction = judge(tracker=f"sqlite:///{database}", repo=str(project.repository.path))
     assert reproduction.verdict is Verdict.IDENTICAL, why(reproduction)

@@ -16,8 +16,8 @@ from runner.schema.comparison import Outcome
 from runner.schema.reproduction import Reproduction, Verdict
 from runner.settings import Flags, load_settings
 from tests.support.judging import Judge, why
-from tests.support.mlflow_stores import StoredRun, write_sqlite_store
-from tests.support.projects import EXPERIMENT_ID, REQUIREMENTS, RUN_ID, START_MS, RecordedProject, script
+from tests.support.mlflow_stores import write_sqlite_store
+from tests.support.projects import EXPERIMENT_ID, REQUIREMENTS, RUN_ID, RecordedProject, script
 from tests.support.repositories import fingerprint, pointer_text
 
 
@@ -341,36 +341,12 @@ def test_a_training_that_versions_its_model_by_dvc_itself_can_do_so(project: Rec
     assert reproduction.verdict is Verdict.IDENTICAL, why(reproduction)
 
 
-def stored_run(project: RecordedProject) -> StoredRun:
-    """The project's run, as the writers of stores by hand take it."""
-    total = sum(project.values)
-    start = START_MS + 1000
-    return StoredRun(
-        run_id=RUN_ID,
-        experiment="sums",
-        name="first",
-        params={"scale": "1.0"},
-        tags={
-            "mlflow.source.name": "train.py",
-            "git_commit": project.commit,
-            "dvc_data_md5": project.stored_data.digest.dvc,
-            "dvc_model_md5": project.stored_model.digest.dvc,
-        },
-        metrics={
-            "loss": [(start + step, total / 2**step, step) for step in range(4)],
-            "total": [(start, total, 0)],
-        },
-        start=START_MS,
-        end=START_MS + 5000,
-    )
-
-
 def test_a_run_of_a_sqlite_store_is_identical_by_its_name(
     project: RecordedProject, judge: Judge, tmp_path: Path
 ) -> None:
     project.commit_training()
     project.commit_pointers()
-    database = write_sqlite_store(tmp_path / "mlflow.db", [stored_run(project)])
+    database = write_sqlite_store(tmp_path / "mlflow.db", [project.stored_run()])
     before = database.read_bytes()
     reproduction = judge("sums/first", tracker=f"sqlite:///{database}", repo=str(project.repository.path))
     assert reproduction.verdict is Verdict.IDENTICAL, why(reproduction)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tests.support.mlflow_stores import Point, StoredRun
 from tests.support.repositories import Repository, Store, dvc_config, md5, pointer_text
 
 RUN_ID = "5f1d7a3c9b2e4f608a1b2c3d4e5f6071"
@@ -150,6 +151,29 @@ class RecordedProject:
                 "".join(f"{start_ms + 1000 + step} {value!r} {step}\n" for step, value in enumerate(points)),
             )
         return run_id
+
+    def stored_run(self, **metrics: list[Point]) -> StoredRun:
+        """Return the run for a store that is written by hand, with metrics of the test's own beside its own."""
+        total, start = sum(self.values), START_MS + 1000
+        return StoredRun(
+            run_id=RUN_ID,
+            experiment=EXPERIMENT,
+            name=RUN_NAME,
+            params={"scale": "1.0"},
+            tags={
+                "mlflow.source.name": "train.py",
+                "git_commit": self.commit,
+                "dvc_data_md5": self.stored_data.digest.dvc,
+                "dvc_model_md5": self.stored_model.digest.dvc,
+            },
+            metrics={
+                "loss": [(start + step, total / 2**step, step) for step in range(4)],
+                "total": [(start, total, 0)],
+                **metrics,
+            },
+            start=START_MS,
+            end=START_MS + 5000,
+        )
 
 
 def _write(path: Path, text: str) -> None:
