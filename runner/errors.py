@@ -7,7 +7,8 @@
     │   ├── NotAStore
     │   └── InvalidConfiguration
     ├── MissingFact                3   a fact is missing; becomes the verdict `unverifiable`
-    │   └── AmbiguousFact
+    │   ├── AmbiguousFact
+    │   └── NotByThen
     ├── InfrastructureError        5   something refused or timed out; may be tried again, never a verdict
     │   ├── EngineUnavailable
     │   ├── ImageUnavailable
@@ -115,6 +116,12 @@ class AmbiguousFact(MissingFact):
     """Several values are equally good for a fact; `nearest` lists them, ready to paste."""
 
     kind = "ambiguous-fact"
+
+
+class NotByThen(MissingFact):
+    """The packages of the run's day cannot be had, and those of a later day perhaps can (`--allow redate`)."""
+
+    kind = "not-by-then"
 
 
 class InfrastructureError(RunnerError):

@@ -26,32 +26,42 @@ from typing import Any
 from runner.inside import layout
 
 SECRETS = "/secrets"  # a tmpfs in provision's container
-LAYOUT_VERSION = 1  # part of every key: raise it when environments or locks are made in another way
+LAYOUT_VERSION = 2  # part of every key: raise it when environments or locks are made in another way
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
 @dataclass(frozen=True)
 class Lock:
-    """What a specification resolved to. `built` are file names of wheels of ours, `project` that of the repository."""
+    """What a specification resolved to.
+
+    `built` are file names of wheels of ours, `project` that of the repository. `as_of` is the moment whose packages
+    these are, where any were open, `build_as_of` that of what building asked for; `redated` says why they are not the
+    run's.
+    """
 
     environment: str
     text: str
     built: tuple[str, ...] = ()
     project: str | None = None
     notes: tuple[str, ...] = ()
+    as_of: str | None = None
+    build_as_of: str | None = None
+    redated: str | None = None
 
 
 @dataclass(frozen=True)
 class Environment:
-    """A ready environment. `packages` maps normalised names to versions, `python` is the full version."""
+    """A ready environment, whichever specifications lead to it.
+
+    `packages` maps normalised names to versions, `python` is the full version.
+    """
 
     key: str
     python: str
     lock: str
     packages: dict[str, str]
     built_from_source: tuple[str, ...]
-    notes: tuple[str, ...]
 
 
 def find_ready(specification: str, repository: str = "") -> dict[str, Any] | None:
@@ -61,7 +71,13 @@ def find_ready(specification: str, repository: str = "") -> dict[str, Any] | Non
     """
     lock = read_lock(specification, repository)
     environment = None if lock is None else read_ready(lock.environment)
-    return None if environment is None else asdict(environment)
+    return None if lock is None or environment is None else record(environment, lock)
+
+
+def record(environment: Environment, lock: Lock) -> dict[str, Any]:
+    """Return what the host is told: the environment, and how this specification came to it."""
+    how = {name: getattr(lock, name) for name in ("notes", "as_of", "build_as_of", "redated")}
+    return {**asdict(environment), **how}
 
 
 def read_lock(specification: str, repository: str) -> Lock | None:
@@ -76,6 +92,9 @@ def read_lock(specification: str, repository: str) -> Lock | None:
                     built=tuple(map(str, document["built"])),
                     project=document["project"],
                     notes=tuple(map(str, document["notes"])),
+                    as_of=document["as_of"],
+                    build_as_of=document["build_as_of"],
+                    redated=document["redated"],
                 )
             except (KeyError, TypeError):
                 continue
@@ -103,7 +122,6 @@ def read_ready(key: str) -> Environment | None:
             lock=str(document["lock"]),
             packages={str(name): str(version) for name, version in document["packages"].items()},
             built_from_source=tuple(map(str, document["built_from_source"])),
-            notes=tuple(map(str, document["notes"])),
         )
     except (KeyError, TypeError, AttributeError):
         return None

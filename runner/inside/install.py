@@ -98,7 +98,6 @@ def _make(
         lock=lock.text,
         packages=environment.freeze(site),
         built_from_source=tuple(f"{wheel.name}=={wheel.version}" for wheel in built),
-        notes=lock.notes,
     )
 
 

@@ -80,7 +80,8 @@ def _read_pyproject(specification: Specification, _uv: Uv, _folder: Path, _pytho
     indexes = [str(index["url"]) for index in tool.get("index", ()) if str(index.get("url", "")).startswith("https:")]
     if specification.install_project:
         # The project's own wheel names its requirements, dynamic ones too.
-        return Wanted(project="", indexes=indexes, with_setuptools=True)
+        declared = [str(line) for line in document.get("project", {}).get("dependencies", ())]
+        return Wanted(project="", indexes=indexes, declared=declared, with_setuptools=True)
     project = document.get("project", {})
     if "dependencies" in project.get("dynamic", ()) or "dependencies" not in project:
         raise PhaseError(

@@ -39,7 +39,7 @@ class PhaseError(Exception):
     """Ends a phase with an error event.
 
     `kind` is one of the constants above; `service` names what was unavailable (`remote`, `index`), `fact` what is
-    missing.
+    missing. `later` tells that packages of a later day may have what those of the run's day lack.
     """
 
     def __init__(
@@ -52,6 +52,7 @@ class PhaseError(Exception):
         service: str = "",
         looked_in: tuple[str, ...] = (),
         nearest: tuple[str, ...] = (),
+        later: bool = False,
     ) -> None:
         super().__init__(cause)
         self.event: dict[str, Any] = {
@@ -63,6 +64,7 @@ class PhaseError(Exception):
             "service": service,
             "looked_in": list(looked_in),
             "nearest": list(nearest),
+            "later": later,
         }
 
 

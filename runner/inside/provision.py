@@ -10,7 +10,6 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +26,13 @@ from runner.inside.wanted import Specification, Wanted
 def handle(request: dict[str, Any]) -> dict[str, Any]:
     """Make the environment of a specification ready.
 
-    Request: specification, repository (keys), attempt (letters and digits, new for each provision), commit, kind,
-    root, main, files, as_of, build_as_of, python (minor), image (digest), constraints, overrides,
-    install_project,
-    sources {path: text}, network {ca, index_url, extra_index_urls, find_links, trusted_hosts, proxies}, offline,
-    jobs[] (what 2b has run). Asks for: the `bundle` of the repository, if the project is to be built.
-    Result: {state: ready, cached, environment {…}} or {state: build, jobs[] {path, subpath, name, version, again}}.
+    Request: specification, repository, builds (keys), attempt (letters and digits, new for each provision), commit,
+    kind, root, main, files, as_of, build_as_of, redated, python (minor), image (digest), constraints, overrides,
+    install_project, sources {path: text}, offline, jobs[] (what 2b has run),
+    network {ca, index_url, extra_index_urls, find_links, trusted_hosts, proxies}.
+    Asks for: the `bundle` of the repository, if the project is to be built.
+    Result: {state: ready, cached, environment {…}} or
+    {state: build, jobs[] {path, subpath, name, version, build_as_of, again}}.
     """
     ready = environment.find_ready(request["specification"], request["repository"])
     if ready is not None:
@@ -53,7 +53,7 @@ class _Provision:
         self.uv = uv
         self.python = python
         self.specification = Specification.of(request)
-        self.built = BuildFolder(request["repository"], request["attempt"])
+        self.built = BuildFolder(request["builds"], request["attempt"])
 
     def run(self) -> dict[str, Any]:
         self.built.sweep()
@@ -88,6 +88,7 @@ class _Provision:
         )
         used = resolve.split_built(text, built)[1]
         notes = [*wanted.notes, *(f"{wheel.name} {wheel.version} was built from source" for wheel in used)]
+        notes += map(_withdrawn, sorted(uv.yanked.items()))
         if project is not None:
             how = "linked to the workspace" if _linked(project.path) else "as a wheel"
             notes.append(f"the repository itself was installed as {project.name} {project.version}, {how}")
@@ -104,6 +105,9 @@ class _Provision:
             built=tuple(wheel.path.name for wheel in used),
             project=None if project is None else project.path.name,
             notes=tuple(notes),
+            as_of=self.specification.as_of,
+            build_as_of=self.request["build_as_of"],
+            redated=self.request["redated"],
         )
         environment.write_lock(self.request["specification"], self.request["repository"], lock)
         return lock
@@ -122,7 +126,7 @@ class _Provision:
             sources=self.request["sources"],
             direct=sorted(direct),
         )
-        return {"state": "ready", "cached": known is not None, "environment": asdict(made)}
+        return {"state": "ready", "cached": known is not None, "environment": environment.record(made, lock)}
 
     def _still_there(self, lock: Lock) -> bool:
         project = self.built.project()
@@ -159,7 +163,13 @@ class _Provision:
         )
 
     def _collect(self, job: dict[str, Any]) -> dict[str, Any] | None:
-        return collect(self.built, job, self.uv, build_as_of=self.request["build_as_of"])
+        return collect(self.built, job, self.uv)
+
+
+def _withdrawn(yanked: tuple[str, str]) -> str:
+    what, why = yanked
+    reason = f" ({why})" if why else ""
+    return f"{what.replace('==', ' ')} has been yanked from its index{reason}: taken, since it is pinned"
 
 
 def _linked(wheel: Path) -> bool:

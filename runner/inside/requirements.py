@@ -1,15 +1,19 @@
 """Reading requirement files statically: what uv is given is what we understood, and nothing of this machine.
 
 A requirements file may include other files, name indexes and paths, and have variables of the environment expanded:
-all of that is the repository's wish, so it is taken apart here. Pure. Standard library only.
+all of that is the repository's wish, so it is taken apart here. Pure, but for the Python that markers are read for: the
+one that runs this, which is the training's. Standard library and `packaging`.
 """
 
 from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+
+from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
+from packaging.requirements import InvalidRequirement, Requirement
 
 from runner.inside.protocol import MISSING, PhaseError
 
@@ -153,6 +157,27 @@ def requirement_name(line: str) -> str | None:
 def hashes(line: str) -> set[str]:
     """Return the hashes (`sha256:…`) of a requirement line."""
     return {match["hash"] for match in _HASH.finditer(line)}
+
+
+def pinned_here(lines: Iterable[str]) -> dict[str, str]:
+    """Return the packages, by normalised names, that the lines fix to one version on this Python, with that version.
+
+    What is fixed stays so whatever the day: it was chosen, and not found.
+    """
+    pinned: dict[str, str] = {}
+    for line in lines:
+        try:
+            requirement = Requirement(_TRAILING_OPTION.sub("", line.split(" --hash", 1)[0]).strip())
+            if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+                continue
+        except (InvalidRequirement, UndefinedComparison, UndefinedEnvironmentName):
+            continue
+        exact = [
+            one for one in requirement.specifier if one.operator in {"==", "==="} and not one.version.endswith("*")
+        ]
+        if exact:
+            pinned[re.sub(r"[-_.]+", "-", requirement.name).lower()] = exact[0].version
+    return pinned
 
 
 def plain_build_requirement(text: str) -> bool:

@@ -8,20 +8,25 @@ from __future__ import annotations
 import hashlib
 import re
 import sys
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
+from runner.inside.diagnosis import explained
 from runner.inside.environment import normalised
 from runner.inside.protocol import MISSING, PhaseError
-from runner.inside.requirements import hashes, lock_text, requirement_name
-from runner.inside.uv import Unsatisfiable, Uv, WheelsNeeded, compile_arguments, install_arguments
+from runner.inside.requirements import hashes, lock_text, pinned_here, requirement_name
+from runner.inside.stand_ins import StandIns
+from runner.inside.uv import IndexSettings, Unsatisfiable, Uv, WheelsNeeded, compile_arguments, install_arguments
 from runner.inside.wanted import Specification, Wanted
 
 # What `ensurepip` and pip's virtual environments put beside the packages before Python 3.12: nobody listed it, many
 # import it (`pkg_resources`; mlflow 2.2 does without declaring it).
 _SETUPTOOLS = "setuptools==65.5.1"
 _SETUPTOOLS_UNTIL = (3, 12)
+REDATE = "runner reproduce RUN --allow redate    to take the packages of the first later day that has them"
 _GIVEN_UP_ALONE = 5  # recorded versions that are tried without, one at a time, where they fit no others
 _PINNED = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)(?:\[[^\]]*\])?\s*===?\s*(?P<version>[^\s;,\\]+)")
 
@@ -62,7 +67,10 @@ def resolve(
         # Says which packages have no wheel here, before anything is fetched.
         uv.run(["venv", "--quiet", "--python", python, "--no-project", str(folder / "empty")])
         empty = str(folder / "empty" / "bin" / "python")
-        uv.run(install_arguments(str(folder / "index.txt"), python=empty, dry_run=True))
+        try:
+            uv.run(install_arguments(str(folder / "index.txt"), python=empty, dry_run=True))
+        except Unsatisfiable as error:
+            raise explained(error, uv.settings, day=specification.day) from error
         return text
     lines = list(wanted.lines)
     if wanted.lock is not None:
@@ -74,25 +82,44 @@ def resolve(
     _write(folder / "requirements.in", "\n".join([*lines, *overrides]) + "\n")
     _write(folder / "overrides.txt", "\n".join(overrides) + "\n")
 
-    def compiled(recorded: Sequence[str]) -> str:
+    def compiled(recorded: Sequence[str], *, as_of: str | None = specification.as_of) -> str:
         constraints = [*wanted.constraints, *recorded]
         _write(folder / "constraints.txt", "\n".join(constraints) + "\n")
-        return uv.run(
-            compile_arguments(
+        pinned = pinned_here([*lines, *wanted.declared, *constraints, *overrides])
+        stand_ins = StandIns(
+            Path(tempfile.mkdtemp(dir=folder)), uv.settings, as_of=as_of, pinned=pinned, prereleases=wanted.prereleases
+        )
+        own = {wheel.name: wheel.version for wheel in built}
+        while True:
+            places = [str(path) for path in (stand_ins.folder, *(wheel.path.parent for wheel in built[:1]))]
+            arguments = compile_arguments(
                 [str(folder / "requirements.in")],
                 python=python,
-                exclude_newer=specification.as_of,
+                exclude_newer=as_of,
+                pinned=pinned,
                 constraints=[str(folder / "constraints.txt")] if constraints else [],
                 overrides=[str(folder / "overrides.txt")] if overrides else [],
-                find_links=[str(built[0].path.parent)] if built else [],
+                find_links=places,
                 prereleases=wanted.prereleases,
             )
-        )
+            try:
+                output = uv.run(arguments)
+            except WheelsNeeded:
+                if not stand_ins.add(uv.tried, built=own):
+                    raise
+                continue
+            # What was looked for again was refused at first, perhaps for nothing but its lack of a wheel.
+            if stand_ins.add((name for name, times in uv.tried.items() if times > 1), built=own):
+                continue
+            chosen = stand_ins.chosen(pins(output))
+            if chosen is not None:
+                raise WheelsNeeded(*chosen, f"{chosen[0]} {chosen[1]} has only a source archive")
+            return output
 
     try:
         output = compiled(specification.constraints)
     except Unsatisfiable as error:
-        raise _contradicted(error, specification, compiled) from error
+        raise _why_not(error, specification, compiled, uv.settings) from error
     text = lock_text(output)
     named = {requirement_name(line) for line in text.splitlines()}
     if wanted.with_setuptools and sys.version_info < _SETUPTOOLS_UNTIL and "setuptools" not in named:
@@ -100,10 +127,42 @@ def resolve(
     return text
 
 
-def _contradicted(
-    error: Unsatisfiable, specification: Specification, compiled: Callable[[Sequence[str]], str]
+class _Compiled(Protocol):
+    def __call__(self, recorded: Sequence[str], *, as_of: str | None = ...) -> str: ...
+
+
+def _why_not(
+    error: Unsatisfiable, specification: Specification, compiled: _Compiled, settings: IndexSettings
 ) -> PhaseError:
-    """Return what to say where no packages fit: which recorded versions are in the way, and others that fit."""
+    """Return what to say where no packages fit: what is in the way, and what would fit."""
+    found = _contradicted(error, specification, compiled)
+    if found is not None:
+        return found
+    if specification.as_of is not None:
+        try:
+            compiled(specification.constraints, as_of=None)
+        except Unsatisfiable as whenever:
+            error = whenever
+        except WheelsNeeded:
+            return not_by_then(specification.as_of, error.sentence)
+        else:
+            return not_by_then(specification.as_of, error.sentence)
+    return explained(error, settings, day=specification.day)
+
+
+def not_by_then(as_of: str, why: str) -> PhaseError:
+    """Return the error for what the day of the run lacks, and a later one has."""
+    return PhaseError(
+        MISSING,
+        f"the packages of {as_of[:10]} cannot be had together: {why}",
+        REDATE,
+        fact="environment",
+        later=True,
+    )
+
+
+def _contradicted(error: Unsatisfiable, specification: Specification, compiled: _Compiled) -> PhaseError | None:
+    """Return which recorded versions are in the way, and others that fit; None where they are not the cause."""
     recorded = specification.constraints
     named = [line for line in recorded if line.partition("==")[0] in error.packages]
     for given_up in [*([line] for line in named[:_GIVEN_UP_ALONE]), named, list(recorded)]:
@@ -123,7 +182,7 @@ def _contradicted(
                 " ".join(["runner reproduce RUN", *(f"--with {text}" for text in (*specification.overrides, *others))]),
                 fact="environment",
             )
-    return error
+    return None
 
 
 def _setuptools(uv: Uv, folder: Path, python: str, notes: list[str]) -> str:

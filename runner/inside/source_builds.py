@@ -1,43 +1,44 @@
 """What phase 2b needs and gives: a folder of inputs for each build, and the wheel that comes out of it.
 
-    built/REPOSITORY/wheels/            wheels from source archives: for this repository and commit alone
-    built/REPOSITORY/project/           the wheel of the repository itself
-    built/REPOSITORY/uv/                uv's cache for all of these; they never enter the shared one
-    built/REPOSITORY/jobs/JOB/input/    archive, build requirements (a virtual environment), job.json; read-only in 2b
-    built/REPOSITORY/jobs/JOB/output/   where 2b writes; what it holds is not trusted
-    built/REPOSITORY/jobs/JOB/workspace/  the repository's files, for an editable install
+    built/KEY/wheels/               wheels from source archives
+    built/KEY/project/              the wheel of the repository itself
+    built/KEY/uv/                   uv's cache for all of these; they never enter the shared one
+    built/KEY/jobs/JOB/input/       archive, build requirements (a virtual environment), job.json; read-only in 2b
+    built/KEY/jobs/JOB/output/      where 2b writes; what it holds is not trusted
+    built/KEY/jobs/JOB/workspace/   the repository's files, for an editable install
+
+A key stands for a repository and commit, what is asked for and the day whose packages are meant: what was built is
+offered to the resolver whatever the day, so that nothing of another day may lie there.
 
 Archives are read here and never unpacked; what was built is looked at as hostile input. Standard library and uv.
 """
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import hashlib
 import json
 import os
 import re
 import shutil
-import ssl
 import stat
 import subprocess
 import tarfile
 import time
-import urllib.error
-import urllib.request
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit
 
 from runner.inside import layout, protocol, toml
+from runner.inside.diagnosis import explained
 from runner.inside.environment import normalised
-from runner.inside.protocol import DISK_FULL, MISSING, UNAVAILABLE, PhaseError
-from runner.inside.requirements import plain_build_requirement
-from runner.inside.resolve import Built
-from runner.inside.uv import IndexSettings, Uv, WheelsNeeded, compile_arguments
+from runner.inside.index_access import NotThere, moment_of, opened
+from runner.inside.protocol import DISK_FULL, MISSING, PhaseError
+from runner.inside.requirements import pinned_here, plain_build_requirement
+from runner.inside.resolve import REDATE, Built
+from runner.inside.uv import IndexSettings, Unsatisfiable, Uv, WheelsNeeded, compile_arguments, dated
 
 _DEFAULT_BACKEND = "setuptools.build_meta:__legacy__"
 _DEFAULT_REQUIRES = ("setuptools>=40.8.0", "wheel")
@@ -50,14 +51,13 @@ _PROJECT_ARCHIVE = "project.tar"
 
 
 class BuildFolder:
-    """The folder of what is built for one repository and commit; `attempt` names this provision's own jobs."""
+    """The folder of what is built under one key; `attempt` names this provision's own jobs."""
 
-    def __init__(self, repository: str, attempt: str) -> None:
-        if not re.fullmatch(r"[A-Za-z0-9]+", repository + attempt):
+    def __init__(self, key: str, attempt: str) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9]+", key + attempt):
             raise ValueError("keys are letters and digits")
-        self.path = Path(layout.BUILT) / repository
+        self.path = Path(layout.BUILT) / key
         self.attempt = attempt
-        self.repository = repository
 
     @property
     def cache(self) -> str:
@@ -97,7 +97,8 @@ def prepare_source(
 ) -> dict[str, Any]:
     """Fetch the source archive of a package that has no wheel, and what building it asks for; return the job.
 
-    `expected` are the hashes that the lock at the commit records for it, empty where it records none.
+    `expected` are the hashes that the lock at the commit records for it, empty where it records none. Where it was
+    uploaded after the run's day, which only a pinned one can be, building it sees the packages of its own day.
     """
     name = normalised(needed.name)
     if any(wheel.name == name and needed.version in (None, wheel.version) for wheel in folder.wheels()):
@@ -108,11 +109,15 @@ def prepare_source(
     listing.write_text(f"{name}{'==' + needed.version if needed.version else ''}\n", encoding="utf-8")
     try:
         # Told that it depends on nothing, uv looks up the archive's address and does not build it to ask.
-        arguments = compile_arguments([str(listing)], python=python, exclude_newer=as_of, hashes=False)
+        arguments = compile_arguments(
+            [str(listing)], python=python, exclude_newer=None if needed.version else as_of, hashes=False
+        )
         arguments.remove("--no-build")
         output = uv.run([*arguments, "--no-deps", "--format", "pylock.toml"], without_build=[name])
     except WheelsNeeded as error:
         raise _unbuildable(needed.name, error.explanation) from error
+    except Unsatisfiable as error:
+        raise explained(error, uv.settings, day=build_as_of) from error
     package = toml.loads(output)["packages"][0]
     source = package.get("sdist")
     if source is None:
@@ -126,6 +131,7 @@ def prepare_source(
         )  # fmt: skip
     fetch(str(source["url"]), archive, sha256=sha256, settings=uv.settings)
     system = build_system(archive)
+    build_as_of = _later(build_as_of, source.get("upload-time"))
     return _describe(
         job, uv, system, python=python, build_as_of=build_as_of, archive=archive, name=name,
         version=str(package["version"]), editable=False,
@@ -151,7 +157,7 @@ def prepare_project(
     )  # fmt: skip
 
 
-def collect(folder: BuildFolder, job: dict[str, Any], uv: Uv, *, build_as_of: str | None) -> dict[str, Any] | None:
+def collect(folder: BuildFolder, job: dict[str, Any], uv: Uv) -> dict[str, Any] | None:
     """Take what 2b made of a job: None where its wheel is kept now, else the job again, with more requirements.
 
     Raises PhaseError where it made neither.
@@ -160,7 +166,7 @@ def collect(folder: BuildFolder, job: dict[str, Any], uv: Uv, *, build_as_of: st
     output = path / "output"
     more = _more_requirements(output / "need.json")
     if more and not job["again"]:
-        _install(uv, path / "input" / "venv", more, build_as_of=build_as_of)
+        _install(uv, path / "input" / "venv", more, what=_what(job), build_as_of=job["build_as_of"])
         shutil.rmtree(output)
         _own_folder(output)
         return {**job, "again": True}
@@ -195,44 +201,19 @@ def _archive_of_commit(bundle: Path, commit: str, target: Path) -> None:
 def fetch(address: str, target: Path, *, sha256: str, settings: IndexSettings) -> None:
     """Fetch a file of an index by its address and check its digest.
 
-    Credentials go only to the host whose index address has them. Raises PhaseError.
+    Raises PhaseError.
     """
-    if settings.offline:
-        raise PhaseError(
-            UNAVAILABLE, "a source archive is not in the cache, and --offline forbids to fetch it",
-            "run without --offline", service="index",
-        )  # fmt: skip
-    plain, credentials = _credentials(address, settings)
-    request = urllib.request.Request(plain)  # noqa: S310  # http and https, see _credentials
-    if credentials is not None:
-        request.add_unredirected_header("Authorization", f"Basic {base64.b64encode(credentials.encode()).decode()}")
-    context = ssl.create_default_context(cafile=settings.ca_path)
-    if urlsplit(plain).hostname in settings.trusted_hosts:
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    proxies = {name.removesuffix("_proxy"): value for name, value in settings.proxies.items() if name != "no_proxy"}
-    for scheme in ("http", "https"):
-        if "all" in proxies:
-            proxies.setdefault(scheme, proxies["all"])
-    opener = urllib.request.build_opener(
-        urllib.request.ProxyHandler(proxies), urllib.request.HTTPSHandler(context=context)
-    )
     digest, size = hashlib.sha256(), 0
     try:
-        with opener.open(request, timeout=60) as response, open(target, "wb") as file:
+        with opened(address, settings) as response, open(target, "wb") as file:
             while chunk := response.read(1 << 20):
                 size += len(chunk)
                 if size > _SDIST_LIMIT:
                     raise PhaseError(DISK_FULL, f"{target.name} is larger than {_SDIST_LIMIT >> 30} GiB")
                 digest.update(chunk)
                 file.write(chunk)
-    except urllib.error.HTTPError as error:
-        if error.code == 404:
-            raise PhaseError(
-                MISSING, f"the index names {target.name} and does not have it", fact="environment"
-            ) from error
-        raise _unreachable(plain, f"HTTP {error.code}") from error
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        raise _unreachable(plain, str(getattr(error, "reason", error))) from error
+    except NotThere as error:
+        raise PhaseError(MISSING, f"the index names {target.name} and does not have it", fact="environment") from error
     if digest.hexdigest() != sha256:
         raise PhaseError(
             MISSING, f"{target.name} has other bytes than the index says", "runner doctor", fact="environment"
@@ -274,7 +255,8 @@ def _describe(
 ) -> dict[str, Any]:
     venv = job / "input" / "venv"
     uv.run(["venv", "--python", python, "--no-project", str(venv)])
-    _install(uv, venv, system["requires"], build_as_of=build_as_of)
+    what = "the repository's own package" if name is None else f"{name} {version}"
+    _install(uv, venv, system["requires"], what=what, build_as_of=build_as_of)
     document = {
         "archive": str(archive),
         "source": layout.WORKSPACE_TARGET if name is None else str(job / "output" / "source"),
@@ -291,22 +273,44 @@ def _describe(
         "subpath": str(job.relative_to(layout.CACHE)),
         "name": name,
         "version": version,
+        "build_as_of": build_as_of,
         "again": False,
     }
 
 
-def _install(uv: Uv, venv: Path, requires: Sequence[str], *, build_as_of: str | None) -> None:
+def _install(uv: Uv, venv: Path, requires: Sequence[str], *, what: str, build_as_of: str | None) -> None:
+    """Install what building asks for, as of a day: what is newer may build it otherwise, or not at all."""
     if not requires:
         return
     listing = venv.parent / "requires.in"
     listing.write_text("\n".join(requires) + "\n", encoding="utf-8")
     arguments = ["pip", "install", "--python", str(venv / "bin" / "python"), "--no-build", "-r", str(listing)]
-    if build_as_of is not None:
-        arguments += ["--exclude-newer", build_as_of]
+    arguments += dated(build_as_of, pinned_here(requires))
     try:
         uv.run(arguments)
     except WheelsNeeded as error:
-        raise _unbuildable(error.name, error.explanation) from error
+        raise _lacking_for(what, f"{error.name}, which has no wheel for this Python", build_as_of) from error
+    except Unsatisfiable as error:
+        raise _lacking_for(what, f"{', '.join(requires)}: {error.sentence}", build_as_of) from error
+
+
+def _lacking_for(what: str, lack: str, build_as_of: str | None) -> PhaseError:
+    when = "" if build_as_of is None else f" as of {build_as_of[:10]}"
+    return PhaseError(
+        MISSING, f"{what} has no wheel for this Python, and building it asks{when} for {lack}",
+        REDATE if build_as_of is not None else "runner reproduce RUN --python X.Y", fact="environment",
+        later=build_as_of is not None,
+    )  # fmt: skip
+
+
+def _later(day: str | None, uploaded: object) -> str | None:
+    """Return the later of two moments, None where packages are not dated."""
+    moment, other = moment_of(day), moment_of(None if uploaded is None else str(uploaded))
+    return day if moment is None or other is None or other <= moment else other.isoformat()
+
+
+def _what(job: dict[str, Any]) -> str:
+    return "the repository's own package" if job["name"] is None else f"{job['name']} {job['version']}"
 
 
 def _new_job(folder: BuildFolder, name: str) -> Path:
@@ -343,9 +347,8 @@ def _only_wheel(dist: Path, job: dict[str, Any]) -> Path:
             continue
         if job["name"] is None or (normalised(match["name"]), match["version"]) == (job["name"], job["version"]):
             return dist / name
-    what = "the repository" if job["name"] is None else f"{job['name']} {job['version']}"
     raise PhaseError(
-        MISSING, f"building {what} gave no wheel of it", "name a version that has a wheel: --with NAME==VERSION",
+        MISSING, f"building {_what(job)} gave no wheel of it", "name a version that has a wheel: --with NAME==VERSION",
         fact="environment",
     )  # fmt: skip
 
@@ -391,30 +394,6 @@ def _archive_name(text: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+!-]*", name):
         raise PhaseError(MISSING, f"the index names a source archive {name!r}", fact="environment")
     return name
-
-
-def _credentials(address: str, settings: IndexSettings) -> tuple[str, str | None]:
-    parts = urlsplit(address)
-    if parts.scheme not in {"http", "https"}:
-        raise PhaseError(MISSING, f"the index names a source archive at {parts.scheme}:", fact="environment")
-    for known in (address, settings.default or "", *settings.own, *settings.links):
-        userinfo, at, _ = urlsplit(known).netloc.rpartition("@")
-        if at and _origin(known) == _origin(address):
-            netloc = parts.netloc.rpartition("@")[2]
-            return urlunsplit(parts._replace(netloc=netloc)), unquote(userinfo)
-    return address, None
-
-
-def _origin(address: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(address)
-    return parts.scheme, parts.hostname, parts.port
-
-
-def _unreachable(address: str, why: str) -> PhaseError:
-    where = urlsplit(address).hostname
-    return PhaseError(
-        UNAVAILABLE, f"the package index at {where} could not be used: {why}", "runner doctor", service="index"
-    )
 
 
 def _unbuildable(name: str, explanation: str) -> PhaseError:

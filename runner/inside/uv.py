@@ -12,7 +12,8 @@ import os
 import re
 import subprocess
 import threading
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,19 @@ from runner.inside import layout, protocol
 from runner.inside.protocol import DISK_FULL, MISSING, UNAVAILABLE, PhaseError
 
 UV = str(Path(layout.TOOLS_PYTHON).with_name("uv"))
+PYPI = "https://pypi.org/simple"
 _SENTENCE = 400  # characters of uv's explanation that a person is shown
+_REASON = 200  # characters of a package's own reason
 _TOLD = re.compile(r"^(?:Resolved|Prepared|Installed|Downloading|Uninstalled) .*")
 
 _WHEELS = re.compile(r"Wheels are required for `(?P<name>[^`]+)`")
 _NO_WHEELS = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>[A-Za-z0-9.+!_-]+) has no usable wheels")
 _UNDATED = re.compile(r"`(?P<file>[^`]+)` is missing an upload date")
+_LOGGED = ("DEBUG ", "TRACE ", "INFO ")
+_TRIED = re.compile(r"^DEBUG Searching for a compatible version of (?P<name>[A-Za-z0-9._-]+)", re.MULTILINE)
+_YANKED = re.compile(
+    r"warning: `(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^`]+)` is yanked(?: \(reason: \"(?P<why>.*)\"\))?"
+)
 _HASH = re.compile(r"Hash mismatch for `(?P<package>[^`]+)`")
 _NAMED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*[A-Za-z0-9]|[A-Za-z0-9]")
 _UNKNOWN = re.compile(r"Because (?P<name>[A-Za-z0-9._-]+) was not found in the package registry")
@@ -53,10 +61,14 @@ class WheelsNeeded(Exception):
 
 
 class Unsatisfiable(PhaseError):
-    """No versions fit together. `packages` are the names in uv's explanation, normalised; `sentence` is it in short."""
+    """No versions fit together.
+
+    `explanation` is uv's, `packages` are the names in it, normalised; `sentence` is it in short.
+    """
 
     def __init__(self, stderr: str) -> None:
-        self.packages = frozenset(re.sub(r"[-_.]+", "-", name).lower() for name in _NAMED.findall(stderr))
+        self.explanation = stderr
+        self.packages = frozenset(_normalised(name) for name in _NAMED.findall(stderr))
         self.sentence = _sentence(stderr)
         super().__init__(
             MISSING,
@@ -114,21 +126,33 @@ class IndexSettings:
         return "\n".join(lines) + "\n"
 
 
+def _normalised(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
 def _is_pypi(index: str) -> bool:
     return urlsplit(index).hostname in {"pypi.org", "pypi.python.org"}
 
 
 class Uv:
-    """uv, bound to its settings. `secrets` is a folder on a tmpfs."""
+    """uv, bound to its settings. `secrets` is a folder on a tmpfs.
+
+    `yanked` holds the versions that it took although they have been withdrawn, with the reason that the index gives;
+    `tried` counts how often it looked for a version of a package, the last time that it was to tell so (`-v`).
+    """
 
     def __init__(self, settings: IndexSettings, *, secrets: str, cache: str = layout.UV_CACHE) -> None:
         self.settings = settings
         self.cache = cache
         self._secrets = Path(secrets)
+        self.yanked: dict[str, str] = {}
+        self.tried: Counter[str] = Counter()
 
     def with_cache(self, cache: str) -> Uv:
         """Return the same with another cache folder."""
-        return Uv(self.settings, secrets=str(self._secrets), cache=cache)
+        other = Uv(self.settings, secrets=str(self._secrets), cache=cache)
+        other.yanked = self.yanked
+        return other
 
     def run(self, arguments: Sequence[str], *, cwd: str = "/", without_build: Sequence[str] = ()) -> str:
         """Run uv and return its standard output.
@@ -140,11 +164,15 @@ class Uv:
         argv = [UV, *arguments, "--config-file", str(configuration), "--cache-dir", self.cache]
         if self.settings.offline:
             argv.append("--offline")
-        code, stdout, stderr = _run(argv, environment=self._environment(), cwd=cwd)
+        code, stdout, said = _run(argv, environment=self._environment(), cwd=cwd)
+        self.tried = Counter(_normalised(match["name"]) for match in _TRIED.finditer(said))
+        stderr = "".join(line for line in said.splitlines(keepends=True) if not line.startswith(_LOGGED))
         if undated := _UNDATED.search(stderr):
             raise undated_index(undated["file"])
         if code != 0:
             raise explain(stderr)
+        for match in _YANKED.finditer(stderr):
+            self.yanked[f"{match['name']}=={match['version']}"] = (match["why"] or "").strip()[:_REASON]
         return stdout
 
     def _environment(self) -> dict[str, str]:
@@ -170,25 +198,36 @@ def compile_arguments(
     *,
     python: str,
     exclude_newer: str | None,
+    pinned: Iterable[str] = (),
     constraints: Sequence[str] = (),
     overrides: Sequence[str] = (),
     find_links: Sequence[str] = (),
     prereleases: bool = False,
     hashes: bool = True,
 ) -> list[str]:
-    """Return the arguments that resolve requirement files to a lock of exact versions with their hashes."""
+    """Return the arguments that resolve requirement files to a lock of exact versions with their hashes.
+
+    Versions of `pinned` packages are taken whenever they were uploaded.
+    """
     arguments = ["pip", "compile", *inputs, "--python", python, "--no-build", "--no-header", "--no-annotate"]
-    arguments.append("--no-sources")
+    arguments += ["--no-sources", "-v"]
     if hashes:
         arguments.append("--generate-hashes")
-    if exclude_newer is not None:
-        arguments += ["--exclude-newer", exclude_newer]
+    arguments += dated(exclude_newer, pinned)
     if prereleases:
         arguments += ["--prerelease", "allow"]
     for option, files in (("--constraints", constraints), ("--overrides", overrides), ("--find-links", find_links)):
         for file in files:
             arguments += [option, file]
     return arguments
+
+
+def dated(day: str | None, pinned: Iterable[str] = ()) -> list[str]:
+    """Return the arguments that leave out what was uploaded after a day, but for versions that are pinned."""
+    if day is None:
+        return []
+    exempt = [word for name in sorted(pinned) for word in ("--exclude-newer-package", f"{name}=false")]
+    return ["--exclude-newer", day, *exempt]
 
 
 def install_arguments(lock: str, *, python: str, dry_run: bool = False) -> list[str]:
@@ -289,10 +328,14 @@ def _run(argv: Sequence[str], *, environment: Mapping[str, str], cwd: str) -> tu
         errors="replace",
     )
     lines: list[str] = []
+    told: list[str] = []
 
     def follow() -> None:
         for line in process.stderr or ():
             lines.append(line)
+            if line.startswith(_LOGGED):
+                continue
+            told.append(line)
             if _TOLD.match(line.strip()):
                 protocol.progress(line.strip())
 
@@ -301,6 +344,5 @@ def _run(argv: Sequence[str], *, environment: Mapping[str, str], cwd: str) -> tu
     stdout = process.stdout.read() if process.stdout is not None else ""
     code = process.wait()
     reader.join()
-    stderr = "".join(lines)
-    os.write(2, stderr.encode(errors="replace"))  # the log for --debug
-    return code, stdout, stderr
+    os.write(2, "".join(told).encode(errors="replace"))  # the log for --debug
+    return code, stdout, "".join(lines)

@@ -13,7 +13,8 @@ from runner.inside.requirements import requirement_name
 class Specification:
     """What is to be resolved: the plan's specification as the host sent it.
 
-    `constraints` are versions that the tracker recorded, for what the files leave open.
+    `constraints` are versions that the tracker recorded, for what the files leave open. `as_of` is None where they
+    leave nothing open; `day` is that of the run all the same, where it is known.
     """
 
     kind: str
@@ -24,6 +25,7 @@ class Specification:
     overrides: tuple[str, ...]
     install_project: bool
     constraints: tuple[str, ...] = ()
+    day: str | None = None
 
     @classmethod
     def of(cls, request: Mapping[str, Any]) -> Specification:
@@ -37,6 +39,7 @@ class Specification:
             overrides=tuple(request["overrides"]),
             install_project=request["install_project"],
             constraints=tuple(request["constraints"]),
+            day=request["build_as_of"],
         )
 
     @property
@@ -51,7 +54,8 @@ class Wanted:
 
     Either `lock` is the text of an exact hashed lock, or `lines` are requirements to be resolved with `constraints`.
     `project` is None, or the extras (`[a]` or empty) with which the repository itself is installed; `editable` tells
-    how. `indexes` and `links` are what the repository names.
+    how. `indexes` and `links` are what the repository names. `declared` are requirements of the repository's own
+    package, which its wheel brings.
     """
 
     lines: list[str] = field(default_factory=list)
@@ -61,6 +65,7 @@ class Wanted:
     editable: bool = True
     indexes: list[str] = field(default_factory=list)
     links: list[str] = field(default_factory=list)
+    declared: list[str] = field(default_factory=list)
     prereleases: bool = False
     with_setuptools: bool = False
     notes: list[str] = field(default_factory=list)

@@ -16,6 +16,7 @@ from runner.errors import (
     InfrastructureError,
     InternalError,
     MissingFact,
+    NotByThen,
     RemoteUnavailable,
     RepositoryUnavailable,
     RunnerError,
@@ -92,7 +93,8 @@ def _as_exception(event: dict[str, Any], secrets: tuple[str, ...]) -> RunnerErro
     cause, remedy = _shown(event.get("cause", ""), secrets), _shown(event.get("remedy", ""), secrets)
     kind = event.get("kind")
     if kind == protocol.MISSING:
-        return MissingFact(
+        error_type = NotByThen if event.get("later") else MissingFact
+        return error_type(
             cause,
             remedy,
             fact=str(event.get("fact", "")),

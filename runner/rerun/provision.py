@@ -10,18 +10,24 @@ import re
 import secrets
 from collections import deque
 from collections.abc import Mapping
+from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from runner.engine.interface import ContainerRequest, Engine, VolumeMount
-from runner.errors import InternalError, MissingFact
+from runner.errors import InternalError, MissingFact, NotByThen
 from runner.inside import layout
 from runner.inside.environment import LAYOUT_VERSION, SECRETS
+from runner.inside.requirements import requirement_name
+from runner.inside.resolve import REDATE
 from runner.network import NetworkSettings
+from runner.plan.lists.requirements import pinned_names
 from runner.progress import Progress
 from runner.redact import redact
 from runner.rerun.answers import bundle_answer
 from runner.rerun.exchange import call, inside_argv
+from runner.rerun.redate import first_that_works
 from runner.schema.base import canonical_digest
 from runner.schema.plan import Plan
 from runner.schema.rerun import ResolvedEnvironment
@@ -57,7 +63,7 @@ _CAUSES: tuple[tuple[re.Pattern[str], str], ...] = (
 def ready_keys(plan: Plan) -> dict[str, str]:
     """Return the keys by which restore looks for a ready environment (`runner.inside.environment.find_ready`)."""
     spec = plan.environment
-    specification = canonical_digest(
+    specification = _key(
         {
             "layout": LAYOUT_VERSION,
             "kind": spec.kind,
@@ -70,11 +76,18 @@ def ready_keys(plan: Plan) -> dict[str, str]:
             "overrides": spec.overrides,
             "install_project": spec.install_project,
             "undated": "undated" in plan.policy.allow,
+            "redate": "redate" in plan.policy.allow,
             "image": _image(plan),
         }
     )
-    repository = canonical_digest([plan.lineage.repository, plan.lineage.commit, _image(plan)])
-    return {"specification": specification.partition(":")[2][:40], "repository": repository.partition(":")[2][:40]}
+    return {
+        "specification": specification,
+        "repository": _key([plan.lineage.repository, plan.lineage.commit, _image(plan)]),
+    }
+
+
+def _key(document: Any) -> str:
+    return canonical_digest(document).partition(":")[2][:40]
 
 
 def provision(
@@ -91,23 +104,55 @@ def provision(
     """Make the environment of the plan ready in the cache volume, if it is not, and return what is in it.
 
     `bundle` holds the commit, needed where the plan installs the project. `sources` maps paths of scripts to their
-    texts: what they import is compiled. Raises MissingFact where the packages cannot be had or built,
-    IndexUnavailable where the index refused (or `offline` forbids to ask it), DiskFull.
+    texts: what they import is compiled. Where the packages of the run's day cannot be had and the plan allows it, they
+    are those of the first later day. Raises NotByThen where it does not, MissingFact where the packages cannot be had
+    or built, IndexUnavailable where the index refused (or `offline` forbids to ask it), DiskFull.
     """
-    keys = ready_keys(plan)
-    attempt = secrets.token_hex(8)
+    make = partial(
+        _make,
+        engine,
+        plan,
+        volume=volume,
+        network=network,
+        progress=progress,
+        offline=offline,
+        bundle=bundle,
+        sources=sources,
+    )
+    day = plan.environment.as_of or plan.run.start_time
+    try:
+        return make(day)
+    except NotByThen as first:
+        if day is None or "redate" not in plan.policy.allow:
+            raise
+        return first_that_works(first, day, make, now=datetime.now(timezone.utc), progress=progress)
+
+
+def _make(
+    engine: Engine,
+    plan: Plan,
+    day: datetime | None,
+    redated: str | None = None,
+    *,
+    volume: str,
+    network: NetworkSettings,
+    progress: Progress,
+    offline: bool,
+    bundle: Path | None,
+    sources: Mapping[str, str] | None,
+) -> ResolvedEnvironment:
+    """Make the environment with the packages of a day; `redated` says why it is not the run's own."""
+    payload = _payload(plan, day, network, offline=offline) | {
+        "attempt": secrets.token_hex(8),
+        "redated": redated,
+        "sources": dict(sources or {}),
+    }
     jobs: list[dict[str, Any]] = []
     for _ in range(_MAX_ROUNDS):
-        payload = _payload(plan, network, offline=offline) | {
-            **keys,
-            "attempt": attempt,
-            "jobs": jobs,
-            "sources": dict(sources or {}),
-        }
         result = call(
             engine,
             _resolve_request(plan, volume=volume, network=network, offline=offline),
-            payload=payload,
+            payload={**payload, "jobs": jobs},
             progress=progress,
             answers={} if bundle is None else {"bundle": bundle_answer(bundle)},
         )
@@ -133,13 +178,23 @@ def as_resolved(record: Mapping[str, Any], *, cached: bool) -> ResolvedEnvironme
         built_from_source=tuple(record["built_from_source"]),
         cached=cached,
         notes=tuple(record["notes"]),
+        as_of=_moment(record["as_of"]),
+        build_as_of=_moment(record["build_as_of"]),
+        redated=record["redated"],
     )
 
 
-def explain_build_failure(name: str | None, version: str | None, log: str) -> MissingFact:
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+def explain_build_failure(
+    name: str | None, version: str | None, log: str, *, dated: bool = False, fixed: bool = True
+) -> MissingFact:
     """Return the error for a build that failed, from the end of its log: what was missing, where that can be told.
 
-    `name` of None is the repository's own package.
+    `name` of None is the repository's own package. `dated` tells that a later day has other packages to build it with,
+    and another version of it unless that is `fixed`.
     """
     what = _what(name, version)
     lines = [line.rstrip() for line in _CONTROL.sub("", redact(log)).splitlines() if line.strip()]
@@ -150,11 +205,15 @@ def explain_build_failure(name: str | None, version: str | None, log: str) -> Mi
             network = "network" in sentence
             break
     remedy = f"runner reproduce RUN --with {name or 'NAME'}==VERSION    a version that has a wheel, or --python X.Y"
+    lacks_tool = "compiler" in reason or "header" in reason or "missing" in reason
     if network:
         remedy = "runner reproduce RUN --allow build-network"
-    elif "compiler" in reason or "header" in reason or "missing" in reason:
+    elif lacks_tool:
         remedy += "; or an image that has what is missing: --base-image REF"
-    return MissingFact(
+    later = dated and not (fixed and lacks_tool)
+    if later:
+        remedy = f"{REDATE}; {remedy}"
+    return (NotByThen if later else MissingFact)(
         f"{what} has no wheel for this Python and building it failed{': ' + reason if reason else ''}",
         remedy,
         fact="environment",
@@ -170,19 +229,25 @@ def _image(plan: Plan) -> str:
     return digest
 
 
-def _payload(plan: Plan, network: NetworkSettings, *, offline: bool) -> dict[str, Any]:
+def _payload(plan: Plan, day: datetime | None, network: NetworkSettings, *, offline: bool) -> dict[str, Any]:
     spec = plan.environment
-    document = spec.model_dump(mode="json")
-    undated = "undated" in plan.policy.allow
-    started = plan.run.model_dump(mode="json")["start_time"]
+    dated = (
+        None
+        if day is None or "undated" in plan.policy.allow
+        else day.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
+    )
+    keys = ready_keys(plan)
+    as_of = None if spec.as_of is None else dated
     return {
+        **keys,
+        "builds": _key({**keys, "as_of": as_of, "build_as_of": dated}),
         "commit": plan.lineage.commit,
         "kind": spec.kind,
         "root": spec.root,
         "main": spec.main,
         "files": spec.files,
-        "as_of": None if undated else document["as_of"],
-        "build_as_of": None if undated else document["as_of"] or started,
+        "as_of": as_of,
+        "build_as_of": dated,
         "python": spec.python,
         "image": _image(plan),
         "constraints": list(spec.constraints),
@@ -228,7 +293,15 @@ def _build(engine: Engine, plan: Plan, job: Mapping[str, Any], *, volume: str, p
         text += f"\nstopped after {_BUILD_TIMEOUT_S:.0f} seconds"
     elif outcome.out_of_memory:
         text += "\nkilled for memory"
-    raise explain_build_failure(job["name"], job["version"], text)
+    spec = plan.environment
+    fixed = pinned_names(spec) | {requirement_name(line) for line in (*spec.constraints, *spec.overrides)}
+    raise explain_build_failure(
+        job["name"],
+        job["version"],
+        text,
+        dated=job["build_as_of"] is not None,
+        fixed=job["name"] is None or job["name"] in fixed,
+    )
 
 
 def _what(name: str | None, version: str | None) -> str:

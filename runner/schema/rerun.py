@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Literal
 
-from runner.schema.base import Number, Value
+from runner.schema.base import Number, UtcTime, Value
 from runner.schema.digest import Digest
 
 
@@ -168,7 +168,11 @@ class PreExistingResult(Value):
 
 
 class ResolvedEnvironment(Value):
-    """The environment that trained. `packages` maps normalised names to versions; `lock` is the resolved text."""
+    """The environment that trained. `packages` maps normalised names to versions; `lock` is the resolved text.
+
+    `as_of` is the moment whose packages these are, `build_as_of` that of what building asked for; None where a lock
+    decided, or the packages were not dated. `redated` says why they are not those of the run's own day.
+    """
 
     key: str
     python: str
@@ -177,6 +181,9 @@ class ResolvedEnvironment(Value):
     built_from_source: tuple[str, ...] = ()
     cached: bool
     notes: tuple[str, ...] = ()
+    as_of: UtcTime | None = None
+    build_as_of: UtcTime | None = None
+    redated: str | None = None
 
 
 class Hardware(Value):

@@ -24,7 +24,7 @@ from runner.verdict.causes import (
 from runner.verdict.policy import looser_than_default
 from runner.verdict.registered import FACT, registered_cause
 from runner.verdict.remedy import again
-from runner.verdict.statements import given_otherwise, not_verified, platform_difference, verified
+from runner.verdict.statements import given_otherwise, not_verified, platform_difference, redated, verified
 from runner.verdict.unfinished import failure_says_nothing
 
 
@@ -87,13 +87,16 @@ def decide(
 def _terms(plan: Plan, record: RunRecord, rerun: Rerun) -> str:
     """Return what must stand in every reason.
 
-    That is what was given in place of the recorded, a looser policy (rule 8), another platform (rule 25).
+    That is what was given in place of the recorded, a looser policy (rule 8), another platform (rule 25), packages of
+    another day (rule 26).
     """
     looser = looser_than_default(plan.policy)
     parts = list(given_otherwise(plan))
     parts += [f"policy looser than default: {', '.join(looser)}"] if looser else []
     platform = platform_difference(record, rerun)
     parts += [platform] if platform else []
+    later = redated(plan, rerun)
+    parts += [later] if later else []
     return "".join(f"; {part}" for part in parts)
 
 

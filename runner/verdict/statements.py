@@ -144,12 +144,17 @@ def _environment(plan: Plan, rerun: Rerun, comparison: Comparison) -> Iterator[s
     if specification.kind == "none":
         yield "environment: nothing names any package"
     elif not specification.exact:
-        when = "" if specification.as_of is None else f", as of {specification.as_of:%Y-%m-%d}"
+        moment = rerun.environment.as_of or specification.as_of
+        when = "" if moment is None else f", as of {moment:%Y-%m-%d}"
         count = specification.constrained(rerun.environment.packages)
         recorded = f" but for {count} version{'s' * (count > 1)} as recorded" if count else ""
         yield f"environment: not pinned{recorded}{when} ({specification.source})"
     yield from specification.notes
     yield from rerun.environment.notes
+    if rerun.environment.redated is not None:
+        yield f"--allow redate: {redated(plan, rerun)}: {rerun.environment.redated}"
+    elif rerun.environment.built_from_source and plan.run.start_time is None and specification.as_of is None:
+        yield "built from source with the packages of today: the run records no start"
     if specification.overrides:
         yield f"environment: changed by --with {' '.join(specification.overrides)}"
     if rerun.environment.built_from_source:
@@ -162,6 +167,16 @@ def _environment(plan: Plan, rerun: Rerun, comparison: Comparison) -> Iterator[s
             yield f"environment: {name} {package.original} recorded, {package.rerun or 'none'} ran"
     if all(package.name != PYTHON for package in comparison.environment):
         yield f"Python patch version: not recorded, {rerun.environment.python} ran"
+
+
+def redated(plan: Plan, rerun: Rerun) -> str | None:
+    """Return that the packages are those of a later day than the run's, None where they are of its own."""
+    environment, day = rerun.environment, plan.environment.as_of or plan.run.start_time
+    if environment.redated is None or day is None:
+        return None
+    if environment.as_of is not None:
+        return f"packages as of {environment.as_of:%Y-%m-%d}, those of {day:%Y-%m-%d} could not be had"
+    return f"built with packages as of {environment.build_as_of or day:%Y-%m-%d}, not of {day:%Y-%m-%d}"
 
 
 def _files(plan: Plan, rerun: Rerun, comparison: Comparison) -> Iterator[str]:

@@ -60,7 +60,7 @@ def suspects(plan: Plan, record: RunRecord, rerun: Rerun, comparison: Comparison
     elif not plan.environment.exact:
         told = "only some of the versions that the run had are recorded" if plan.environment.constraints else None
         words.append(
-            f"environment: {told or 'nothing tells which versions the run had'} ({_guessed(plan.environment)})"
+            f"environment: {told or 'nothing tells which versions the run had'} ({_guessed(plan.environment, rerun)})"
         )
     platform = platform_difference(record, rerun)
     if platform is not None:
@@ -71,8 +71,9 @@ def suspects(plan: Plan, record: RunRecord, rerun: Rerun, comparison: Comparison
     return tuple(redact(text) for text in words)
 
 
-def _guessed(environment: EnvironmentSpec) -> str:
-    when = "" if environment.as_of is None else f", as of {environment.as_of:%Y-%m-%d} here"
+def _guessed(environment: EnvironmentSpec, rerun: Rerun) -> str:
+    moment = rerun.environment.as_of or environment.as_of
+    when = "" if moment is None else f", as of {moment:%Y-%m-%d} here"
     return f"{environment.source}{when}; Python {environment.python}: {environment.python_source}"
 
 

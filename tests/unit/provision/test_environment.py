@@ -22,9 +22,7 @@ def make(cache: Path, key: str = "abc") -> Path:
     folder = cache / "environments" / key
     (folder / "bin").mkdir(parents=True)
     (folder / "bin" / "python").touch()
-    record = Environment(
-        key=key, python="3.11.2", lock="six==1\n", packages={"six": "1"}, built_from_source=(), notes=()
-    )
+    record = Environment(key=key, python="3.11.2", lock="six==1\n", packages={"six": "1"}, built_from_source=())
     environment.write_ready(record)
     return folder
 

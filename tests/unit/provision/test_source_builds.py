@@ -45,7 +45,7 @@ def job(folder: BuildFolder, name: str | None = "one", **files: str) -> dict[str
     (path / "output" / "dist").mkdir(parents=True)
     for file in files.values():
         (path / "output" / "dist" / file).write_text("bytes")
-    return {"path": str(path), "subpath": "x", "name": name, "version": "1.0", "again": False}
+    return {"path": str(path), "subpath": "x", "name": name, "version": "1.0", "build_as_of": None, "again": False}
 
 
 def test_the_build_system_is_read_and_not_run(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_a_broken_archive_is_a_missing_environment(tmp_path: Path) -> None:
 
 def test_the_wheel_of_the_package_is_kept_and_the_job_removed(folder: BuildFolder) -> None:
     made = job(folder, a="one-1.0-py3-none-any.whl", b="numpy-9.9-py3-none-any.whl")
-    assert collect(folder, made, QUIET, build_as_of=None) is None
+    assert collect(folder, made, QUIET) is None
     assert [(wheel.name, wheel.version) for wheel in folder.wheels()] == [("one", "1.0")]
     assert not Path(made["path"]).exists()
 
@@ -84,7 +84,7 @@ def test_the_wheel_of_the_package_is_kept_and_the_job_removed(folder: BuildFolde
 @pytest.mark.parametrize("name", ["numpy-9.9-py3-none-any.whl", "one-2.0-py3-none-any.whl", "one.whl", "notes.txt"])
 def test_the_wheel_of_another_package_is_not_taken(folder: BuildFolder, name: str) -> None:
     with pytest.raises(PhaseError, match="gave no wheel"):
-        collect(folder, job(folder, a=name), QUIET, build_as_of=None)
+        collect(folder, job(folder, a=name), QUIET)
 
 
 def test_a_link_in_the_place_of_a_wheel_is_not_followed(folder: BuildFolder, tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_link_in_the_place_of_a_wheel_is_not_followed(folder: BuildFolder, tmp
     (tmp_path / "secret").write_text("of others")
     (Path(made["path"]) / "output" / "dist" / "one-1.0-py3-none-any.whl").symlink_to(tmp_path / "secret")
     with pytest.raises(PhaseError, match="gave no wheel"):
-        collect(folder, made, QUIET, build_as_of=None)
+        collect(folder, made, QUIET)
 
 
 @pytest.mark.parametrize("listed", ['["x @ https://evil.example/x.whl"]', '["--index-url https://evil.example"]'])
@@ -100,7 +100,7 @@ def test_what_a_build_asks_for_is_checked_before_it_is_fetched(folder: BuildFold
     made = job(folder)
     (Path(made["path"]) / "output" / "need.json").write_text(listed)
     with pytest.raises(PhaseError, match="no package index can give"):
-        collect(folder, made, QUIET, build_as_of=None)
+        collect(folder, made, QUIET)
 
 
 def test_credentials_go_to_the_host_that_they_are_for_and_the_bytes_are_checked(tmp_path: Path) -> None:

@@ -29,6 +29,9 @@ ENVIRONMENT = {
     "lock": "numpy==1.26.4\n",
     "packages": {"numpy": "1.26.4"},
     "built_from_source": [],
+    "as_of": None,
+    "build_as_of": None,
+    "redated": None,
     "notes": [],
 }
 RESTORED = result(

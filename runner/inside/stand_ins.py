@@ -1,0 +1,82 @@
+"""Which versions are chosen where some have only a source archive: as pip chooses, and before anything is built.
+
+uv, which may run no foreign code here, takes a version without a wheel for one that is not there, and then an older one
+of it, or of what asks for it: another environment than the run's, without a word. So empty wheels stand in for source
+archives while versions are chosen, and what is chosen is built and takes their place.
+"""
+
+from __future__ import annotations
+
+import sys
+import zipfile
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from packaging.version import Version
+
+from runner.inside.index_access import moment_of
+from runner.inside.index_pages import IndexFile, files_of
+from runner.inside.uv import IndexSettings
+
+_AT_ONCE = 8
+
+
+class StandIns:
+    """A folder of empty wheels. `pinned` versions are there whatever the day `as_of`, and where they are yanked too."""
+
+    def __init__(
+        self, folder: Path, settings: IndexSettings, *, as_of: str | None, pinned: Mapping[str, str], prereleases: bool
+    ) -> None:
+        self.folder = folder
+        self._settings = settings
+        self._as_of = as_of
+        self._pinned = pinned
+        self._prereleases = prereleases
+        self._seen: set[str] = set()
+        self._versions: dict[str, dict[Version, str]] = {}
+
+    def add(self, names: Iterable[str], *, built: Mapping[str, str]) -> bool:
+        """Add those of packages that were not looked at yet, but for versions that are `built`; tell if any were."""
+        fresh = sorted(set(names) - self._seen)
+        self._seen.update(fresh)
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            pages = dict(pool.map(lambda name: (name, files_of(name, self._settings)), fresh))
+        for name, files in pages.items():
+            for version, python in self._sources(name, files).items():
+                if built.get(name) != str(version):
+                    self._versions.setdefault(name, {})[version] = python
+                    self._write(name, version, python)
+        return any(name in self._versions for name in fresh)
+
+    def chosen(self, pins: Mapping[str, str]) -> tuple[str, str] | None:
+        """Return the first of the chosen versions that only a wheel of ours stands for."""
+        for name, version in sorted(pins.items()):
+            if name in self._versions and Version(version) in self._versions[name]:
+                return name, version
+        return None
+
+    def _sources(self, name: str, files: Iterable[IndexFile]) -> dict[Version, str]:
+        """Return the versions that this Python could only build, with the Pythons that they are for."""
+        pinned = self._pinned.get(name)
+        day = None if pinned is not None else moment_of(self._as_of)
+        there = [file for file in files if file.there_on(day)]
+        wheels = {file.version for file in there if file.is_wheel and file.for_here}
+        found = {}
+        for file in there:
+            if file.is_wheel or file.version in wheels or not file.for_minor(sys.version_info[1]):
+                continue
+            exact = pinned is not None and file.version == Version(pinned)
+            if exact or not (file.yanked or (file.version.is_prerelease and not self._prereleases)):
+                found[file.version] = str(file.python)
+        return found
+
+    def _write(self, name: str, version: Version, python: str) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        stem = f"{name.replace('-', '_')}-{version}"
+        metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        metadata += f"Requires-Python: {python}\n" if python else ""
+        with zipfile.ZipFile(self.folder / f"{stem}-py3-none-any.whl", "w") as wheel:
+            wheel.writestr(f"{stem}.dist-info/METADATA", metadata)
+            wheel.writestr(f"{stem}.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+            wheel.writestr(f"{stem}.dist-info/RECORD", "")
