@@ -9,8 +9,11 @@ import posixpath
 from pathlib import Path
 from typing import Any
 
+from packaging.markers import default_environment
+
 from runner.inside import toml
 from runner.inside.environment import normalised
+from runner.inside.locked.formats import FORMATS
 from runner.inside.protocol import MISSING, PhaseError
 from runner.inside.requirements import Requirements, lock_text, read_requirements
 from runner.inside.uv import Uv
@@ -55,6 +58,40 @@ def _read_uv_lock(specification: Specification, uv: Uv, folder: Path, python: st
     arguments += ["--project", str(project), "--python", python, "--format", "requirements.txt"]
     exported = uv.run(arguments, cwd=str(project))
     return Wanted(lock=lock_text(exported), indexes=indexes)
+
+
+def _read_locked(specification: Specification, _uv: Uv, _folder: Path, _python: str) -> Wanted:
+    form = FORMATS[specification.kind]
+    main = specification.main or posixpath.join(specification.root, specification.kind)
+    text = _file(specification, main)
+    manifest = {}
+    if form.manifest is not None:
+        path = posixpath.join(posixpath.dirname(main), form.manifest)
+        manifest = _toml(_file(specification, path), path)
+    here = {name: str(value) for name, value in default_environment().items()}
+    try:
+        found = form.read(form.parse(text), manifest, here, posixpath.dirname(main) or ".")
+    except ValueError as error:
+        raise PhaseError(
+            MISSING,
+            f"{main} at the commit {error}",
+            "name another list with `environment:` in runner.yaml",
+            fact="environment",
+            looked_in=(main,),
+        ) from error
+    kept = [package for package in found.packages if package.name not in specification.replaced]
+    for package in kept:
+        if package.tree is not None:
+            raise _no_index(package.name, package.tree.title)
+    lines = [package.line for package in kept]
+    wanted = Wanted(indexes=list(found.indexes))
+    bare = [package.name for package in kept if not package.hashes]
+    if bare:
+        wanted.lines = [line.split(" --hash", 1)[0] for line in lines]
+        wanted.notes.append(f"{main} has no hash of {', '.join(bare[:4])}{' and others' if len(bare) > 4 else ''}")
+    else:
+        wanted.lock = lock_text("\n".join(lines))
+    return wanted
 
 
 def _read_requirements(specification: Specification, _uv: Uv, _folder: Path, _python: str) -> Wanted:
@@ -104,6 +141,7 @@ def _read_none(_specification: Specification, _uv: Uv, _folder: Path, _python: s
 
 _READERS = {
     "uv.lock": _read_uv_lock,
+    **dict.fromkeys(FORMATS, _read_locked),
     "requirements": _read_requirements,
     "pyproject": _read_pyproject,
     "none": _read_none,

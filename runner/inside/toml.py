@@ -9,9 +9,9 @@ from typing import Any
 
 def loads(text: str) -> dict[str, Any]:
     """Return the document of a TOML text. Raises ValueError."""
-    # Before Python 3.11 there is no reader in the standard library; DVC brings tomlkit into the image.
-    if sys.version_info >= (3, 11):
-        document = importlib.import_module("tomllib").loads(text)
-    else:
-        document = importlib.import_module("tomlkit").parse(text).unwrap()
-    return dict(document)
+    # Before Python 3.11 the standard library has no reader; this one became it.
+    reader = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+    try:
+        return dict(reader.loads(text))
+    except RecursionError:
+        raise ValueError("its tables are nested too deeply") from None

@@ -18,7 +18,7 @@ from runner.schema.model_files import RegisteredModel
 from runner.schema.plan import EnvironmentSpec
 from runner.schema.run_record import RunRecord
 from runner.schema.snapshot import RepositorySnapshot
-from runner.settings import CommitFacts, Settings
+from runner.settings import FILE_NAME, CommitFacts, Settings
 
 
 def specify_environment(
@@ -34,7 +34,7 @@ def specify_environment(
 ) -> tuple[EnvironmentSpec, PythonChoice, tuple[Considered, ...]]:
     """Return the specification of a run's packages and Python, and the other files that were considered.
 
-    Order: the file that `environment:` of `runner.yaml` names, `uv.lock`, requirements (pinned before unpinned),
+    Order: the file that `environment:` of `runner.yaml` names, a lock, requirements (pinned before unpinned),
     `pyproject.toml`, each at the root and then beside the script. What a list that is no lock leaves open has the
     version that the tracker recorded with the run's models, read for `machine`; else it is as of the run's start.
     Where the commit has no list, the recorded packages are one. Raises MissingFact where a start is needed and not
@@ -46,6 +46,8 @@ def specify_environment(
     markers = linux_markers(f"{python.minor}.0", machine)
     recorded = usable(recorded_packages(record, markers, registered))
     found, *others = find_lists(record, snapshot, settings, facts, folders, recorded)
+    if found.problem or found.mismatch:
+        raise _unusable(record, snapshot, settings, found, others)
     notes = list(found.notes)
     constraints: tuple[str, ...] = ()
     if found.takes_constraints:
@@ -72,7 +74,7 @@ def specify_environment(
     if found.kind == "none" and not overrides:
         raise _no_packages(record, snapshot, settings, found)
     spec = EnvironmentSpec(
-        kind=found.kind,  # type: ignore[arg-type]  # one of the four below
+        kind=found.kind,  # type: ignore[arg-type]  # one of those that the plan knows
         source=found.source,
         root=posixpath.dirname(found.main or "") or ".",
         main=found.main,
@@ -95,6 +97,28 @@ def specify_environment(
     return spec, python, considered
 
 
+def _unusable(
+    record: RunRecord,
+    snapshot: RepositorySnapshot,
+    settings: Settings,
+    found: PackageList,
+    others: Sequence[PackageList],
+) -> MissingFact:
+    """Return the error for a lock that is there and does not count; another list is not silently taken for it."""
+    usable = next((other.main for other in others if other.main and not (other.problem or other.mismatch)), None)
+    named = [
+        f"`environment: {usable}` in {FILE_NAME}" if usable else f"`environment:` in {FILE_NAME} names another list"
+    ]
+    if found.mismatch:
+        named.append(f"`environment: {found.main}` in {FILE_NAME}, to take it as it is")
+    return MissingFact(
+        f"{found.main} at the commit {found.problem or found.mismatch}",
+        f"{command_again(record, settings)}    # with {', or '.join(named)}",
+        fact="environment",
+        looked_in=(f"{found.main} at commit {snapshot.commit[:12]}",),
+    )
+
+
 def _no_packages(
     record: RunRecord, snapshot: RepositorySnapshot, settings: Settings, found: PackageList
 ) -> MissingFact:
@@ -105,7 +129,7 @@ def _no_packages(
         + "   # or name a list with `environment:` in runner.yaml",
         fact="environment",
         looked_in=(
-            f"uv.lock, requirements.txt and pyproject.toml at commit {snapshot.commit[:12]}",
+            f"lock files, requirements.txt and pyproject.toml at commit {snapshot.commit[:12]}",
             "requirements.txt of a model that the run logged",
         ),
     )

@@ -33,6 +33,7 @@ from runner.schema.snapshot import (
 )
 
 LONGEST_TEXT = 1 << 20  # bytes
+_LONGEST_LOCK = 16 << 20
 
 _NAMES = (
     "*.dvc",
@@ -44,6 +45,11 @@ _NAMES = (
     "*.in",
     "pyproject.toml",
     "uv.lock",
+    "poetry.lock",
+    "pdm.lock",
+    "Pipfile",
+    "Pipfile.lock",
+    "pylock.toml",
     ".python-version",
     "setup.py",
     "setup.cfg",
@@ -54,6 +60,7 @@ _NAMES = (
     "environment*.y*ml",
     "python_env.yaml",
 )
+_LOCKS = frozenset({"uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock", "pylock.toml"})
 _AT_THE_ROOT = frozenset({"Dockerfile"})
 _KINDS: dict[str, Literal["file", "symlink", "submodule"]] = {"120000": "symlink", "160000": "submodule"}
 _LOG = ("log", "-z", "--raw", "--no-abbrev", "--no-renames", "--full-history", "-c", "--format=%x01%H %ct")
@@ -138,9 +145,9 @@ def _tree(mirror: Mirror, commit: str) -> tuple[tuple[TreeEntry, ...], dict[str,
 
 
 def _is_read(entry: TreeEntry, wanted: set[str]) -> bool:
-    if (entry.size_bytes or 0) > LONGEST_TEXT:
-        return False
     name = posixpath.basename(entry.path)
+    if (entry.size_bytes or 0) > (_LONGEST_LOCK if name in _LOCKS else LONGEST_TEXT):
+        return False
     return (
         entry.path in wanted
         or entry.path in _AT_THE_ROOT
@@ -200,9 +207,9 @@ def _first_with_code(mirror: Mirror, commit: str, texts: Mapping[str, str]) -> d
 
 
 def _decoded(content: bytes, *, strict: bool = False) -> str:
-    """Return the text of a file: UTF-8, else what its byte order mark says, else Latin-1, which any bytes are."""
-    if not strict and content[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return content.decode("utf-16", errors="replace")
+    """Return the text of a file: UTF-16 as Windows writes it, else UTF-8, else Latin-1, which any bytes are."""
+    if not strict and (codec := _utf_16(content)) is not None:
+        return content.decode(codec, errors="replace").removeprefix("\ufeff")
     try:
         text = content.decode()
     except UnicodeDecodeError:
@@ -210,6 +217,19 @@ def _decoded(content: bytes, *, strict: bool = False) -> str:
             raise
         return content.decode("latin-1")
     return text if strict else text.removeprefix("\ufeff")
+
+
+def _utf_16(content: bytes) -> str | None:
+    """Return the UTF-16 that a file is in, by its byte order mark, or by zeros in every other place."""
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    start = content[:200]
+    if len(start) < 2 or len(start) % 2 or b"\0" not in start:
+        return None
+    ascii_first, ascii_second = (
+        start[place::2].count(0) == 0 and set(start[1 - place :: 2]) == {0} for place in (0, 1)
+    )
+    return "utf-16-le" if ascii_first else ("utf-16-be" if ascii_second else None)
 
 
 def _pointers(texts: dict[str, str]) -> tuple[tuple[PointerOut, ...], list[PointerProblem]]:

@@ -94,7 +94,9 @@ class EnvironmentSpec(Value):
     over all.
     """
 
-    kind: Literal["uv.lock", "requirements", "pyproject", "none"]
+    kind: Literal[
+        "uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock", "pylock.toml", "requirements", "pyproject", "none"
+    ]
     source: str
     root: str = "."
     main: str | None
@@ -108,6 +110,11 @@ class EnvironmentSpec(Value):
     constraints_source: str | None = None
     overrides: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def is_lock(self) -> bool:
+        """Tell whether a tool resolved it: it holds what its packages need in turn, for several platforms."""
+        return self.kind in {"uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock", "pylock.toml"}
 
     def constrained(self, packages: Iterable[str]) -> int:
         """Return how many of these installed packages, by normalised names, have their version by `constraints`."""

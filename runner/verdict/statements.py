@@ -35,7 +35,7 @@ def _pinned(specification: EnvironmentSpec, rerun: Rerun) -> Iterator[str]:
     installed, source = rerun.environment.packages, redact(specification.source)
     count = len(pinned_names(specification) & installed.keys())
     alone = specification.exact and specification.as_of is None and not specification.overrides
-    if alone and (specification.kind == "uv.lock" or count == len(installed)):
+    if alone and (specification.is_lock or count == len(installed)):
         yield f"environment: {len(installed)} packages, exact ({source})"
     elif count:
         yield f"environment: {count} of {len(installed)} packages pinned ({source})"

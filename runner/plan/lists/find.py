@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from runner.errors import MissingFact
 from runner.lineage.remedy import command_again
 from runner.plan.constraints import RecordedVersions
 from runner.plan.lists.found import PackageList, join
+from runner.plan.lists.locks import readers
 from runner.plan.lists.pyproject import read_pyproject
 from runner.plan.lists.recorded import recorded_list
 from runner.plan.lists.requirements import find_requirements, read_requirement_file
@@ -19,10 +21,10 @@ from runner.schema.snapshot import RepositorySnapshot
 from runner.settings import FILE_NAME, CommitFacts, Settings
 
 _Reader = Callable[[RepositorySnapshot, str], list[PackageList]]
-_LOCKS: dict[str, _Reader] = {"uv.lock": read_uv_lock}
+_LOCKS: dict[str, _Reader] = {"uv.lock": read_uv_lock, **readers()}
 _PROJECTS: dict[str, _Reader] = {"pyproject.toml": read_pyproject}
 _READERS = {**_LOCKS, **_PROJECTS}  # what has any other name is a requirement file
-_NOT_READ = ("environment.yml", "environment.yaml", "conda.yaml", "Pipfile.lock", "poetry.lock", "setup.py")
+_NOT_READ = ("environment.yml", "environment.yaml", "conda.yaml", "setup.py")
 
 
 def find_lists(
@@ -72,13 +74,21 @@ def _named(path: str, where: str, record: RunRecord, snapshot: RepositorySnapsho
     if path in snapshot.texts:
         read = _READERS.get(posixpath.basename(path), read_requirement_file)
         if found := read(snapshot, path):
-            return found[0]
+            return _taken_all_the_same(found[0], where) if settings.environment else found[0]
     raise MissingFact(
         f"{where} names {path}, which the commit does not hold as a file that lists packages",
         command_again(record, settings) + f"   # after `environment:` in {FILE_NAME} names another file",
         fact="environment",
         looked_in=(f"commit {snapshot.commit[:12]}",),
     )
+
+
+def _taken_all_the_same(named: PackageList, where: str) -> PackageList:
+    """Return a lock that the auditor names, though it was made from another project than the one beside it."""
+    if named.mismatch is None:
+        return named
+    note = f"environment: {named.main} {named.mismatch}; taken since {where} names it"
+    return replace(named, mismatch=None, notes=(*named.notes, note))
 
 
 def _unread(snapshot: RepositorySnapshot, folders: Iterable[str]) -> list[str]:

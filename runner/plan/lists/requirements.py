@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from runner.lineage.packages import normalise
 from runner.plan.lists.found import PackageList, join
+from runner.plan.lists.locks import locked_names
 from runner.plan.toml_text import load_toml
 from runner.schema.plan import EnvironmentSpec
 from runner.schema.snapshot import RepositorySnapshot
@@ -104,6 +105,8 @@ def pinned_names(specification: EnvironmentSpec) -> frozenset[str]:
     if main is not None and specification.kind == "uv.lock":
         packages = load_toml(specification.files.get(main)).get("package")
         names = {normalise(str(package.get("name"))) for package in packages or () if isinstance(package, dict)}
+    elif main is not None and specification.is_lock:
+        names = set(locked_names(specification.kind, specification.files.get(main)))
     elif main is not None and specification.kind == "requirements":
         names = set(read_files(specification.files, main).pins)
     return frozenset(names - {normalise(re.split(r"[^\w.-]", text, maxsplit=1)[0]) for text in specification.overrides})

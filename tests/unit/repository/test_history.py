@@ -85,6 +85,28 @@ def test_texts_are_those_that_plan_reads_and_those_asked_for(repository: Reposit
     }
 
 
+@pytest.mark.parametrize("codec", ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig"])
+def test_lists_are_read_in_the_encodings_that_windows_writes(repository: Repository, codec: str) -> None:
+    """With a byte order mark and without one, which git and much else take for no text at all."""
+    content = "numpy==1.26.4\r\n# für später\r\nmlflow==2.22.0\r\n"
+    commit = repository.commit({"requirements.txt": content.encode(codec)})
+    assert snapshot_of(repository, commit).texts["requirements.txt"] == content
+
+
+def test_a_file_with_zeros_in_it_is_not_taken_for_utf_16(repository: Repository) -> None:
+    commit = repository.commit({"src/a.py": b"a\0\0b" * 9, "src/b.py": b"abc\0" * 9})
+    texts = snapshot_of(repository, commit, "src/a.py", "src/b.py").texts
+    assert texts == {"src/a.py": "a\0\0b" * 9, "src/b.py": "abc\0" * 9}
+
+
+def test_a_long_lock_is_read_as_large_projects_have_them(repository: Repository) -> None:
+    lock = "# a lock\n" * 200_000
+    assert len(lock) > LONGEST_TEXT
+    names = ("uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock", "pylock.toml")
+    commit = repository.commit(dict.fromkeys(names, lock))
+    assert set(snapshot_of(repository, commit).texts) == set(names)
+
+
 def test_pointers_and_locks_at_the_commit_are_read(repository: Repository, store: Store) -> None:
     data, images = store.put(b"data"), store.put_directory({"a.png": b"a", "sub/b.png": b"b"})
     commit = repository.commit(

@@ -1,0 +1,113 @@
+"""Lock files of other tools in the plan: which counts, what is said of it, and which one is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from runner.errors import MissingFact
+from runner.lineage.resolve import commit_facts
+from runner.plan.environment import specify_environment
+from runner.plan.lists.requirements import pinned_names
+from runner.schema.plan import EnvironmentSpec
+from runner.settings import Settings
+from tests.support.facts import run, settings, snapshot
+from tests.support.lock_files import text
+
+POETRY = {name: text(f"poetry-1.8/{name}") for name in ("poetry.lock", "pyproject.toml")}
+PDM = {name: text(f"pdm-2.12/{name}") for name in ("pdm.lock", "pyproject.toml")}
+PIPENV = {name: text(f"pipenv/{name}") for name in ("Pipfile.lock", "Pipfile")}
+PYLOCK = {"pylock.toml": text("pylock/pylock.toml")}
+FROZEN = {"requirements.txt": f"six==1.16.0 --hash=sha256:{'a' * 64}\n"}
+KINDS = {"poetry.lock": POETRY, "pdm.lock": PDM, "Pipfile.lock": PIPENV, "pylock.toml": PYLOCK}
+CHANGED = {
+    "poetry.lock": ("pyproject.toml", '"~8.1"', '"~8.0"'),
+    "pdm.lock": ("pyproject.toml", "click>=8.1", "click>=8.0"),
+    "Pipfile.lock": ("Pipfile", "~=8.1", "~=8.0"),
+}
+
+
+def specified(texts: dict[str, str], chosen: Settings | None = None) -> EnvironmentSpec:
+    chosen = chosen or settings()
+    repository = snapshot(texts)
+    record = run(environment_files=())
+    return specify_environment(record, repository, chosen, commit_facts(repository, chosen), "src/train.py")[0]
+
+
+def refusal(texts: dict[str, str], chosen: Settings | None = None) -> MissingFact:
+    with pytest.raises(MissingFact) as caught:
+        specified(texts, chosen)
+    assert caught.value.fact == "environment"
+    return caught.value
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_lock_decides_alone_whoever_wrote_it(kind: str) -> None:
+    spec = specified({**KINDS[kind], **FROZEN})
+    assert (spec.kind, spec.main, spec.source) == (kind, kind, f"{kind} at the commit")
+    assert (spec.exact, spec.as_of, spec.is_lock, spec.install_project) == (True, None, True, False)
+    assert spec.files == KINDS[kind]
+    assert {"click", "tabulate", "wcwidth", "importlib-metadata"} <= pinned_names(spec)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_lock_beside_the_script_counts(kind: str) -> None:
+    spec = specified({f"src/{name}": content for name, content in KINDS[kind].items()})
+    assert (spec.kind, spec.root, spec.main) == (kind, "src", f"src/{kind}")
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("poetry.lock", "group dev, extra progress of poetry.lock left out"),
+        ("pdm.lock", "group dev, extra progress of pdm.lock left out"),
+        ("Pipfile.lock", "category develop of Pipfile.lock left out"),
+    ],
+)
+def test_what_of_a_lock_is_not_installed_is_said(kind: str, words: str) -> None:
+    assert f"environment: {words}" in specified(KINDS[kind]).notes
+
+
+@pytest.mark.parametrize("kind", CHANGED)
+def test_a_lock_of_another_manifest_is_refused_and_no_other_list_silently_taken(kind: str) -> None:
+    name, before, after = CHANGED[kind]
+    assert before in KINDS[kind][name]
+    texts = {**KINDS[kind], **FROZEN, name: KINDS[kind][name].replace(before, after)}
+    error = refusal(texts)
+    assert error.cause.startswith(f"{kind} at the commit was not made from")
+    assert error.remedy.startswith("runner reproduce ")
+    assert "environment: requirements.txt" in error.remedy
+    assert f"environment: {kind}" in error.remedy
+
+
+@pytest.mark.parametrize("kind", CHANGED)
+def test_a_lock_of_another_manifest_is_taken_where_the_auditor_names_it_which_is_said(kind: str) -> None:
+    name, before, after = CHANGED[kind]
+    texts = {**KINDS[kind], name: KINDS[kind][name].replace(before, after)}
+    spec = specified(texts, settings(yaml=f"environment: {kind}\n"))
+    assert spec.kind == kind
+    assert any("was not made from" in note and "taken since" in note for note in spec.notes)
+    refusal({**texts, "runner.yaml": f"environment: {kind}\n"})  # the audited party does not set the terms
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_lock_that_cannot_be_read_is_refused_with_the_reason(kind: str) -> None:
+    broken = {**KINDS[kind], kind: KINDS[kind][kind][:-900] + "\n<<<<<<< HEAD\n"}
+    error = refusal({**broken, **FROZEN})
+    assert error.cause.startswith(f"{kind} at the commit cannot be read: ")
+    assert "environment: requirements.txt" in error.remedy
+    assert f"environment: {kind}" not in error.remedy
+    assert refusal(broken, settings(yaml=f"environment: {kind}\n")).cause == error.cause
+
+
+@pytest.mark.parametrize("kind", ["poetry.lock", "pdm.lock", "Pipfile.lock"])
+def test_a_lock_whose_manifest_cannot_be_read_or_is_not_there(kind: str) -> None:
+    manifest = next(name for name in KINDS[kind] if name != kind)
+    error = refusal({**KINDS[kind], manifest: "broken ["})
+    assert f"has a {manifest} beside it that cannot be read" in error.cause
+    assert specified({kind: KINDS[kind][kind], **FROZEN}).kind == "requirements"
+
+
+def test_a_lock_that_is_no_list_of_packages_is_refused() -> None:
+    for kind, content in (("pylock.toml", "packages = 1\n"), ("Pipfile.lock", "[1]"), ("pdm.lock", "package = {}\n")):
+        assert kind in refusal({**KINDS[kind], kind: content}).cause
+    assert "nested too deeply" in refusal({"pylock.toml": "a = " + "[" * 100_000}).cause
