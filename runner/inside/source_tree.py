@@ -6,10 +6,13 @@ import hashlib
 import json
 import posixpath
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 _FULL = re.compile(r"[0-9a-f]{40}")
+_ARCHIVES = (".whl", ".tar.gz", ".tgz", ".tar.bz2", ".zip")
+_EDITABLE = re.compile(r"(?:-e|--editable)(?:\s*=\s*|\s+)?")
+_NAMED = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*)\s*(?P<extras>\[[^\]]*\])?\s*@\s*(?P<place>[^@\s].*)")
 _SCP = re.compile(r"(?P<user>[A-Za-z0-9._-]+@)?(?P<host>[A-Za-z0-9.-]+):(?P<path>(?!//|\d+/).+)")
 
 
@@ -33,7 +36,7 @@ class SourceTree:
     @property
     def is_file(self) -> bool:
         """Tell whether it is an archive in the repository, and not a folder."""
-        return self.path.endswith((".whl", ".tar.gz", ".zip", ".tar.bz2", ".tgz"))
+        return self.address is None and _is_archive(self.path)
 
     @property
     def exact(self) -> bool:
@@ -53,11 +56,6 @@ class SourceTree:
             return "the repository's own package" if self.path == "." else f"{self.path} of the repository"
         where = self.address if self.path == "." else f"{self.path} of {self.address}"
         return f"{where} at {(self.revision or 'its default branch')[:40]}"
-
-
-def of_folder(path: str, *, name: str | None, editable: bool, version: str | None = None) -> SourceTree:
-    """Return a place in the run's own repository."""
-    return SourceTree(posixpath.normpath(path), name=name, editable=editable, version=version)
 
 
 def of_git(
@@ -90,17 +88,64 @@ def of_git(
     return SourceTree(inner, name=name, address=plain, revision=revision or None, version=version)
 
 
-def of_requirement(address: str, *, name: str | None) -> SourceTree:
-    """Return the folder that `git+https://HOST/PATH@REVISION#subdirectory=…` names. Raises ValueError."""
+def of_line(line: str, root: str) -> tuple[SourceTree, str] | None:
+    """Return the place that a line of a requirement file names, and its marker; None for a package of an index.
+
+    `line` is a requirement, or `-e` and what it installs; paths begin at the folder `root`. An archive at an https
+    address is what an index has, too. Raises ValueError with the reason for a place that cannot be had again.
+    """
+    editable = _EDITABLE.match(line)
+    text, _, marker = re.sub(r"\s--[a-z].*$", "", line[editable.end() :] if editable else line).partition(" ;")
+    text = text.strip().strip("'\"")
+    named = _NAMED.fullmatch(text)
+    place = named["place"] if named else text
+    name, extras = (named["name"], named["extras"] or "") if named else (None, "")
+    if re.match(r"git(\+|@|://)", place):
+        tree = _of_git_requirement(place, name)
+        return replace(tree, extras=extras or tree.extras), marker.strip()
+    if re.match(r"(hg|svn|bzr)(\+|:)", place):
+        raise ValueError("only repositories of git are followed")
+    if place.startswith("https://") and not editable:
+        return None
+    if "://" in place and not place.startswith("file://./"):
+        raise ValueError("it comes from a place that only its author's machine had")
+    if not named:
+        bare, bracket, rest = place.partition("[")
+        place, extras = bare.strip(), bracket + rest
+    if not (editable or place.startswith((".", "/", "~", "file:")) or re.search(r"[\\/]", place) or _is_archive(place)):
+        return None
+    tree = in_repository(place, root, name=name, editable=editable is not None)
+    return replace(tree, extras=extras), marker.strip()
+
+
+def in_repository(path: str, root: str, *, name: str | None, editable: bool, version: str | None = None) -> SourceTree:
+    """Return the folder or file that a list in the folder `root` names by a path. Raises ValueError."""
+    plain = path.removeprefix("file:").removeprefix("//").replace("\\", "/")
+    if plain.startswith(("/", "~")) or re.match(r"[A-Za-z]:", plain):
+        raise ValueError("it comes from a place that only its author's machine had")
+    inner = posixpath.normpath(posixpath.join(root, plain))
+    if inner == ".." or inner.startswith("../"):
+        raise ValueError("it lies outside the repository")
+    return SourceTree(inner, name=name, editable=editable, version=version)
+
+
+def _of_git_requirement(address: str, name: str | None) -> SourceTree:
+    """Return the folder that `git+https://HOST/PATH@REVISION#subdirectory=…` names."""
     text, _, fragment = address.partition("#")
     named = {key: values[-1] for key, values in parse_qs(fragment).items()}
-    path_at = text.rfind("@")
+    at = text.rfind("@")
     revision = None
-    if path_at > max(text.find("/", text.find("://") + 3), 0):
-        text, revision = text[:path_at], text[path_at + 1 :]
-    egg = re.match(r"[A-Za-z0-9._-]+", named.get("egg", ""))
-    extras = re.search(r"\[[A-Za-z0-9,._ -]*\]", named.get("egg", ""))
+    if at > text.find("/", text.find("://") + 3) > 0:
+        text, revision = text[:at], text[at + 1 :]
+    egg = re.fullmatch(r"(?P<name>[A-Za-z0-9._-]+)\s*(?P<extras>\[[A-Za-z0-9,._ -]*\])?", named.get("egg", ""))
     tree = of_git(
-        text, name=name or (egg[0] if egg else None), revision=revision, subdirectory=named.get("subdirectory")
+        text,
+        name=name or (egg["name"] if egg else None),
+        revision=revision,
+        subdirectory=named.get("subdirectory"),
     )
-    return SourceTree(**{**asdict(tree), "extras": extras[0] if extras else ""})
+    return replace(tree, extras=(egg["extras"] or "") if egg else "")
+
+
+def _is_archive(path: str) -> bool:
+    return path.endswith(_ARCHIVES)

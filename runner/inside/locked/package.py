@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import posixpath
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from runner.inside.source_tree import SourceTree, of_folder, of_git
+from runner.inside.source_tree import SourceTree, in_repository, of_git
 
 _PYPI = frozenset({"pypi.org", "pypi.python.org"})
 _HASH = re.compile(r"sha(?:256|384|512):[0-9a-f]+")
@@ -54,13 +53,10 @@ def usable_hashes(listed: Iterable[Any]) -> tuple[str, ...]:
 
 def tree_in_repository(path: str, *, root: str, name: str, editable: bool, version: str | None = None) -> SourceTree:
     """Return the folder or file that a lock in the folder `root` names by a path; LockProblem where it is elsewhere."""
-    plain = path.removeprefix("file:").replace("\\", "/")
-    if plain.startswith(("/", "~")) or re.match(r"[A-Za-z]:", plain):
-        raise LockProblem(f"takes {name} from {path}, which only its author's machine had")
-    inner = posixpath.normpath(posixpath.join(root, plain))
-    if inner.startswith("../") or inner == "..":
-        raise LockProblem(f"takes {name} from {path}, which lies outside the repository")
-    return of_folder(inner, name=name, editable=editable, version=version)
+    try:
+        return in_repository(path, root, name=name, editable=editable, version=version)
+    except ValueError as error:
+        raise LockProblem(f"takes {name} from {path}: {error}") from error
 
 
 def tree_of_git(

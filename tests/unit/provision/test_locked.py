@@ -217,7 +217,7 @@ def test_packages_of_a_poetry_lock_come_from_where_it_says() -> None:
     ("before", "after", "words"),
     [
         ('lock-version = "2.0"', 'lock-version = "3.0"', "has the format 3.0"),
-        ("../libs/folder", "../../elsewhere", "outside the repository"),
+        ("../libs/folder", "../../elsewhere", "takes folder from ../../elsewhere: it lies outside the repository"),
         ("../libs/folder", "C:\\\\libs", "only its author's machine had"),
         ("https://user:geheim@github.com/acme/from-git.git", "file:///srv/x.git", "only https and ssh"),
         ("https://files.example/archive", "http://files.example/archive", "only https is followed"),
