@@ -102,6 +102,7 @@ def test_a_phase_error_arrives_with_all_of_its_fields(served: Served) -> None:
             "service": "",
             "looked_in": ["a"],
             "nearest": ["b"],
+            "later": False,
         }
     ]
 
