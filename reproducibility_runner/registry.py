@@ -53,7 +53,10 @@ def _kind_of_mlflow_1() -> Any:
 
 def claim(module: Any) -> None:
     """Put our registry in the place of all that MLflow registers, as soon as it does."""
-    find = module._get_store_registry
+    find = getattr(module, "_get_store_registry", None)
+    if find is None:  # an MLflow of 2021 or before, which registers while it is imported
+        claim_schemes(module._model_registry_store_registry)
+        return
     if getattr(find, "reproducibility_runner", False):
         return
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import inspect
 import os
 import sys
 from contextlib import contextmanager
@@ -79,6 +80,11 @@ def adopt_signatures(kind: type, mixin: type, base: type) -> None:
         if callable(method) and callable(original) and not name.startswith("__"):
             method.__wrapped__ = original
     kind.__module__ = mixin.__module__
+
+
+def count_parameters(method: Any) -> int:
+    """Return how many parameters a method of MLflow's takes in the version at hand."""
+    return len(inspect.signature(method).parameters)
 
 
 def find_caller(*functions: tuple[str, str]) -> Any:

@@ -138,7 +138,9 @@ class TrackingCapture(Base):  # type: ignore[misc]  # the base is MLflow's, of w
         with scratch.outermost(), scratch.lock():
             if self._has_experiment(identity):
                 return
-            self._create_experiment_with_id("experiment " + identity, identity, None, None)
+            # Where its artifacts go and, since MLflow 1.20, its tags.
+            rest = [None] * (scratch.count_parameters(self._create_experiment_with_id) - 2)
+            self._create_experiment_with_id("experiment " + identity, identity, *rest)
         session.record("experiment", {"how": "on demand", "id": identity, "name": None})
 
     # Runs
@@ -193,7 +195,9 @@ class TrackingCapture(Base):  # type: ignore[misc]  # the base is MLflow's, of w
             with scratch.lock():
                 if self._find_run_root(run_id)[1] is not None:
                     return
-                made = super().create_run(experiment.experiment_id, "", 0, [], "")
+                # Since MLflow 1.30 a run has a name.
+                name = [""] * (scratch.count_parameters(super().create_run) - 4)
+                made = super().create_run(experiment.experiment_id, "", 0, [], *name)
                 folder = self._folders.pop(made.info.run_id, None) or super()._find_run_root(made.info.run_id)
                 folder = folder[1]
                 scratch.mark_adopted(folder)

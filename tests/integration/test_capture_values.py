@@ -243,8 +243,11 @@ with mlflow.start_run():
     mlflow.log_metric("m", int(sys.argv[1]))
 """
 RUN = """
+import inspect
 import mlflow
-submitted = mlflow.projects.run(".", parameters={"depth": 5}, experiment_name="projects", env_manager="local")
+known = inspect.signature(mlflow.projects.run).parameters
+here = {"env_manager": "local"} if "env_manager" in known else {"use_conda": False}  # since 1.25
+submitted = mlflow.projects.run(".", parameters={"depth": 5}, experiment_name="projects", **here)
 assert submitted.wait()
 """
 

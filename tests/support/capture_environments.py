@@ -36,11 +36,15 @@ class Specification:
 
 
 _OLD = ("setuptools<80",)
+_OF_2021 = ("sqlparse", "protobuf<3.21", "importlib-metadata<5", "setuptools<60")
+MLFLOW_1_17 = Specification("mlflow-1.17", None, ("mlflow-skinny==1.17.0", *_OF_2021))
+MLFLOW_1_23 = Specification("mlflow-1.23", None, ("mlflow-skinny==1.23.1", *_OF_2021))
+MLFLOW_1_26 = Specification("mlflow-1.26", None, ("mlflow-skinny==1.26.1", *_OF_2021))
 MLFLOW_1_30 = Specification("mlflow-1.30", None, ("mlflow-skinny==1.30.1", *_OLD))
 MLFLOW_2_2 = Specification("mlflow-2.2", None, ("mlflow-skinny==2.2.2", *_OLD))
 MLFLOW_2_22 = Specification("mlflow-2.22", None, ("mlflow-skinny==2.22.0", "psutil"))
 MLFLOW_TODAY = Specification("mlflow-today", None, ("mlflow-skinny>=3.1", "psutil"))
-EACH_MLFLOW = (MLFLOW_1_30, MLFLOW_2_2, MLFLOW_2_22, MLFLOW_TODAY)
+EACH_MLFLOW = (MLFLOW_1_17, MLFLOW_1_23, MLFLOW_1_26, MLFLOW_1_30, MLFLOW_2_2, MLFLOW_2_22, MLFLOW_TODAY)
 
 # With all that MLflow brings, and scikit-learn, on a Python of their own time.
 _SKLEARN_OF_2022 = ("scikit-learn<1.3", "matplotlib<3.8", "numpy<1.25")
