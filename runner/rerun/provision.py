@@ -77,6 +77,7 @@ def ready_keys(plan: Plan) -> dict[str, str]:
             "install_project": spec.install_project,
             "undated": "undated" in plan.policy.allow,
             "redate": "redate" in plan.policy.allow,
+            "index_dates": spec.index_dates,
             "image": _image(plan),
         }
     )
@@ -100,13 +101,15 @@ def provision(
     offline: bool,
     bundle: Path | None = None,
     sources: Mapping[str, str] | None = None,
+    upload_times: Mapping[str, str] | None = None,
 ) -> ResolvedEnvironment:
     """Make the environment of the plan ready in the cache volume, if it is not, and return what is in it.
 
     `bundle` holds the commit, needed where the plan installs the project. `sources` maps paths of scripts to their
-    texts: what they import is compiled. Where the packages of the run's day cannot be had and the plan allows it, they
-    are those of the first later day. Raises NotByThen where it does not, MissingFact where the packages cannot be had
-    or built, IndexUnavailable where the index refused (or `offline` forbids to ask it), DiskFull.
+    texts: what they import is compiled; `upload_times` date files of indexes that do not. Where the packages of the
+    run's day cannot be had and the plan allows it, they are those of the first later day. Raises NotByThen where it
+    does not, MissingFact where the packages cannot be had or built, IndexUnavailable where the index refused (or
+    `offline` forbids to ask it), DiskFull.
     """
     make = partial(
         _make,
@@ -118,6 +121,7 @@ def provision(
         offline=offline,
         bundle=bundle,
         sources=sources,
+        upload_times=upload_times,
     )
     day = plan.environment.as_of or plan.run.start_time
     try:
@@ -140,12 +144,14 @@ def _make(
     offline: bool,
     bundle: Path | None,
     sources: Mapping[str, str] | None,
+    upload_times: Mapping[str, str] | None,
 ) -> ResolvedEnvironment:
     """Make the environment with the packages of a day; `redated` says why it is not the run's own."""
     payload = _payload(plan, day, network, offline=offline) | {
         "attempt": secrets.token_hex(8),
         "redated": redated,
         "sources": dict(sources or {}),
+        "upload_times": dict(upload_times or {}),
     }
     jobs: list[dict[str, Any]] = []
     for _ in range(_MAX_ROUNDS):
