@@ -108,10 +108,12 @@ def resolve(
                 if not stand_ins.add(uv.tried, built=own):
                     raise
                 continue
-            # What was looked for again was refused at first, perhaps for nothing but its lack of a wheel.
-            if stand_ins.add((name for name, times in uv.tried.items() if times > 1), built=own):
+            found = pins(output)
+            # What was looked for again, or is not there in the end, was refused: perhaps for its lack of a wheel alone.
+            refused = [name for name, times in uv.tried.items() if times > 1 or name not in found]
+            if stand_ins.add(refused, built=own):
                 continue
-            chosen = stand_ins.chosen(pins(output))
+            chosen = stand_ins.chosen(found)
             if chosen is not None:
                 raise WheelsNeeded(*chosen, f"{chosen[0]} {chosen[1]} has only a source archive")
             return output

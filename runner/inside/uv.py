@@ -268,11 +268,7 @@ def index_settings(
 
 def undated_index(file: str, *, looked_up: bool = False) -> PhaseError:
     """Return the error for an index that does not say when files were uploaded; `looked_up` elsewhere, too."""
-    who = (
-        "neither the package index nor the file of --index-dates says"
-        if looked_up
-        else "the package index does not say"
-    )
+    who = "neither the package index nor --index-dates says" if looked_up else "the package index does not say"
     return PhaseError(
         MISSING,
         f"{who} when {file} was uploaded, so versions as of the run's date cannot be had",

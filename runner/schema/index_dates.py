@@ -68,7 +68,8 @@ def _moment(written: Any) -> str:
 
 
 def _of_csv(text: str) -> Iterator[tuple[str, Any, Any]]:
-    rows = [(number, row) for number, row in enumerate(csv.reader(text.splitlines()), 1) if any(map(str.strip, row))]
+    lines = enumerate(csv.reader(text.splitlines()), 1)
+    rows = [(number, row) for number, row in lines if any(map(str.strip, row)) and not row[0].lstrip().startswith("#")]
     name, time = 0, 1
     if rows:
         header = [cell.strip().lower() for cell in rows[0][1]]
@@ -77,8 +78,6 @@ def _of_csv(text: str) -> Iterator[tuple[str, Any, Any]]:
             name, time = found[0], found[1]
             rows = rows[1:]
     for number, row in rows:
-        if row[0].lstrip().startswith("#"):
-            continue
         if len(row) <= max(name, time):
             yield f"line {number}", row[0], ""
         else:

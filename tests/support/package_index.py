@@ -70,11 +70,15 @@ def source_bytes(name: str, version: str, *, prologue: str, requires: tuple[str,
     return stream.getvalue()
 
 
+def _said(about: Mapping[str, object]) -> dict[str, object]:
+    return {key.replace("_", "-"): value for key, value in about.items()}
+
+
 class PackageIndex:
     """The index; a context manager. `before_file` is called with a file's name before it is served.
 
-    With `html_pages` its pages are those of PEP 503, as older indexes have them. `about` holds what a page says of single
-    files besides (`upload-time`, `yanked`, `requires-python`).
+    With `html_pages` its pages are those of PEP 503, as older indexes have them. `about` holds what a page says of
+    single files besides (`upload-time`, `yanked`, `requires-python`).
     """
 
     def __init__(self, *, dated: bool = True, userinfo: str | None = None, html_pages: bool = False) -> None:
@@ -102,7 +106,7 @@ class PackageIndex:
         self, name: str, version: str, prologue: str, *, requires: tuple[str, ...] = (), **about: object
     ) -> bytes:
         """Publish a source archive, and return its bytes; `about` is what its page says of it."""
-        self.about[f"{name}-{version}.tar.gz"] = {key.replace("_", "-"): value for key, value in about.items()}
+        self.about[f"{name}-{version}.tar.gz"] = _said(about)
         content = source_bytes(name, version, prologue=prologue, requires=requires)
         self.files[f"{name}-{version}.tar.gz"] = (name, content)
         return content
@@ -150,6 +154,9 @@ class PackageIndex:
                 else:
                     self.answer(404, b"", "text/plain")
 
+            def do_HEAD(self) -> None:
+                self.do_GET()
+
             def answer(self, status: int, content: bytes, kind: str) -> None:
                 self.send_response(status)
                 if status == 401:
@@ -158,7 +165,7 @@ class PackageIndex:
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 with contextlib.suppress(ConnectionError):  # its reader was killed
-                    self.wfile.write(content)
+                    self.wfile.write(b"" if self.command == "HEAD" else content)
 
             def log_message(self, *_: object) -> None:
                 pass
