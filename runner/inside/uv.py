@@ -33,6 +33,7 @@ _NO_WHEELS = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>[A-Za-z0-9.+!_-
 _UNDATED = re.compile(r"`(?P<file>[^`]+)` is missing an upload date")
 _LOGGED = ("DEBUG ", "TRACE ", "INFO ")
 _TRIED = re.compile(r"^DEBUG Searching for a compatible version of (?P<name>[A-Za-z0-9._-]+)", re.MULTILINE)
+_FROM = re.compile(r"\s+# from (?P<place>\S+)")
 _YANKED = re.compile(
     r"warning: `(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^`]+)` is yanked(?: \(reason: \"(?P<why>.*)\"\))?"
 )
@@ -224,7 +225,7 @@ def compile_arguments(
     Versions of `pinned` packages are taken whenever they were uploaded.
     """
     arguments = ["pip", "compile", *inputs, "--python", python, "--no-build", "--no-header", "--no-annotate"]
-    arguments += ["--no-sources", "-v"]
+    arguments += ["--no-sources", "--emit-index-annotation", "-v"]
     if hashes:
         arguments.append("--generate-hashes")
     arguments += dated(exclude_newer, pinned)
@@ -234,6 +235,23 @@ def compile_arguments(
         for file in files:
             arguments += [option, file]
     return arguments
+
+
+def undated_links(output: str, links: Iterable[str]) -> list[str]:
+    """Return the packages of a compiled lock, by normalised names, that came by a link: links have no upload times."""
+    places = {_plain(link) for link in links}
+    found, name = [], ""
+    for line in output.splitlines():
+        if place := _FROM.match(line):
+            found += [name] if _plain(place["place"]) in places else []
+        elif line[:1].isalnum():
+            name = _normalised(re.split(r"[\s=\[@;]", line, maxsplit=1)[0])
+    return found
+
+
+def _plain(address: str) -> str:
+    parts = urlsplit(address)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
 
 
 def dated(day: str | None, pinned: Iterable[str] = ()) -> list[str]:

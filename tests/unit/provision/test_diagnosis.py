@@ -153,15 +153,21 @@ def test_only_what_has_no_wheel_here_on_the_day_has_a_stand_in(tmp_path: Any, mo
         ),
     )
 
-    def made(pinned: dict[str, str], built: dict[str, str]) -> set[str]:
-        folder = tmp_path / "-".join([*pinned.values(), *built.values(), "x"])
-        day = "2021-01-01T00:00:00Z"
-        stand_ins = StandIns(folder, IndexSettings(), as_of=day, pinned=pinned, prereleases=False)
-        stand_ins.add(["thing"], built=built)
-        assert not stand_ins.add(["thing"], built=built)
+    def made(pinned: dict[str, str], *built: str) -> set[str]:
+        folder = tmp_path / "-".join([*pinned.values(), *built, "x"])
+        stand_ins = StandIns(
+            folder,
+            IndexSettings(),
+            as_of="2021-01-01T00:00:00Z",
+            pinned=pinned,
+            prereleases=False,
+            built={("thing", version) for version in built},
+        )
+        stand_ins.add(["thing"])
+        assert not stand_ins.add(["thing"])
         return {path.name.split("-")[1] for path in folder.glob("*.whl")}
 
-    assert made({}, {}) == {"1.1"}
-    assert made({}, {"thing": "1.1"}) == set()
+    assert made({}) == {"1.1"}
+    assert made({}, "1.1") == set()
     # A pin is had whatever the day, and where it is yanked; its wheel of a later day too.
-    assert made({"thing": "1.3"}, {}) == {"1.2", "1.3"}
+    assert made({"thing": "1.3"}) == {"1.2", "1.3"}
