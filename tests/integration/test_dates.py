@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
@@ -10,8 +10,11 @@ from runner.engine.docker import DockerEngine
 from runner.errors import MissingFact, NotByThen
 from runner.inside import layout
 from runner.prepare import Prepared, images_of
+from runner.schema.reproduction import Verdict
 from tests.integration.test_provision import Case, own_commit, refused
+from tests.support.judging import Judge, why
 from tests.support.package_index import PackageIndex
+from tests.support.projects import REQUIREMENTS, START_MS, RecordedProject
 
 YEAR_2021 = datetime(2021, 1, 1, tzinfo=timezone.utc)
 EARLY, MAY, LATE = "2020-06-01T00:00:00.000000Z", "2021-05-01T00:00:00.000000Z", "2022-06-01T00:00:00.000000Z"
@@ -179,3 +182,32 @@ def test_what_a_replaced_version_needs_beyond_a_lock_is_as_of_the_day(case: Case
     text = f"one==1.0 --hash=sha256:{'a' * 64}\n"
     made = case.provision(case.plan(text, as_of=YEAR_2021, overrides=("one==3.0",), exact=True), index)
     assert (made.packages["one"], made.packages["new"]) == ("3.0", "1.0")
+
+
+def test_a_later_day_is_in_the_verdicts_reason_and_so_is_what_the_auditor_replaced(
+    project: RecordedProject, judge: Judge, index: PackageIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    day = datetime.fromtimestamp(START_MS / 1000, timezone.utc)
+    index.add_source("part", "1.0", "def module(): raise SystemExit('gcc: not found')\n", upload_time=EARLY)
+    soon = (day + timedelta(days=3)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    index.add_wheel("part", "1.1", None, "more", upload_time=soon)
+    index.add_wheel("more", "1.0", upload_time=EARLY)
+    index.add_wheel("more", "0.9", upload_time=EARLY)
+    monkeypatch.setenv("UV_INDEX", index.address)  # beside PyPI, which has MLflow
+    project.commit_training(files={"requirements.txt": REQUIREMENTS + "part\n"})
+    project.record()
+    stopped = judge()
+    assert stopped.verdict is Verdict.UNVERIFIABLE
+    assert stopped.missing is not None
+    assert (
+        f"--allow redate --tracker {project.tracker}    to take the packages of the first later"
+        in stopped.missing.remedy
+    )
+    done = judge(allow=("redate",), with_packages=("more==0.9",))
+    assert done.verdict is Verdict.IDENTICAL, why(done)
+    words = f"packages as of {day + timedelta(days=7):%Y-%m-%d}, those of {day:%Y-%m-%d} could not be had"
+    assert done.reason.endswith(f"; {words}")
+    assert any(line.startswith(f"--allow redate: {words}: part 1.0 has no wheel") for line in done.not_verified)
+    assert "environment: changed by --with more==0.9" in done.not_verified
+    assert done.rerun is not None
+    assert (done.rerun.environment.packages["part"], done.rerun.environment.packages["more"]) == ("1.1", "0.9")
