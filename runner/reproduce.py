@@ -151,6 +151,7 @@ def _rerun(
             sorted({out.path for out in found.snapshot.pointers} | {out.path for out in found.snapshot.history})
         ),
         sources={path: text for path, text in found.snapshot.texts.items() if path.endswith(".py")},
+        upload_times={} if settings.upload_times is None else settings.upload_times.times,
         contents=partial(read_contents, found.mirror, plan.lineage.commit),
         recorded=recorded_results(record, plan),
         logs=evidence.logs,

@@ -23,6 +23,7 @@ from runner.schema.configuration import (
     checked_allowance,
     checked_python,
 )
+from runner.schema.index_dates import IndexDates, read_index_dates
 from runner.schema.invocation import Invocation
 from runner.schema.notation import parse_bytes, parse_cpus, parse_duration, parse_pointer, parse_relative_path
 from runner.schema.plan import MetricPolicy, Policy
@@ -65,6 +66,7 @@ class Flags(Value):
     pointer: tuple[str, ...] = ()
     warm_start: tuple[str, ...] = ()
     with_packages: tuple[str, ...] = ()
+    index_dates: str | None = None
     out: str | None = None
     keep: bool = False
 
@@ -93,8 +95,9 @@ class Settings(Value):
     """What the auditor wants, resolved. `sources` tells for each set field where it was set (`--repo`).
 
     `run_of_model` is what `--run` names, `model` the reference to a model that was asked for; `folder` is the absolute
-    directory from which relative local paths are meant; `pointers` maps digests (`md5:…`) to paths; `invocation` is
-    what was typed. None leaves the matter to the record or the engine.
+    directory from which relative local paths are meant; `pointers` maps digests (`md5:…`) to paths; `index_dates` names
+    a file, `upload_times` are what it holds; `invocation` is what was typed. None leaves the matter to the record or
+    the engine.
     """
 
     tracker: str | None = None
@@ -109,6 +112,8 @@ class Settings(Value):
     python: str | None = None
     environment: str | None = None
     with_packages: tuple[str, ...] = ()
+    index_dates: str | None = None
+    upload_times: IndexDates | None = None
     pointers: dict[str, str] = {}  # noqa: RUF012  # pydantic copies defaults
     commit_tags: tuple[str, ...] = ()
     data_tags: tuple[str, ...] = ()
@@ -239,13 +244,26 @@ def load_settings(flags: Flags, environment: Mapping[str, str] | None = None, fo
     configuration = folder / FILE_NAME
     text = _text_of(configuration) if configuration.is_file() else None
     policy_text = None if flags.policy is None else _text_of(folder / Path(flags.policy).expanduser())
-    return resolve_settings(
+    settings = resolve_settings(
         flags,
         os.environ if environment is None else environment,
         configuration=text,
         policy=policy_text,
         folder=str(folder.absolute()),
     )
+    if settings.index_dates is None:
+        return settings
+    return settings.model_copy(update={"upload_times": _upload_times(settings.index_dates, folder)})
+
+
+def _upload_times(name: str, folder: Path) -> IndexDates:
+    try:
+        return read_index_dates(_text_of(folder / Path(name).expanduser()))
+    except ValueError as error:
+        raise InvalidConfiguration(
+            redact(f"--index-dates {name}: {error}"),
+            "correct the file; docs/how-to/work-behind-a-proxy.md tells its form",
+        ) from None
 
 
 def _text_of(path: Path) -> str:
@@ -353,6 +371,9 @@ class _Resolver:
         python = self.attempt(checked_python, self.flags.python, "--python") if self.flags.python else None
         self.take("python", (python, "--python"), (file.python, f"python in {FILE_NAME}"))
         self.take("environment", (file.environment, f"environment in {FILE_NAME}"))
+        self.take(
+            "index_dates", (self.flags.index_dates, "--index-dates"), (file.index_dates, f"index_dates in {FILE_NAME}")
+        )
         self.take("with_packages", (self.flags.with_packages, "--with"), (file.with_packages, f"with in {FILE_NAME}"))
 
     def take_limits(self, file: Configuration) -> None:

@@ -94,6 +94,12 @@ With = Annotated[
     Many,
     typer.Option("--with", metavar="PKG==V", help="Another version of one package.", rich_help_panel=_LINEAGE),
 ]
+IndexDates = Annotated[
+    Text,
+    typer.Option(
+        "--index-dates", metavar="FILE", help="Upload times, for an index that gives none.", rich_help_panel=_LINEAGE,
+    ),
+]  # fmt: skip
 BaseImage = Annotated[
     Text, typer.Option("--base-image", metavar="REF", help="The Python base image to use.", rich_help_panel=_LINEAGE)
 ]

@@ -28,6 +28,7 @@ def reproduce(
     warm_start: o.WarmStart = None,
     python: o.Python = None,
     with_: o.With = None,
+    index_dates: o.IndexDates = None,
     base_image: o.BaseImage = None,
     rtol: o.Rtol = None,
     atol: o.Atol = None,

@@ -70,6 +70,8 @@ def opened(
 def page(index: str, package: str, settings: IndexSettings) -> list[dict[str, Any]]:
     """Return the entries of a package's page as PEP 691 has them, addresses absolute and without credentials.
 
+    Where the index gives no upload times, they are those of the settings.
+
     Raises NotThere, PhaseError where the index cannot be asked or gives no page.
     """
     address = f"{index.rstrip('/')}/{package}/"
@@ -92,6 +94,9 @@ def page(index: str, package: str, settings: IndexSettings) -> list[dict[str, An
         entries = reader.entries
     for entry in entries:
         entry["url"] = _without_userinfo(urljoin(base, str(entry["url"])))
+        if not entry.get("upload-time") and entry["filename"] in settings.upload_times:
+            entry["upload-time"] = settings.upload_times[entry["filename"]]
+        entry.setdefault("hashes", {})
     return entries
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.inside import environment, lists, resolve
+from runner.inside.dated_indexes import DatedIndexes
 from runner.inside.environment import SECRETS, Lock
 from runner.inside.install import install
 from runner.inside.protocol import MISSING, PhaseError, progress
@@ -28,7 +29,7 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
 
     Request: specification, repository, builds (keys), attempt (letters and digits, new for each provision), commit,
     kind, root, main, files, as_of, build_as_of, redated, python (minor), image (digest), constraints, overrides,
-    install_project, sources {path: text}, offline, jobs[] (what 2b has run),
+    install_project, sources {path: text}, upload_times {file name: moment}, offline, jobs[] (what 2b has run),
     network {ca, index_url, extra_index_urls, find_links, trusted_hosts, proxies}.
     Asks for: the `bundle` of the repository, if the project is to be built.
     Result: {state: ready, cached, environment {…}} or
@@ -38,11 +39,17 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
     if ready is not None:
         return {"state": "ready", "cached": True, "environment": ready}
     python = _python(request["python"])
-    uv = Uv(
-        index_settings(request["network"], ca_path=_ca(request["network"]), offline=request["offline"]),
-        secrets=SECRETS,
+    settings = index_settings(
+        request["network"],
+        ca_path=_ca(request["network"]),
+        offline=request["offline"],
+        upload_times=request["upload_times"],
     )
-    return _Provision(request, uv, python).run()
+    if not settings.upload_times:
+        return _Provision(request, Uv(settings, secrets=SECRETS), python).run()
+    with DatedIndexes(settings) as dated:
+        dated.write_netrc(Path(SECRETS) / ".netrc")
+        return _Provision(request, Uv(settings, secrets=SECRETS, stand_in=dated.stand_in), python).run()
 
 
 class _Provision:

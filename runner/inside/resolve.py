@@ -12,14 +12,21 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from runner.inside.diagnosis import explained
 from runner.inside.environment import normalised
 from runner.inside.protocol import MISSING, PhaseError
 from runner.inside.requirements import hashes, lock_text, pinned_here, requirement_name
 from runner.inside.stand_ins import StandIns
-from runner.inside.uv import IndexSettings, Unsatisfiable, Uv, WheelsNeeded, compile_arguments, install_arguments
+from runner.inside.uv import (
+    Unsatisfiable,
+    Uv,
+    WheelsNeeded,
+    compile_arguments,
+    install_arguments,
+    undated_index,
+    undated_links,
+)
 from runner.inside.wanted import Specification, Wanted
 
 # What `ensurepip` and pip's virtual environments put beside the packages before Python 3.12: nobody listed it, many
@@ -78,48 +85,12 @@ def resolve(
         lines = [line.split(" --hash", 1)[0] for line in kept]
     if project is not None and specification.kind != "uv.lock":
         lines.append(f"{project.name}{wanted.project or ''} @ file://{project.path}")
-    overrides = [_override(text) for text in specification.overrides]
-    _write(folder / "requirements.in", "\n".join([*lines, *overrides]) + "\n")
-    _write(folder / "overrides.txt", "\n".join(overrides) + "\n")
-
-    def compiled(recorded: Sequence[str], *, as_of: str | None = specification.as_of) -> str:
-        constraints = [*wanted.constraints, *recorded]
-        _write(folder / "constraints.txt", "\n".join(constraints) + "\n")
-        pinned = pinned_here([*lines, *wanted.declared, *constraints, *overrides])
-        stand_ins = StandIns(
-            Path(tempfile.mkdtemp(dir=folder)), uv.settings, as_of=as_of, pinned=pinned, prereleases=wanted.prereleases
-        )
-        own = {wheel.name: wheel.version for wheel in built}
-        while True:
-            places = [str(path) for path in (stand_ins.folder, *(wheel.path.parent for wheel in built[:1]))]
-            arguments = compile_arguments(
-                [str(folder / "requirements.in")],
-                python=python,
-                exclude_newer=as_of,
-                pinned=pinned,
-                constraints=[str(folder / "constraints.txt")] if constraints else [],
-                overrides=[str(folder / "overrides.txt")] if overrides else [],
-                find_links=places,
-                prereleases=wanted.prereleases,
-            )
-            try:
-                output = uv.run(arguments)
-            except WheelsNeeded:
-                if not stand_ins.add(uv.tried, built=own):
-                    raise
-                continue
-            # What was looked for again was refused at first, perhaps for nothing but its lack of a wheel.
-            if stand_ins.add((name for name, times in uv.tried.items() if times > 1), built=own):
-                continue
-            chosen = stand_ins.chosen(pins(output))
-            if chosen is not None:
-                raise WheelsNeeded(*chosen, f"{chosen[0]} {chosen[1]} has only a source archive")
-            return output
-
+    overrides = tuple(_override(text) for text in specification.overrides)
+    compiled = _Compilation(uv, folder, python, (*lines, *overrides), overrides, wanted, tuple(built))
     try:
-        output = compiled(specification.constraints)
+        output = compiled(specification.constraints, as_of=specification.as_of)
     except Unsatisfiable as error:
-        raise _why_not(error, specification, compiled, uv.settings) from error
+        raise _why_not(error, specification, compiled) from error
     text = lock_text(output)
     named = {requirement_name(line) for line in text.splitlines()}
     if wanted.with_setuptools and sys.version_info < _SETUPTOOLS_UNTIL and "setuptools" not in named:
@@ -127,13 +98,65 @@ def resolve(
     return text
 
 
-class _Compiled(Protocol):
-    def __call__(self, recorded: Sequence[str], *, as_of: str | None = ...) -> str: ...
+@dataclass(frozen=True)
+class _Compilation:
+    """Chooses versions for requirements, with these or those recorded ones as constraints, as of this or that day."""
+
+    uv: Uv
+    folder: Path
+    python: str
+    lines: tuple[str, ...]
+    overrides: tuple[str, ...]
+    wanted: Wanted
+    built: tuple[Built, ...]
+
+    def __call__(self, recorded: Sequence[str], *, as_of: str | None) -> str:
+        """Return uv's lock. Raises WheelsNeeded for a version of it that must be built first."""
+        constraints = (*self.wanted.constraints, *recorded)
+        pinned = pinned_here([*self.lines, *self.wanted.declared, *constraints])
+        stand_ins = StandIns(
+            Path(tempfile.mkdtemp(dir=self.folder)),
+            self.uv.settings,
+            as_of=as_of,
+            pinned=pinned,
+            prereleases=self.wanted.prereleases,
+            built={(wheel.name, wheel.version) for wheel in self.built},
+        )
+        arguments = compile_arguments(
+            [self._file("requirements.in", self.lines)],
+            python=self.python,
+            exclude_newer=as_of,
+            pinned=pinned,
+            constraints=[self._file("constraints.txt", constraints)] if constraints else [],
+            overrides=[self._file("overrides.txt", self.overrides)] if self.overrides else [],
+            find_links=[str(path) for path in (stand_ins.folder, *(wheel.path.parent for wheel in self.built[:1]))],
+            prereleases=self.wanted.prereleases,
+        )
+        while True:
+            try:
+                output = self.uv.run(arguments)
+            except WheelsNeeded:
+                if not stand_ins.add(self.uv.tried):
+                    raise
+                continue
+            found = pins(output)
+            # What was looked for again, or is not there in the end, was refused: perhaps for its lack of a wheel alone.
+            refused = [name for name, times in self.uv.tried.items() if times > 1 or name not in found]
+            if not stand_ins.add(refused):
+                break
+        if as_of is not None and (linked := set(undated_links(output, self.uv.settings.links)) - pinned.keys()):
+            raise undated_index(f"{min(linked)} {found[min(linked)]}, which comes by a link,")
+        chosen = stand_ins.chosen(found)
+        if chosen is not None:
+            raise WheelsNeeded(*chosen, f"{chosen[0]} {chosen[1]} has only a source archive")
+        return output
+
+    def _file(self, name: str, lines: Sequence[str]) -> str:
+        _write(self.folder / name, "\n".join(lines) + "\n")
+        return str(self.folder / name)
 
 
-def _why_not(
-    error: Unsatisfiable, specification: Specification, compiled: _Compiled, settings: IndexSettings
-) -> PhaseError:
+def _why_not(error: Unsatisfiable, specification: Specification, compiled: _Compilation) -> PhaseError:
     """Return what to say where no packages fit: what is in the way, and what would fit."""
     found = _contradicted(error, specification, compiled)
     if found is not None:
@@ -147,7 +170,7 @@ def _why_not(
             return not_by_then(specification.as_of, error.sentence)
         else:
             return not_by_then(specification.as_of, error.sentence)
-    return explained(error, settings, day=specification.day)
+    return explained(error, compiled.uv.settings, day=specification.day)
 
 
 def not_by_then(as_of: str, why: str) -> PhaseError:
@@ -161,7 +184,7 @@ def not_by_then(as_of: str, why: str) -> PhaseError:
     )
 
 
-def _contradicted(error: Unsatisfiable, specification: Specification, compiled: _Compiled) -> PhaseError | None:
+def _contradicted(error: Unsatisfiable, specification: Specification, compiled: _Compilation) -> PhaseError | None:
     """Return which recorded versions are in the way, and others that fit; None where they are not the cause."""
     recorded = specification.constraints
     named = [line for line in recorded if line.partition("==")[0] in error.packages]
@@ -169,7 +192,8 @@ def _contradicted(error: Unsatisfiable, specification: Specification, compiled: 
         if not given_up:
             continue
         try:
-            found = pins(compiled([line for line in recorded if line not in given_up]))
+            kept = [line for line in recorded if line not in given_up]
+            found = pins(compiled(kept, as_of=specification.as_of))
         except (Unsatisfiable, WheelsNeeded):
             continue
         changed = [line for line in given_up if found.get(line.partition("==")[0]) != line.partition("==")[2]]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,28 +23,40 @@ _AT_ONCE = 8
 
 
 class StandIns:
-    """A folder of empty wheels. `pinned` versions are there whatever the day `as_of`, and where they are yanked too."""
+    """A folder of empty wheels.
+
+    `pinned` versions are there whatever the day `as_of`, and where they are yanked too; those that are `built` have a
+    wheel by now.
+    """
 
     def __init__(
-        self, folder: Path, settings: IndexSettings, *, as_of: str | None, pinned: Mapping[str, str], prereleases: bool
+        self,
+        folder: Path,
+        settings: IndexSettings,
+        *,
+        as_of: str | None,
+        pinned: Mapping[str, str],
+        prereleases: bool,
+        built: Collection[tuple[str, str]],
     ) -> None:
         self.folder = folder
         self._settings = settings
         self._as_of = as_of
         self._pinned = pinned
         self._prereleases = prereleases
+        self._built = built
         self._seen: set[str] = set()
         self._versions: dict[str, dict[Version, str]] = {}
 
-    def add(self, names: Iterable[str], *, built: Mapping[str, str]) -> bool:
-        """Add those of packages that were not looked at yet, but for versions that are `built`; tell if any were."""
+    def add(self, names: Iterable[str]) -> bool:
+        """Add those of packages that were not looked at yet; tell if there are any."""
         fresh = sorted(set(names) - self._seen)
         self._seen.update(fresh)
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             pages = dict(pool.map(lambda name: (name, files_of(name, self._settings)), fresh))
         for name, files in pages.items():
             for version, python in self._sources(name, files).items():
-                if built.get(name) != str(version):
+                if (name, str(version)) not in self._built:
                     self._versions.setdefault(name, {})[version] = python
                     self._write(name, version, python)
         return any(name in self._versions for name in fresh)

@@ -13,8 +13,8 @@ import re
 import subprocess
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -33,6 +33,7 @@ _NO_WHEELS = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>[A-Za-z0-9.+!_-
 _UNDATED = re.compile(r"`(?P<file>[^`]+)` is missing an upload date")
 _LOGGED = ("DEBUG ", "TRACE ", "INFO ")
 _TRIED = re.compile(r"^DEBUG Searching for a compatible version of (?P<name>[A-Za-z0-9._-]+)", re.MULTILINE)
+_FROM = re.compile(r"\s+# from (?P<place>\S+)")
 _YANKED = re.compile(
     r"warning: `(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^`]+)` is yanked(?: \(reason: \"(?P<why>.*)\"\))?"
 )
@@ -80,7 +81,10 @@ class Unsatisfiable(PhaseError):
 
 @dataclass(frozen=True)
 class IndexSettings:
-    """Where packages come from. `own` addresses are the host's, `named` ones the repository's."""
+    """Where packages come from. `own` addresses are the host's, `named` ones the repository's.
+
+    `upload_times` maps file names to moments, for indexes that give none.
+    """
 
     default: str | None = None
     own: tuple[str, ...] = ()
@@ -90,25 +94,22 @@ class IndexSettings:
     proxies: Mapping[str, str] = field(default_factory=dict)
     ca_path: str | None = None
     offline: bool = False
+    upload_times: Mapping[str, str] = field(default_factory=dict)
 
     def with_named(self, indexes: Sequence[str], links: Sequence[str] = ()) -> IndexSettings:
         """Return the settings with indexes that the repository names; PyPI is the default one anyway."""
         others = [index.rstrip("/") for index in indexes if not _is_pypi(index)]
         known = {index.rstrip("/") for index in (self.default or "", *self.own)}
         named = tuple(dict.fromkeys(index for index in others if index not in known))
-        return IndexSettings(
-            default=self.default,
-            own=self.own,
-            named=named,
-            links=tuple(dict.fromkeys((*self.links, *links))),
-            trusted_hosts=self.trusted_hosts,
-            proxies=self.proxies,
-            ca_path=self.ca_path,
-            offline=self.offline,
-        )
+        return replace(self, named=named, links=tuple(dict.fromkeys((*self.links, *links))))
 
-    def configuration(self, *, without_build: Sequence[str] = ()) -> str:
-        """Return uv's configuration file. `without_build` names packages whose metadata is not to be looked for."""
+    def configuration(
+        self, *, without_build: Sequence[str] = (), address: Callable[[str], str] = lambda index: index
+    ) -> str:
+        """Return uv's configuration file.
+
+        `without_build` names packages whose metadata is not to be looked for, `address` tells where an index is asked.
+        """
         lines = []
         if self.links:
             lines.append(f"find-links = {json.dumps(list(self.links))}")
@@ -118,9 +119,9 @@ class IndexSettings:
             # Pinned versions may lie on any of the indexes, as pip would find them; the first that has one wins.
             lines.append('index-strategy = "unsafe-first-match"')
         for index in (*self.own, *self.named):
-            lines += ["[[index]]", f"url = {json.dumps(index)}"]
+            lines += ["[[index]]", f"url = {json.dumps(address(index))}"]
         if self.default:
-            lines += ["[[index]]", f"url = {json.dumps(self.default)}", "default = true"]
+            lines += ["[[index]]", f"url = {json.dumps(address(self.default))}", "default = true"]
         for name in without_build:
             lines += ["[[dependency-metadata]]", f"name = {json.dumps(name)}", "requires-dist = []"]
         return "\n".join(lines) + "\n"
@@ -137,20 +138,29 @@ def _is_pypi(index: str) -> bool:
 class Uv:
     """uv, bound to its settings. `secrets` is a folder on a tmpfs.
 
-    `yanked` holds the versions that it took although they have been withdrawn, with the reason that the index gives;
-    `tried` counts how often it looked for a version of a package, the last time that it was to tell so (`-v`).
+    `stand_in` returns the address at which an index is asked in its place. `yanked` holds the versions that it took
+    although they have been withdrawn, with the reason that the index gives; `tried` counts how often it looked for a
+    version of a package, the last time that it was to tell so (`-v`).
     """
 
-    def __init__(self, settings: IndexSettings, *, secrets: str, cache: str = layout.UV_CACHE) -> None:
+    def __init__(
+        self,
+        settings: IndexSettings,
+        *,
+        secrets: str,
+        cache: str = layout.UV_CACHE,
+        stand_in: Callable[[str], str] | None = None,
+    ) -> None:
         self.settings = settings
         self.cache = cache
+        self._stand_in = stand_in
         self._secrets = Path(secrets)
         self.yanked: dict[str, str] = {}
         self.tried: Counter[str] = Counter()
 
     def with_cache(self, cache: str) -> Uv:
         """Return the same with another cache folder."""
-        other = Uv(self.settings, secrets=str(self._secrets), cache=cache)
+        other = Uv(self.settings, secrets=str(self._secrets), cache=cache, stand_in=self._stand_in)
         other.yanked = self.yanked
         return other
 
@@ -160,7 +170,9 @@ class Uv:
         Raises WheelsNeeded where a package would have to be built, PhaseError for all else.
         """
         configuration = self._secrets / "uv.toml"
-        configuration.write_text(self.settings.configuration(without_build=without_build), encoding="utf-8")
+        address = self._stand_in or (lambda index: index)
+        text = self.settings.configuration(without_build=without_build, address=address)
+        configuration.write_text(text, encoding="utf-8")
         argv = [UV, *arguments, "--config-file", str(configuration), "--cache-dir", self.cache]
         if self.settings.offline:
             argv.append("--offline")
@@ -168,7 +180,7 @@ class Uv:
         self.tried = Counter(_normalised(match["name"]) for match in _TRIED.finditer(said))
         stderr = "".join(line for line in said.splitlines(keepends=True) if not line.startswith(_LOGGED))
         if undated := _UNDATED.search(stderr):
-            raise undated_index(undated["file"])
+            raise undated_index(undated["file"], looked_up=self._stand_in is not None)
         if code != 0:
             raise explain(stderr)
         for match in _YANKED.finditer(stderr):
@@ -190,6 +202,9 @@ class Uv:
             environment["SSL_CERT_FILE"] = self.settings.ca_path
         for name, value in self.settings.proxies.items():
             environment |= {name: value, name.upper(): value}
+        if self._stand_in is not None:
+            passed_by = ",".join(filter(None, (environment.get("no_proxy"), "127.0.0.1")))
+            environment |= {"no_proxy": passed_by, "NO_PROXY": passed_by}
         return environment
 
 
@@ -210,7 +225,7 @@ def compile_arguments(
     Versions of `pinned` packages are taken whenever they were uploaded.
     """
     arguments = ["pip", "compile", *inputs, "--python", python, "--no-build", "--no-header", "--no-annotate"]
-    arguments += ["--no-sources", "-v"]
+    arguments += ["--no-sources", "--emit-index-annotation", "-v"]
     if hashes:
         arguments.append("--generate-hashes")
     arguments += dated(exclude_newer, pinned)
@@ -220,6 +235,23 @@ def compile_arguments(
         for file in files:
             arguments += [option, file]
     return arguments
+
+
+def undated_links(output: str, links: Iterable[str]) -> list[str]:
+    """Return the packages of a compiled lock, by normalised names, that came by a link: links have no upload times."""
+    places = {_plain(link) for link in links}
+    found, name = [], ""
+    for line in output.splitlines():
+        if place := _FROM.match(line):
+            found += [name] if _plain(place["place"]) in places else []
+        elif line[:1].isalnum():
+            name = _normalised(re.split(r"[\s=\[@;]", line, maxsplit=1)[0])
+    return found
+
+
+def _plain(address: str) -> str:
+    parts = urlsplit(address)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
 
 
 def dated(day: str | None, pinned: Iterable[str] = ()) -> list[str]:
@@ -236,7 +268,9 @@ def install_arguments(lock: str, *, python: str, dry_run: bool = False) -> list[
     return [*arguments, "--dry-run"] if dry_run else arguments
 
 
-def index_settings(network: Mapping[str, Any], *, ca_path: str | None, offline: bool) -> IndexSettings:
+def index_settings(
+    network: Mapping[str, Any], *, ca_path: str | None, offline: bool, upload_times: Mapping[str, str] | None = None
+) -> IndexSettings:
     """Return the settings that the host sent."""
     return IndexSettings(
         default=network.get("index_url"),
@@ -246,15 +280,17 @@ def index_settings(network: Mapping[str, Any], *, ca_path: str | None, offline: 
         proxies=dict(network.get("proxies", {})),
         ca_path=ca_path,
         offline=offline,
+        upload_times=dict(upload_times or {}),
     )
 
 
-def undated_index(file: str) -> PhaseError:
-    """Return the error for an index that does not say when files were uploaded."""
+def undated_index(file: str, *, looked_up: bool = False) -> PhaseError:
+    """Return the error for an index that does not say when files were uploaded; `looked_up` elsewhere, too."""
+    who = "neither the package index nor --index-dates says" if looked_up else "the package index does not say"
     return PhaseError(
         MISSING,
-        f"the package index does not say when {file} was uploaded, so versions as of the run's date cannot be had",
-        "runner reproduce RUN --allow undated",
+        f"{who} when {file} was uploaded, so versions as of the run's date cannot be had",
+        "runner reproduce RUN --allow undated" + ("" if looked_up else "    or --index-dates FILE, which says it"),
         fact="environment",
     )
 

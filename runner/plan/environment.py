@@ -59,7 +59,8 @@ def specify_environment(
             others = [other for other in others if not other.recorded]
     if python.note:
         notes.append(python.note)
-    as_of = None if found.exact and found.complete else record.start_time
+    # What a version of `--with` needs beyond a lock is as open as what no list pins.
+    as_of = None if found.exact and found.complete and not settings.with_packages else record.start_time
     if as_of is None and not found.exact and found.kind != "none":
         raise MissingFact(
             f"{found.source} does not pin its packages, and the run records no start that could stand in for a lock",
@@ -71,6 +72,12 @@ def specify_environment(
     if found.exact and not found.complete and found.kind == "requirements":
         notes.append(_open_notes(found, as_of, constraints))
     overrides = settings.with_packages
+    times = settings.upload_times
+    if times is not None:
+        notes.append(
+            f"environment: where an index gives no upload times, they are those of {settings.source('index_dates')} "
+            f"{settings.index_dates} ({len(times.times)} files)"
+        )
     if found.kind == "none" and not overrides:
         raise _no_packages(record, snapshot, settings, found)
     spec = EnvironmentSpec(
@@ -87,6 +94,7 @@ def specify_environment(
         constraints=constraints,
         constraints_source=recorded.source if constraints else None,
         overrides=overrides,
+        index_dates=None if times is None else times.digest,
         notes=tuple(notes),
     )
     considered = tuple(

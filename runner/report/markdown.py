@@ -284,7 +284,8 @@ def _environment(plan: Plan | None, rerun: Rerun, comparison: Comparison | None)
     lines = [f"Python {inline(environment.python)}, {len(environment.packages)} packages."]
     if plan is not None:
         specification = plan.environment
-        lines.append(f"Source: {inline(specification.source)}; Python: {inline(specification.python_source)}.")
+        day = "" if environment.as_of is None else f", as of {environment.as_of:%Y-%m-%d %H:%M} UTC"
+        lines.append(f"Source: {inline(specification.source)}{day}; Python: {inline(specification.python_source)}.")
         if specification.constraints:
             count = specification.constrained(environment.packages)
             versions = plural(count, "version")

@@ -164,12 +164,17 @@ def _facts(page: Page, plan: Plan, rerun: Rerun | None, comparison: Comparison |
     page.columns(
         "environment",
         f"Python {plain(python)}, {plural(count, 'package')}",
-        plain(plan.environment.source) + _as_recorded(plan, rerun, comparison),
+        plain(plan.environment.source) + _of_day(rerun) + _as_recorded(plan, rerun, comparison),
         at,
     )
     network = "network open" if "network" in plan.policy.allow else "no network"
     lowered = f"--allow {','.join(plan.policy.allow)}" if plan.policy.allow else "nothing lowered"
     page.columns("isolation", f"{network}, no credentials", lowered, at)
+
+
+def _of_day(rerun: Rerun | None) -> str:
+    moment = None if rerun is None else rerun.environment.as_of
+    return "" if moment is None else f", as of {moment:%Y-%m-%d}"
 
 
 def _as_recorded(plan: Plan, rerun: Rerun | None, comparison: Comparison | None) -> str:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ class Paper:
 
     `outs` are the paths of all that DVC ever versioned there: their folders are made, since a clone lacks those that
     hold nothing else, and scripts make none. `sources` maps scripts to their texts: what they import is compiled.
+    `upload_times` date files of package indexes that do not.
     `contents` returns the bytes of files at the commit, less those over a size; `recorded` is what the run recorded,
     which they are searched for where the training used them.
     """
@@ -57,6 +58,7 @@ class Paper:
     recorded: RecordedResults
     logs: Path
     outputs: Path
+    upload_times: Mapping[str, str] = field(default_factory=dict)
 
 
 def carry_out(plan: Plan, place: Place, paper: Paper, *, keep: bool, offline: bool, progress: Progress) -> Rerun:
@@ -126,6 +128,7 @@ def _prepare(
             offline=offline,
             bundle=paper.bundle,
             sources=paper.sources,
+            upload_times=paper.upload_times,
         )
 
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="provision") as pool:

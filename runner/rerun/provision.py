@@ -37,6 +37,7 @@ _BUILD_TIMEOUT_S = 3600.0
 _LOG_BYTES = 64 << 10
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
+_TOOL = re.compile(r"no compiler|is missing$")  # in our own words
 _CAUSES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"fatal error: (?P<what>[\w./+-]+): No such file or directory"), "the header {what} is missing"),
     (re.compile(r"(?:unable to execute|command|error:) '?(?P<what>[\w./-]*(?:gcc|g\+\+|clang|cc))'?"), "no compiler"),
@@ -77,6 +78,7 @@ def ready_keys(plan: Plan) -> dict[str, str]:
             "install_project": spec.install_project,
             "undated": "undated" in plan.policy.allow,
             "redate": "redate" in plan.policy.allow,
+            "index_dates": spec.index_dates,
             "image": _image(plan),
         }
     )
@@ -100,13 +102,15 @@ def provision(
     offline: bool,
     bundle: Path | None = None,
     sources: Mapping[str, str] | None = None,
+    upload_times: Mapping[str, str] | None = None,
 ) -> ResolvedEnvironment:
     """Make the environment of the plan ready in the cache volume, if it is not, and return what is in it.
 
     `bundle` holds the commit, needed where the plan installs the project. `sources` maps paths of scripts to their
-    texts: what they import is compiled. Where the packages of the run's day cannot be had and the plan allows it, they
-    are those of the first later day. Raises NotByThen where it does not, MissingFact where the packages cannot be had
-    or built, IndexUnavailable where the index refused (or `offline` forbids to ask it), DiskFull.
+    texts: what they import is compiled; `upload_times` date files of indexes that do not. Where the packages of the
+    run's day cannot be had and the plan allows it, they are those of the first later day. Raises NotByThen where it
+    does not, MissingFact where the packages cannot be had or built, IndexUnavailable where the index refused (or
+    `offline` forbids to ask it), DiskFull.
     """
     make = partial(
         _make,
@@ -118,6 +122,8 @@ def provision(
         offline=offline,
         bundle=bundle,
         sources=sources,
+        upload_times=upload_times,
+        hopeless={},
     )
     day = plan.environment.as_of or plan.run.start_time
     try:
@@ -140,12 +146,18 @@ def _make(
     offline: bool,
     bundle: Path | None,
     sources: Mapping[str, str] | None,
+    upload_times: Mapping[str, str] | None,
+    hopeless: dict[str, MissingFact],
 ) -> ResolvedEnvironment:
-    """Make the environment with the packages of a day; `redated` says why it is not the run's own."""
+    """Make the environment with the packages of a day; `redated` says why it is not the run's own.
+
+    `hopeless` collects what no other day's packages build either, for lack of a compiler or the like.
+    """
     payload = _payload(plan, day, network, offline=offline) | {
         "attempt": secrets.token_hex(8),
         "redated": redated,
         "sources": dict(sources or {}),
+        "upload_times": dict(upload_times or {}),
     }
     jobs: list[dict[str, Any]] = []
     for _ in range(_MAX_ROUNDS):
@@ -160,7 +172,15 @@ def _make(
             return as_resolved(result["environment"], cached=result["cached"])
         jobs = result["jobs"]
         for job in jobs:
-            _build(engine, plan, job, volume=volume, progress=progress)
+            what = _what(job["name"], job["version"])
+            try:
+                if what in hopeless:
+                    raise hopeless[what]
+                _build(engine, plan, job, volume=volume, progress=progress)
+            except MissingFact as error:
+                if _TOOL.search(error.cause):
+                    hopeless[what] = error
+                raise
     raise MissingFact(
         f"more than {_MAX_ROUNDS} packages would have to be built from source",
         "runner reproduce RUN --python X.Y    (a Python that the packages have wheels for)",
@@ -205,7 +225,7 @@ def explain_build_failure(
             network = "network" in sentence
             break
     remedy = f"runner reproduce RUN --with {name or 'NAME'}==VERSION    a version that has a wheel, or --python X.Y"
-    lacks_tool = "compiler" in reason or "header" in reason or "missing" in reason
+    lacks_tool = bool(_TOOL.search(reason))
     if network:
         remedy = "runner reproduce RUN --allow build-network"
     elif lacks_tool:

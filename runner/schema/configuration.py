@@ -186,6 +186,11 @@ class Configuration(Section):
     python: Python | None = Field(default=None, description="Python version of the run (`--python`).")
     environment: Path | None = Field(default=None, description="Dependency file to install from, in the repository.")
     with_packages: Texts = Field(default=(), alias="with", description="Package versions that replace (`--with`).")
+    index_dates: str | None = Field(
+        default=None,
+        description="File with upload times, for an index that gives none (`--index-dates`).",
+        min_length=1,
+    )
     pointers: Annotated[dict[str, str], AfterValidator(_pointers)] = Field(
         default={}, description="Which file a recorded digest is of: DIGEST: PATH (`--pointer`)."
     )

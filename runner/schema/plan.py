@@ -91,7 +91,7 @@ class EnvironmentSpec(Value):
     None where the lock decides alone. `python` is a minor version such as `3.11`. `install_project` tells that the
     repository itself is a package to be built and installed. `constraints` are `NAME==VERSION` for what the files leave
     open, as `constraints_source` recorded it; what needs none of these packages does not get them. `overrides` win
-    over all.
+    over all. `index_dates` is the digest of the upload times that the auditor brought for indexes that give none.
     """
 
     kind: Literal[
@@ -109,6 +109,7 @@ class EnvironmentSpec(Value):
     constraints: tuple[str, ...] = ()
     constraints_source: str | None = None
     overrides: tuple[str, ...] = ()
+    index_dates: str | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -237,6 +238,8 @@ class Plan(Value):
         }
         if self.environment.constraints:
             what["environment"]["constraints"] = document["environment"]["constraints"]
+        if self.environment.index_dates is not None:
+            what["environment"]["index_dates"] = self.environment.index_dates
         if self.registered is not None:
             what["registered"] = self.registered.bound()
         how = {"limits": document["limits"], "images": document["images"], "remotes": document["remotes"]}

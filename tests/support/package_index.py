@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import html
 import io
 import json
 import tarfile
@@ -12,6 +13,7 @@ import threading
 import zipfile
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import urlsplit
 
 UPLOADED = "2020-01-01T00:00:00.000000Z"
@@ -48,11 +50,15 @@ def wheel_bytes(name: str, version: str, files: Mapping[str, str], *, requires: 
     return stream.getvalue()
 
 
-def source_bytes(name: str, version: str, *, prologue: str) -> bytes:
-    """A source archive with a build backend of its own; `prologue` is its code and defines `module() -> str`."""
+def source_bytes(name: str, version: str, *, prologue: str, requires: tuple[str, ...] = ()) -> bytes:
+    """A source archive with a build backend of its own; `prologue` is its code and defines `module() -> str`.
+
+    `requires` is what its `pyproject.toml` says that building it needs.
+    """
     files = {
         "PKG-INFO": f"Metadata-Version: 1.1\nName: {name}\nVersion: {version}\n",
-        "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n',
+        "pyproject.toml": f"[build-system]\nrequires = {json.dumps(requires)}\n"
+        'build-backend = "backend"\nbackend-path = ["."]\n',
         "backend.py": BACKEND.format(name=name, version=version, prologue=prologue),
     }
     stream = io.BytesIO()
@@ -64,26 +70,44 @@ def source_bytes(name: str, version: str, *, prologue: str) -> bytes:
     return stream.getvalue()
 
 
-class PackageIndex:
-    """The index; a context manager. `before_file` is called with a file's name before it is served."""
+def _said(about: Mapping[str, object]) -> dict[str, object]:
+    return {key.replace("_", "-"): value for key, value in about.items()}
 
-    def __init__(self, *, dated: bool = True, userinfo: str | None = None) -> None:
+
+class PackageIndex:
+    """The index; a context manager. `before_file` is called with a file's name before it is served.
+
+    With `html_pages` its pages are those of PEP 503, as older indexes have them. `about` holds what a page says of
+    single files besides (`upload-time`, `yanked`, `requires-python`).
+    """
+
+    def __init__(self, *, dated: bool = True, userinfo: str | None = None, html_pages: bool = False) -> None:
         self.dated = dated
+        self.html_pages = html_pages
+        self.about: dict[str, dict[str, object]] = {}
         self.userinfo = userinfo
         self.files: dict[str, tuple[str, bytes]] = {}
         self.requests: list[str] = []
         self.before_file: Callable[[str], None] = lambda name: None
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
 
-    def add_wheel(self, name: str, version: str, files: Mapping[str, str] | None = None, *requires: str) -> bytes:
-        """Publish a wheel, and return its bytes."""
+    def add_wheel(
+        self, name: str, version: str, files: Mapping[str, str] | None = None, *requires: str, **about: object
+    ) -> bytes:
+        """Publish a wheel, and return its bytes; `about` is what its page says of it (`upload_time`, `yanked` ...)."""
+        self.about[f"{name}-{version}-py3-none-any.whl"] = {
+            key.replace("_", "-"): value for key, value in about.items()
+        }
         content = wheel_bytes(name, version, files or {f"{name}.py": f"version = {version!r}\n"}, requires=requires)
         self.files[f"{name}-{version}-py3-none-any.whl"] = (name, content)
         return content
 
-    def add_source(self, name: str, version: str, prologue: str) -> bytes:
-        """Publish a source archive, and return its bytes."""
-        content = source_bytes(name, version, prologue=prologue)
+    def add_source(
+        self, name: str, version: str, prologue: str, *, requires: tuple[str, ...] = (), **about: object
+    ) -> bytes:
+        """Publish a source archive, and return its bytes; `about` is what its page says of it."""
+        self.about[f"{name}-{version}.tar.gz"] = _said(about)
+        content = source_bytes(name, version, prologue=prologue, requires=requires)
         self.files[f"{name}-{version}.tar.gz"] = (name, content)
         return content
 
@@ -118,7 +142,10 @@ class PackageIndex:
                 elif path.startswith("simple/"):
                     listing = index.listing(path.split("/")[1])
                     status = 200 if listing["files"] else 404
-                    self.answer(status, json.dumps(listing).encode(), "application/vnd.pypi.simple.v1+json")
+                    if index.html_pages:
+                        self.answer(status, index.page(listing).encode(), "text/html")
+                    else:
+                        self.answer(status, json.dumps(listing).encode(), "application/vnd.pypi.simple.v1+json")
                 elif path.endswith(".whl.metadata"):
                     self.answer(200, index.metadata(path), "text/plain")
                 elif (name := path.removeprefix("files/")) in index.files:
@@ -126,6 +153,9 @@ class PackageIndex:
                     self.answer(200, index.files[name][1], "application/octet-stream")
                 else:
                     self.answer(404, b"", "text/plain")
+
+            def do_HEAD(self) -> None:
+                self.do_GET()
 
             def answer(self, status: int, content: bytes, kind: str) -> None:
                 self.send_response(status)
@@ -135,7 +165,7 @@ class PackageIndex:
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 with contextlib.suppress(ConnectionError):  # its reader was killed
-                    self.wfile.write(content)
+                    self.wfile.write(b"" if self.command == "HEAD" else content)
 
             def log_message(self, *_: object) -> None:
                 pass
@@ -148,7 +178,7 @@ class PackageIndex:
         with zipfile.ZipFile(io.BytesIO(content)) as wheel:
             return wheel.read(next(name for name in wheel.namelist() if name.endswith("/METADATA")))
 
-    def listing(self, package: str) -> dict[str, object]:
+    def listing(self, package: str) -> dict[str, Any]:
         """The package's page."""
         files = []
         for file, (name, content) in self.files.items():
@@ -162,5 +192,15 @@ class PackageIndex:
                 }
                 if self.dated:
                     entry["upload-time"] = UPLOADED
-                files.append(entry)
+                files.append(entry | self.about.get(file, {}))
         return {"meta": {"api-version": "1.1"}, "name": package, "versions": [], "files": files}
+
+    def page(self, listing: Mapping[str, Any]) -> str:
+        """The package's page as older indexes have it: nothing of it says when a file was uploaded."""
+        links = []
+        for entry in listing["files"]:
+            python = html.escape(str(entry.get("requires-python", "")))
+            yanked = ' data-yanked=""' if entry.get("yanked") else ""
+            address = f"{entry['url']}#sha256={entry['hashes']['sha256']}"
+            links.append(f'<a href="{address}" data-requires-python="{python}"{yanked}>{entry["filename"]}</a><br>')
+        return "<!DOCTYPE html><html><body>" + "\n".join(links) + "</body></html>"

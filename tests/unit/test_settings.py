@@ -116,6 +116,20 @@ def test_policy_comes_of_flags_over_the_file_and_names_its_source() -> None:
     assert settings(allow=("dirty",)).allows("dirty")
 
 
+def test_upload_times_are_read_from_the_file_that_a_flag_or_the_configuration_names(tmp_path: Path) -> None:
+    (tmp_path / "dates.csv").write_text("six-1.16.0.tar.gz,2021-05-05T14:18:17Z\n")
+    (tmp_path / "runner.yaml").write_text("index_dates: dates.csv\n")
+    found = load_settings(Flags(), {}, tmp_path)
+    assert found.upload_times is not None
+    assert found.upload_times.times == {"six-1.16.0.tar.gz": "2021-05-05T14:18:17Z"}
+    assert found.source("index_dates") == "index_dates in runner.yaml"
+    (tmp_path / "other.csv").write_text("six-1.16.0.tar.gz,yesterday\n")
+    with pytest.raises(InvalidConfiguration, match=r"--index-dates other\.csv: line 1: 'yesterday' is no time"):
+        load_settings(Flags(index_dates="other.csv"), {}, tmp_path)
+    with pytest.raises(InvalidConfiguration, match="cannot be read: No such file"):
+        load_settings(Flags(index_dates="gone.csv"), {}, tmp_path)
+
+
 def test_a_policy_file_replaces_that_of_the_configuration_as_a_whole() -> None:
     for text in ("rtol: 0.25\n", "policy:\n  rtol: 0.25\n"):
         found = resolve_settings(Flags(policy="p.yaml"), {}, configuration="policy: {atol: 9}", policy=text).policy

@@ -10,6 +10,7 @@ from runner.plan.environment import specify_environment
 from runner.plan.lists.requirements import read_files
 from runner.plan.python import PythonChoice
 from runner.plan.toml_text import load_toml, table
+from runner.schema.index_dates import read_index_dates
 from runner.schema.plan import EnvironmentSpec
 from runner.schema.run_record import RunRecord, TextFile
 from runner.schema.snapshot import RepositorySnapshot
@@ -176,6 +177,22 @@ def test_replaced_packages_are_passed_on() -> None:
     assert specified({"requirements.txt": PINNED}, settings(with_packages=("torch==2.1.0",)))[0].overrides == (
         "torch==2.1.0",
     )
+
+
+def test_what_a_replaced_package_needs_beyond_a_lock_is_as_of_the_runs_start() -> None:
+    texts = {"uv.lock": LOCK, "pyproject.toml": PROJECT}
+    assert specified(texts, settings(with_packages=("torch==2.1.0",)))[0].as_of == START
+
+
+def test_upload_times_that_the_auditor_brings_are_bound_and_said() -> None:
+    times = read_index_dates("six-1.16.0.tar.gz,2021-05-05T14:18:17Z\n")
+    given = settings().model_copy(
+        update={"index_dates": "d.csv", "upload_times": times, "sources": {"index_dates": "--index-dates"}}
+    )
+    spec = specified({"requirements.txt": "six\n"}, given)[0]
+    assert spec.index_dates == times.digest
+    note = "environment: where an index gives no upload times, they are those of --index-dates d.csv (1 files)"
+    assert note in spec.notes
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+from typing import Any
+
 import pytest
 
+from runner.errors import NotByThen
 from runner.inside import layout
 from runner.network import NetworkSettings
 from runner.rerun import provision
@@ -119,3 +123,49 @@ def test_a_builds_log_reaches_the_terminal_without_controls_and_secrets() -> Non
     error = explain_build_failure(None, None, "\x1b[31mred\x1b[0m\x07 password=hunter2\n")
     assert error.nearest == ("red password=***",)
     assert "the repository's own package" in error.cause
+
+
+@pytest.mark.parametrize(
+    ("log", "dated", "fixed", "later"),
+    [
+        ("sh: 1: gcc: not found", True, False, True),  # another version may have a wheel
+        ("sh: 1: gcc: not found", True, True, False),  # no day brings a compiler
+        ("AttributeError: module 'setuptools' has no x", True, True, True),  # it is built with others
+        ("AttributeError: module 'setuptools' has no x", False, False, False),
+    ],
+)
+def test_a_later_day_is_offered_where_it_may_help(log: str, dated: bool, fixed: bool, later: bool) -> None:
+    error = explain_build_failure("one", "1.0", log, dated=dated, fixed=fixed)
+    assert isinstance(error, NotByThen) is later
+    assert error.remedy.startswith("runner reproduce RUN --allow redate") is later
+    assert "--with one==VERSION" in error.remedy
+
+
+def payload(plan: Plan, day: datetime | None) -> dict[str, Any]:
+    return provision._payload(plan, day, NetworkSettings(), offline=False)
+
+
+def test_what_is_open_and_what_is_built_is_of_the_day_and_what_was_built_is_for_it_alone() -> None:
+    plan = with_environment(as_of=START)
+    own, later = payload(plan, START), payload(plan, START + timedelta(days=30))
+    assert (own["as_of"], own["build_as_of"]) == ("2025-03-02T10:00:00Z", "2025-03-02T10:00:00Z")
+    assert (later["as_of"], later["build_as_of"]) == ("2025-04-01T10:00:00Z", "2025-04-01T10:00:00Z")
+    assert own["builds"] != later["builds"]
+    assert own["specification"] == later["specification"]
+
+
+def test_where_a_lock_decides_only_what_is_built_is_of_the_day() -> None:
+    found = payload(make_plan(), START)
+    assert (found["as_of"], found["build_as_of"]) == (None, "2025-03-02T10:00:00Z")
+    assert payload(make_plan(), None)["build_as_of"] is None
+
+
+def test_undated_is_of_no_day() -> None:
+    plan = changed(with_environment(as_of=START), policy=Policy(allow=("undated",)))
+    assert (payload(plan, START)["as_of"], payload(plan, START)["build_as_of"]) == (None, None)
+
+
+def test_redating_and_the_upload_times_that_are_brought_are_in_the_key() -> None:
+    keys = ready_keys(make_plan())
+    assert ready_keys(changed(make_plan(), policy=Policy(allow=("redate",)))) != keys
+    assert ready_keys(with_environment(index_dates="sha256:" + "1" * 64)) != keys

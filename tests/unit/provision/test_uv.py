@@ -14,6 +14,7 @@ from runner.inside.uv import (
     explain,
     index_settings,
     install_arguments,
+    undated_links,
 )
 
 WHEELS = """\
@@ -175,6 +176,19 @@ def test_resolving_never_builds_and_dates_where_asked() -> None:
     assert "--generate-hashes" in arguments
     assert arguments[arguments.index("--exclude-newer") + 1] == "2024-01-01T00:00:00Z"
     assert "--exclude-newer" not in compile_arguments(["r.in"], python="p", exclude_newer=None)
+
+
+def test_pins_are_taken_whenever_they_were_uploaded() -> None:
+    arguments = compile_arguments(["r.in"], python="p", exclude_newer="2024-01-01T00:00:00Z", pinned=("b", "a"))
+    exempt = [arguments[index + 1] for index, word in enumerate(arguments) if word == "--exclude-newer-package"]
+    assert exempt == ["a=false", "b=false"]
+
+
+def test_what_came_by_a_link_has_no_upload_time() -> None:
+    output = "six==1 \\\n    --hash=sha256:00\n    # from https://pypi.org/simple\n"
+    output += "My_Torch==1+cpu \\\n    --hash=sha256:00\n    # from https://****@own.example/links/\n"
+    assert undated_links(output, ["https://u:p@own.example/links", "https://other.example"]) == ["my-torch"]
+    assert undated_links(output, []) == []
 
 
 def test_installing_takes_wheels_with_known_hashes_only() -> None:

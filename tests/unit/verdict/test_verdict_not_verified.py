@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from runner.schema.plan import CodeChange, Images, Policy
 from runner.schema.reproduction import Verdict
 from runner.schema.rerun import Ending, PreExistingResult
 from tests.support.values import (
+    START,
     captured,
     changed,
     judge,
@@ -17,6 +20,7 @@ from tests.support.values import (
     make_run,
 )
 
+DAY = START + timedelta(days=184)
 WORSE = make_rerun(make_run(metrics=(*captured("auc", [0.5]), *captured("loss", [0.9], first=50))))
 
 
@@ -34,6 +38,38 @@ def test_what_the_plan_had_to_fix_without_a_record_is_not_verified():
     assert said(decision, "BLAS threads: not recorded, 2 used")
     assert said(decision, "time zone: not recorded")
     assert said(decision, "rerun on EPYC 7B13")
+
+
+def redated(**fields):
+    """A rerun with packages of a later day than the run's."""
+    environment = make_rerun().environment
+    values = {"redated": "greenlet 1.0 cannot be built", "as_of": DAY, "build_as_of": DAY, **fields}
+    return make_rerun(environment=changed(environment, **values))
+
+
+def test_a_later_day_is_in_the_reason_and_why_it_is_not_the_runs_own_is_not_verified():
+    """rule 26"""
+    plan = make_plan(environment=changed(make_plan().environment, exact=False, as_of=START))
+    decision = judge(plan=plan, rerun=redated())
+    words = "packages as of 2025-09-02, those of 2025-03-02 could not be had"
+    assert decision.reason.endswith(f"; {words}")
+    assert f"--allow redate: {words}: greenlet 1.0 cannot be built" in decision.not_verified
+    assert said(decision, "not pinned, as of 2025-09-02 (")
+    assert words not in judge(plan=plan).reason
+
+
+def test_where_a_lock_decides_it_is_what_builds_that_is_of_a_later_day():
+    decision = judge(rerun=redated(as_of=None))
+    assert "built with packages as of 2025-09-02, not of 2025-03-02" in decision.reason
+
+
+def test_without_a_start_what_is_built_is_built_with_the_packages_of_today():
+    rerun = make_rerun(environment=changed(make_rerun().environment, built_from_source=("docopt==1",)))
+    plan = make_plan()
+    undated = changed(plan, run=changed(plan.run, start_time=None))
+    line = "built from source with the packages of today: the run records no start"
+    assert line in judge(plan=undated, rerun=rerun).not_verified
+    assert line not in judge(plan=plan, rerun=rerun).not_verified
 
 
 LOWERED = ["network", "build-network", "undated", "policy"]
