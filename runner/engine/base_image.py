@@ -7,14 +7,16 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any
-from urllib.parse import urlsplit
 
 from runner.engine import labels
+from runner.engine.apt import read_apt_settings
 from runner.engine.docker import DockerEngine, import_image
 from runner.engine.faults import engine_faults
 from runner.engine.find import open_client
@@ -26,7 +28,7 @@ from runner.redact import redact
 
 DEFAULT_PYTHON = "3.11"
 REPOSITORY = "reproducibility-runner/base"
-SUITES = {"3.9": "bullseye", "3.11": "bookworm", "3.13": "trixie"}
+SUITES = {"3.9": "bullseye", "3.11": "bookworm", "3.13": "trixie", "3.14": "forky"}
 """Debian's suites by the Python that they have."""
 
 OLDEST_PYTHON = (3, 9)
@@ -249,38 +251,33 @@ def _bootstrapped(engine: DockerEngine, python: str, progress: Progress, *, inst
     return BaseImage(reference=reference, digest=digest, origin=origin, python=python, made=True)
 
 
-def bootstrap_command(suite: str, mirror: str | None) -> list[str]:
-    """Return the command that writes a root file system as a tar archive to its standard output."""
+def bootstrap_command(suite: str, mirror: str | None, options: Path | None = None) -> list[str]:
+    """Return the command that writes a root file system as a tar archive to its standard output.
+
+    `options` is a file of apt's options that say how this host reaches packages; they stay out of the archive.
+    """
     command = ["mmdebstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", "--format=tar"]
     command += [f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT]
     command += ["--dpkgopt=path-include=/usr/share/doc/*/copyright"]
+    if options is not None:
+        command += [f"--aptopt={options}", '--customize-hook=rm -f "$1/etc/apt/apt.conf.d/99mmdebstrap"']
     return [*command, suite, "-", *([mirror] if mirror else [])]
-
-
-def debian_mirror(environ: Mapping[str, str] = os.environ) -> str | None:
-    """Return the mirror that REPRO_DEBIAN_MIRROR names or this Debian host uses, None for the usual one."""
-    if named := environ.get("REPRO_DEBIAN_MIRROR"):
-        return named
-    try:
-        listed = subprocess.run(
-            ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Label: Debian"],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=20,
-        ).stdout.split()
-    except (OSError, subprocess.SubprocessError):
-        return None
-    mirrors = {uri.rstrip("/") for uri in listed if uri.startswith(("http://", "https://"))}
-    # Debian's own hosts are mmdebstrap's default, which also knows where the security updates are.
-    usual = {uri for uri in mirrors if (urlsplit(uri).hostname or "").endswith(".debian.org")}
-    return None if usual or not mirrors else sorted(mirrors)[0]
 
 
 def _bootstrap(suite: str, progress: Progress) -> Iterator[bytes]:
     """Yield the archive. Raises ImageUnavailable before its end where mmdebstrap fails, so that no half is imported."""
+    settings = read_apt_settings()
+    with tempfile.TemporaryDirectory() as folder:
+        options = None
+        if settings.options:
+            options = Path(folder) / "apt.conf"
+            options.write_text(settings.configuration())
+        yield from _output(bootstrap_command(suite, settings.mirror, options), suite, progress)
+
+
+def _output(command: list[str], suite: str, progress: Progress) -> Iterator[bytes]:
     process = subprocess.Popen(
-        bootstrap_command(suite, debian_mirror()),
+        command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

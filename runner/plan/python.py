@@ -19,10 +19,10 @@ from runner.schema.snapshot import RepositorySnapshot
 from runner.settings import FILE_NAME, CommitFacts, Settings
 
 DEFAULT = "3.11"
-MAKEABLE = ("3.11", "3.13", "3.9")
+MAKEABLE = ("3.11", "3.13", "3.9", "3.14")
 """Minor versions for which a base image can be made without a registry, the preferred first."""
 
-_OTHERS = ("3.12", "3.10", "3.14", "3.8", "3.7", "3.6")
+_OTHERS = ("3.12", "3.10", "3.8", "3.7", "3.6")
 _RECORDED_UNDER = frozenset({"python_version", "python", "sys_version", "env_python_version", "env_python"})
 _VERSION = re.compile(r"(?:cpython|python)?[-@=\s]*v?(?P<minor>3\.\d{1,2})(?P<patch>\.\d+)?\b")
 
