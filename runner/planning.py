@@ -310,6 +310,8 @@ def _images_there(python: str, settings: Settings) -> Images:
 
     try:
         with opened_engine() as engine:
-            return images_there(engine, python=python, base_image=settings.base_image)
+            return images_there(
+                engine, python=python, base_image=settings.base_image, system_packages=settings.system_packages
+            )
     except EngineUnavailable:
         return NOT_MADE

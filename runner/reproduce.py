@@ -29,7 +29,7 @@ from runner.lineage.remedy import pasted_remedy
 from runner.network import read_network_settings
 from runner.plan.limits import check_fit
 from runner.planning import Found, ImagesFor, make_plan
-from runner.prepare import images_of, open_engine, prepare
+from runner.prepare import ensure_build_image, images_of, open_engine, prepare
 from runner.progress import NoProgress, Progress
 from runner.report.markdown import render_markdown
 from runner.repository.bundle import cached_bundle
@@ -118,7 +118,15 @@ def _opened(engine: DockerEngine | None, progress: Progress) -> Iterator[DockerE
 
 def _images_for(session: DockerEngine, settings: Settings, progress: Progress) -> ImagesFor:
     def images_for(python: str) -> Images:
-        return images_of(prepare(session, python=python, base_image=settings.base_image, progress=progress))
+        prepared = prepare(
+            session,
+            python=python,
+            base_image=settings.base_image,
+            system_packages=settings.system_packages,
+            progress=progress,
+            offline=settings.offline,
+        )
+        return images_of(prepared)
 
     return images_for
 
@@ -143,6 +151,7 @@ def _rerun(
         rerun=session.session_id,
         network=read_network_settings(),
         host=found.host or NO_ACCESS,
+        build_image=partial(ensure_build_image, session, plan, progress=progress, offline=settings.offline),
     )
     paper = Paper(
         bundle=cached_bundle(found.mirror, plan.lineage.commit),

@@ -24,7 +24,14 @@ from runner.schema.configuration import (
     checked_python,
 )
 from runner.schema.invocation import Invocation
-from runner.schema.notation import parse_bytes, parse_cpus, parse_duration, parse_pointer, parse_relative_path
+from runner.schema.notation import (
+    parse_bytes,
+    parse_cpus,
+    parse_duration,
+    parse_pointer,
+    parse_relative_path,
+    parse_system_package,
+)
 from runner.schema.plan import MetricPolicy, Policy
 from runner.schema.yaml_text import UnreadableYaml, read_model
 
@@ -65,6 +72,7 @@ class Flags(Value):
     pointer: tuple[str, ...] = ()
     warm_start: tuple[str, ...] = ()
     with_packages: tuple[str, ...] = ()
+    system_packages: tuple[str, ...] = ()
     out: str | None = None
     keep: bool = False
 
@@ -109,6 +117,7 @@ class Settings(Value):
     python: str | None = None
     environment: str | None = None
     with_packages: tuple[str, ...] = ()
+    system_packages: tuple[str, ...] = ()
     pointers: dict[str, str] = {}  # noqa: RUF012  # pydantic copies defaults
     commit_tags: tuple[str, ...] = ()
     data_tags: tuple[str, ...] = ()
@@ -148,6 +157,7 @@ class CommitFacts(Value):
     working_directory: str | None = None
     python: str | None = None
     environment: str | None = None
+    system_packages: tuple[str, ...] = ()
     pointers: dict[str, str] = {}  # noqa: RUF012  # pydantic copies defaults
     data_tags: tuple[str, ...] = ()
     model_tags: tuple[str, ...] = ()
@@ -207,6 +217,7 @@ def facts_of_commit(text: str | None, *, allow_policy: bool = False) -> CommitFa
         working_directory=found.working_directory,
         python=found.python,
         environment=found.environment,
+        system_packages=found.system_packages,
         pointers=found.pointers,
         data_tags=found.tags.data,
         model_tags=found.tags.model,
@@ -354,6 +365,13 @@ class _Resolver:
         self.take("python", (python, "--python"), (file.python, f"python in {FILE_NAME}"))
         self.take("environment", (file.environment, f"environment in {FILE_NAME}"))
         self.take("with_packages", (self.flags.with_packages, "--with"), (file.with_packages, f"with in {FILE_NAME}"))
+        names = [part for text in self.flags.system_packages for part in text.split(",") if part.strip()]
+        typed = [self.attempt(parse_system_package, name, "--system-packages") for name in names]
+        self.take(
+            "system_packages",
+            (tuple(dict.fromkeys(name for name in typed if name)), "--system-packages"),
+            (file.system_packages, f"system_packages in {FILE_NAME}"),
+        )
 
     def take_limits(self, file: Configuration) -> None:
         rows: tuple[tuple[str, str, str | None, str | None, Callable[[str], Any]], ...] = (

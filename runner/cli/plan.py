@@ -25,6 +25,7 @@ def plan(
     python: o.Python = None,
     with_: o.With = None,
     base_image: o.BaseImage = None,
+    system_packages: o.SystemPackages = None,
     rtol: o.Rtol = None,
     atol: o.Atol = None,
     metric: o.Metric = None,

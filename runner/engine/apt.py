@@ -80,9 +80,7 @@ def debian_mirror(environ: Mapping[str, str] = os.environ) -> str | None:
     """Return the mirror that REPRO_DEBIAN_MIRROR names or this Debian host uses, None for the usual one."""
     if named := environ.get("REPRO_DEBIAN_MIRROR"):
         return named
-    listed = _apt(
-        "apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Label: Debian"
-    ).split()
+    listed = _apt("apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Label: Debian").split()
     mirrors = {uri.rstrip("/") for uri in listed if uri.startswith(("http://", "https://"))}
     # Debian's own hosts are mmdebstrap's default, which also knows where the security updates are.
     usual = {uri for uri in mirrors if (urlsplit(uri).hostname or "").endswith(".debian.org")}

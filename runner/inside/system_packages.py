@@ -20,6 +20,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from typing import Any
 
 SETTINGS = "/tmp/apt"  # noqa: S108  # the container's own, a tmpfs
 TMPFS = {
@@ -36,8 +37,8 @@ _NOT_THERE = re.compile(
     r"|Version '[^']*' for '(?P<version>[^']+)' was not found)"
 )
 _UNREACHABLE = re.compile(
-    r"(?i)temporary failure resolving|could not resolve|unable to connect|could not connect|connection (?:failed|timed out)"
-    r"|failed to fetch|no release file|is not (?:yet )?valid|is expired|certificate|proxy"
+    r"(?i)temporary failure resolving|could not resolve|unable to connect|could not connect"
+    r"|connection (?:failed|timed out)|failed to fetch|no release file|is not (?:yet )?valid|is expired|certificate|proxy"
 )
 _FULL = re.compile(r"(?i)no space left on device|don't have enough free space")
 
@@ -45,7 +46,7 @@ _FULL = re.compile(r"(?i)no space left on device|don't have enough free space")
 def main() -> int:
     """Install what the request names."""
     request = json.load(sys.stdin)
-    result = {"installed": {}, "suite": suite(), "problem": None}
+    result: dict[str, Any] = {"installed": {}, "suite": suite(), "problem": None}
     names = needed_for_building(request["names"]) if request["compilers"] else request["names"]
     if names and shutil.which("apt-get") is None:
         result["problem"] = problem("no apt", "it has no apt-get")
@@ -53,10 +54,10 @@ def main() -> int:
         before = installed()
         said = install(request, names)
         if said is None:
-            result["installed"] = {name: version for name, version in installed().items() if before.get(name) != version}
-            for name in names:  # also what was there already is what was asked for
-                plain = name.partition("=")[0]
-                result["installed"].setdefault(plain, installed().get(plain, "there"))
+            asked = {name.partition("=")[0] for name in names}
+            result["installed"] = {
+                name: version for name, version in installed().items() if before.get(name) != version or name in asked
+            }
         else:
             result["problem"] = explain(said)
         clean()
@@ -64,9 +65,9 @@ def main() -> int:
     return 0
 
 
-def install(request: dict[str, object], names: list[str]) -> str | None:
+def install(request: dict[str, Any], names: list[str]) -> str | None:
     """Run apt; return None where all is installed, else what it said."""
-    environment = {**os.environ, **request["variables"], **write_settings(request)}  # type: ignore[dict-item]
+    environment = {**os.environ, **request["variables"], **write_settings(request)}
     environment |= {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
     # The status of an update says little: a mirror may lack what the installation does not need.
     updated = run(["apt-get", "update", "-q"], environment)[1]
@@ -75,7 +76,7 @@ def install(request: dict[str, object], names: list[str]) -> str | None:
     return None if status == 0 else f"{updated}\n{said}"
 
 
-def write_settings(request: dict[str, object]) -> dict[str, str]:
+def write_settings(request: dict[str, Any]) -> dict[str, str]:
     """Write the host's settings; return the variables that make apt read them."""
     os.makedirs(SETTINGS, mode=0o700, exist_ok=True)
     lines = [str(request["configuration"]), 'APT::Sandbox::User "root";\n', 'Acquire::Languages "none";\n']
@@ -119,7 +120,7 @@ def run(command: list[str], environment: dict[str, str]) -> tuple[int, str]:
     return process.wait(), "".join(lines)
 
 
-def explain(said: str) -> dict[str, object]:
+def explain(said: str) -> dict[str, Any]:
     """Return what kept apt from installing, in a word and its own words."""
     text = " | ".join(line.strip() for line in said.splitlines() if line.startswith(("E:", "W:", "Err:")))[-600:]
     missing = _NOT_THERE.search(said)
@@ -147,13 +148,13 @@ def versions(name: str) -> list[str]:
     return [row.split("|")[1].strip() for row in rows.splitlines() if row.count("|") >= 2]
 
 
-def problem(kind: str, text: str, **more: object) -> dict[str, object]:
+def problem(kind: str, text: str, **more: object) -> dict[str, Any]:
     """Return why nothing was installed."""
     return {"kind": kind, "text": text, "name": None, "nearest": [], **more}
 
 
 def needed_for_building(names: list[str]) -> list[str]:
-    """Return what of the compilers' packages this image needs: none where all is there, no headers of another Python."""
+    """Return what of the compilers' packages this image lacks: nothing where all is there, no other Python's headers."""
     headers = os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h"))
     if headers and all(shutil.which(name) for name in ("cc", "c++", "make", "pkg-config")):
         return []

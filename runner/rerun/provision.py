@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -80,9 +80,11 @@ def ready_keys(plan: Plan) -> dict[str, str]:
             "image": _image(plan),
         }
     )
+    # What was built may have found system packages; what came as a wheel is the same with and without them.
+    built_with = [_image(plan), "compilers", *plan.system_packages.names]
     return {
         "specification": specification,
-        "repository": _key([plan.lineage.repository, plan.lineage.commit, _image(plan)]),
+        "repository": _key([plan.lineage.repository, plan.lineage.commit, *built_with]),
     }
 
 
@@ -96,6 +98,7 @@ def provision(
     *,
     volume: str,
     network: NetworkSettings,
+    build_image: Callable[[], str],
     progress: Progress,
     offline: bool,
     bundle: Path | None = None,
@@ -103,10 +106,11 @@ def provision(
 ) -> ResolvedEnvironment:
     """Make the environment of the plan ready in the cache volume, if it is not, and return what is in it.
 
-    `bundle` holds the commit, needed where the plan installs the project. `sources` maps paths of scripts to their
-    texts: what they import is compiled. Where the packages of the run's day cannot be had and the plan allows it, they
-    are those of the first later day. Raises NotByThen where it does not, MissingFact where the packages cannot be had
-    or built, IndexUnavailable where the index refused (or `offline` forbids to ask it), DiskFull.
+    `build_image` returns the image for phase 2b, and is asked once something must be built. `bundle` holds the commit,
+    needed where the plan installs the project. `sources` maps paths of scripts to their texts: what they import is
+    compiled. Where the packages of the run's day cannot be had and the plan allows it, they are those of the first
+    later day. Raises NotByThen where it does not, MissingFact where the packages cannot be had or built,
+    IndexUnavailable where the index refused (or `offline` forbids to ask it), DiskFull.
     """
     make = partial(
         _make,
@@ -114,6 +118,7 @@ def provision(
         plan,
         volume=volume,
         network=network,
+        build_image=build_image,
         progress=progress,
         offline=offline,
         bundle=bundle,
@@ -136,6 +141,7 @@ def _make(
     *,
     volume: str,
     network: NetworkSettings,
+    build_image: Callable[[], str],
     progress: Progress,
     offline: bool,
     bundle: Path | None,
@@ -160,7 +166,7 @@ def _make(
             return as_resolved(result["environment"], cached=result["cached"])
         jobs = result["jobs"]
         for job in jobs:
-            _build(engine, plan, job, volume=volume, progress=progress)
+            _build(engine, plan, job, image=build_image(), volume=volume, progress=progress)
     raise MissingFact(
         f"more than {_MAX_ROUNDS} packages would have to be built from source",
         "runner reproduce RUN --python X.Y    (a Python that the packages have wheels for)",
@@ -280,12 +286,12 @@ def _resolve_request(plan: Plan, *, volume: str, network: NetworkSettings, offli
     )
 
 
-def _build(engine: Engine, plan: Plan, job: Mapping[str, Any], *, volume: str, progress: Progress) -> None:
+def _build(engine: Engine, plan: Plan, job: Mapping[str, Any], *, image: str, volume: str, progress: Progress) -> None:
     from runner.inside.build import NEEDS_MORE
 
     progress.update(f"building {_what(job['name'], job['version'])} from source")
     log = _Tail()
-    outcome = engine.run(build_request(plan, job, volume=volume), stdout=log.feed, stderr=log.feed)
+    outcome = engine.run(build_request(plan, job, image=image, volume=volume), stdout=log.feed, stderr=log.feed)
     if outcome.exit_code in (0, NEEDS_MORE) and not outcome.out_of_memory:
         return
     text = log.text()
@@ -308,7 +314,7 @@ def _what(name: str | None, version: str | None) -> str:
     return "the repository's own package" if name is None else f"{name} {version}"
 
 
-def build_request(plan: Plan, job: Mapping[str, Any], *, volume: str) -> ContainerRequest:
+def build_request(plan: Plan, job: Mapping[str, Any], *, image: str, volume: str) -> ContainerRequest:
     """Return the container of phase 2b: it sees the inputs of one build, and writes its output."""
     path, subpath = job["path"], job["subpath"]
     mounts = [
@@ -331,7 +337,7 @@ def build_request(plan: Plan, job: Mapping[str, Any], *, volume: str) -> Contain
         # The archive of a commit has no history to count versions in.
         environment |= {"SETUPTOOLS_SCM_PRETEND_VERSION": "0", "PBR_VERSION": "0"}
     return ContainerRequest(
-        image=plan.images.tools,
+        image=image,
         argv=(layout.TOOLS_PYTHON, "-I", f"{layout.LIBRARY}/runner/inside/build.py", path),
         purpose="build",
         run=plan.run.id,
