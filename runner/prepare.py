@@ -25,7 +25,7 @@ DEFAULT_PYTHON = "3.11"
 class Prepared:
     """What is there now. `made` names what was not there before, in words for the user.
 
-    `train` is the image with system packages, where some were asked for; `build` the one with compilers, if it is there.
+    `train` is the image with system packages, where some were asked for; `build` the one with compilers, if there.
     """
 
     engine: EngineInfo
@@ -140,24 +140,18 @@ def prune(engine: DockerEngine, *, everything: bool = False) -> Pruned:
     """
     from runner.engine import labels
     from runner.engine import prune as holdings
-    from runner.engine.base_image import existing_base_image, local_pythons
+    from runner.engine.base_image import REPOSITORY, local_pythons
     from runner.engine.docker import remove_volume
-    from runner.engine.images import dockerfile, environment_reference, tools_reference
+    from runner.engine.images import dockerfile, environments_in_use, tools_reference
     from runner.engine.packages import layers_on
     from runner.engine.sweep import clear_work, sweep
 
-    current: set[str] = set()
+    current = {f"{REPOSITORY}:py{python}" for python in local_pythons(engine)}
     swept = sweep(engine)
-    for python in local_pythons(engine):
-        base = existing_base_image(engine, python)
-        if base is None:
-            continue
-        base_id = engine.image_digest(base.reference) or ""
-        environment = environment_reference(dockerfile(), base_id)
-        tools = tools_reference(dockerfile(), environment)
+    for environment in environments_in_use(engine):
         layers = layers_on(engine, (environment,))
-        current |= {base.reference, environment, tools, *layers}
-        current |= {tools_reference(dockerfile(), layer) for layer in layers}
+        tools, *layered = (tools_reference(dockerfile(), below) for below in (environment, *layers))
+        current |= {environment, tools, *layers, *layered}
         if swept.anything and engine.image_digest(tools) is not None:
             clear_work(engine, swept, image=tools)
             swept = sweep(engine)
@@ -211,6 +205,23 @@ class _Counting:
         self._inner.line(text)
 
 
+def base_python(engine: DockerEngine, base_image: str, progress: Progress) -> str:
+    """Return the minor version of a base image's Python, pulled if it is not there, by running it.
+
+    Raises ImageUnavailable where it cannot be pulled, InvalidConfiguration where nothing can run on it, MissingFact.
+    """
+    from runner.engine.base_image import ensure_base_image
+
+    return ensure_base_image(engine, python=None, base_image=base_image, progress=progress).python
+
+
+def told_python_of(engine: DockerEngine, base_image: str) -> str | None:
+    """Return the minor version of Python that an image says it has, None where it says none; starts nothing."""
+    from runner.engine.base_image import told_python
+
+    return told_python(engine, base_image)
+
+
 def images_of(prepared: Prepared) -> Images:
     """Return what the plan says of the images."""
     from runner.schema.plan import Images
@@ -230,6 +241,17 @@ def images_of(prepared: Prepared) -> Images:
     )
 
 
+def _named_base(engine: DockerEngine, reference: str, python: str) -> BaseImage | None:
+    from runner.engine.base_image import BaseImage, check_python, named_digest, told_python
+    from runner.schema.plan import GIVEN_BASE
+
+    told = told_python(engine, reference)
+    if told is not None:
+        check_python(reference, told, python)
+    digest = named_digest(engine, reference)
+    return None if digest is None else BaseImage(reference=reference, digest=digest, origin=GIVEN_BASE, python=python)
+
+
 def images_there(
     engine: DockerEngine, *, python: str, base_image: str | None = None, system_packages: Sequence[str] = ()
 ) -> Images:
@@ -237,16 +259,16 @@ def images_there(
     from runner.engine.base_image import REPOSITORY, existing_base_image
     from runner.engine.images import tools_image_for, tools_image_there
     from runner.plan.images import NOT_MADE
-    from runner.schema.plan import Images
+    from runner.schema.plan import GIVEN_BASE, Images
 
-    base = None if base_image is not None else existing_base_image(engine, python)
     reference = base_image or f"{REPOSITORY}:py{python}"
+    base = _named_base(engine, base_image, python) if base_image else existing_base_image(engine, python)
     tools = None if base is None else tools_image_for(engine, base)
     train = None if base is None or not system_packages else tools_image_there(engine, base, (system_packages,))
     return Images(
         base=reference if base is None else base.reference,
-        base_digest=engine.image_digest(reference) if base is None else base.digest,
-        base_origin="made at first use" if base is None else base.origin,
+        base_digest=None if base is None else base.digest,
+        base_origin=(GIVEN_BASE if base_image else "made at first use") if base is None else base.origin,
         tools=tools or "made at first use",
         tools_digest=None if tools is None else engine.image_digest(tools),
         train=(NOT_MADE.tools if train is None else train.reference) if system_packages else None,

@@ -29,7 +29,7 @@ from runner.lineage.remedy import pasted_remedy
 from runner.network import read_network_settings
 from runner.plan.limits import check_fit
 from runner.planning import Found, ImagesFor, make_plan
-from runner.prepare import ensure_build_image, images_of, open_engine, prepare
+from runner.prepare import base_python, ensure_build_image, images_of, open_engine, prepare
 from runner.progress import NoProgress, Progress
 from runner.report.markdown import render_markdown
 from runner.repository.bundle import cached_bundle
@@ -45,6 +45,7 @@ from runner.settings import Settings
 from runner.trackers.baseline import baseline_digest
 from runner.verdict.decide import decide
 from runner.verdict.lacking import may_be_excused
+from runner.verdict.system_packages import lacking_packages
 
 if TYPE_CHECKING:
     from runner.engine.docker import DockerEngine
@@ -83,6 +84,7 @@ def reproduce(run: str, settings: Settings, *, progress: Progress, engine: Docke
         kept, stay = None, _nothing
         try:
             with _opened(engine, progress) as session:
+                settings = _with_base_python(session, settings, progress)
                 images_for = _images_for(session, settings, progress)
                 plan = make_plan(record, settings, images_for, found, progress, confirm=True)
                 check_fit(plan.limits, cpus=session.info.cpus, memory_bytes=session.info.memory_bytes)
@@ -114,6 +116,12 @@ def _opened(engine: DockerEngine | None, progress: Progress) -> Iterator[DockerE
         yield session
     finally:
         session.close()
+
+
+def _with_base_python(session: DockerEngine, settings: Settings, progress: Progress) -> Settings:
+    if settings.base_image is None:
+        return settings
+    return settings.model_copy(update={"base_python": base_python(session, settings.base_image, progress)})
 
 
 def _images_for(session: DockerEngine, settings: Settings, progress: Progress) -> ImagesFor:
@@ -199,7 +207,8 @@ def _judged(asked: Asked, plan: Plan, rerun: Rerun, found: Found) -> Reproductio
     )
     decision = judge()
     if may_be_excused(decision, rerun) and found.mirror is not None and found.snapshot is not None:
-        decision = judge(lacking=commit_lacks(plan, rerun, found.mirror, found.snapshot))
+        lacking = lacking_packages(plan, rerun) or commit_lacks(plan, rerun, found.mirror, found.snapshot)
+        decision = judge(lacking=lacking)
     return Reproduction(
         tool_version=__version__,
         created=datetime.now(timezone.utc),

@@ -102,7 +102,8 @@ class Settings(Value):
 
     `run_of_model` is what `--run` names, `model` the reference to a model that was asked for; `folder` is the absolute
     directory from which relative local paths are meant; `pointers` maps digests (`md5:…`) to paths; `invocation` is
-    what was typed. None leaves the matter to the record or the engine.
+    what was typed; `base_python` is what `base_image` has, once that was looked into. None leaves the matter to the
+    record or the engine.
     """
 
     tracker: str | None = None
@@ -131,6 +132,7 @@ class Settings(Value):
     output_bytes: int | None = None
     log_bytes: int | None = None
     base_image: str | None = None
+    base_python: str | None = None
     offline: bool = False
     out: str | None = None
     keep: bool = False

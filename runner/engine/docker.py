@@ -128,7 +128,7 @@ class DockerEngine(Engine):
         self, request: ContainerRequest, *, stdout: Sink, stderr: Sink, stop: threading.Event | None = None
     ) -> ContainerOutcome:
         """Run one container to its end and remove it. See `Engine.run`."""
-        return self._run(request, stdout, stderr, stop or threading.Event(), lambda container, outcome: None)
+        return self._run(request, stdout, stderr, stop or threading.Event(), lambda *_: None)
 
     def run_into_image(
         self,

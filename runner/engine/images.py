@@ -29,7 +29,8 @@ import reproducibility_runner
 import runner
 from runner.engine import labels
 from runner.engine.archive import ByteStream, folder_files, pack
-from runner.engine.base_image import BaseImage
+from runner.engine.base_image import REPOSITORY as BASE_REPOSITORY
+from runner.engine.base_image import BaseImage, local_pythons
 from runner.engine.docker import DockerEngine
 from runner.engine.faults import api_fault, engine_faults
 from runner.engine.packages import ensure_layer, existing_layer
@@ -166,6 +167,17 @@ def tools_reference(recipe: str, environment: str) -> str:
     pieces = [last_stage(recipe).encode(), environment.encode()]
     pieces += [piece for path, content in library_files() for piece in (path.encode(), content)]
     return f"{TOOLS_REPOSITORY}:{_hash(pieces)}"
+
+
+def environments_in_use(engine: DockerEngine) -> list[str]:
+    """Return the environment images that the next command would use, whoever's base image they stand on."""
+    recipe = dockerfile()
+    with engine_faults("listing environment images"):
+        images = engine.client.images(filters={"label": f"{labels.LABEL}={labels.ENVIRONMENT}"})
+    bases = {str((image.get("Labels") or {}).get(labels.BASE_NAME, "")) for image in images}
+    bases |= {f"{BASE_REPOSITORY}:py{python}" for python in local_pythons(engine)}
+    ids = [engine.image_digest(base) for base in sorted(bases) if base]
+    return [environment_reference(recipe, base_id) for base_id in dict.fromkeys(ids) if base_id is not None]
 
 
 def dockerfile() -> str:

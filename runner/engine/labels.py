@@ -20,6 +20,7 @@ RUN = "reproducibility-runner.run"
 ORIGIN = "reproducibility-runner.origin"
 PYTHON = "reproducibility-runner.python"
 BUILD = "reproducibility-runner.build"
+BASE_NAME = "reproducibility-runner.base"
 PARENT = "reproducibility-runner.parent"
 INSTALLED = "reproducibility-runner.installed"
 

@@ -35,7 +35,7 @@ _LABEL_BYTES = 32 << 10
 
 @dataclass(frozen=True)
 class Layer:
-    """An image with packages on `parent`; `installed` maps what the layer brought, and what was asked for, to versions."""
+    """An image with packages on `parent`; `installed` maps what it brought, and what was asked for, to versions."""
 
     reference: str
     parent: str

@@ -38,7 +38,7 @@ _NOT_THERE = re.compile(
 )
 _UNREACHABLE = re.compile(
     r"(?i)temporary failure resolving|could not resolve|unable to connect|could not connect"
-    r"|connection (?:failed|timed out)|failed to fetch|no release file|is not (?:yet )?valid|is expired|certificate|proxy"
+    r"|connection (?:failed|timed out)|failed to fetch|no release file|is not (?:yet )?valid|is expired|certificate"
 )
 _FULL = re.compile(r"(?i)no space left on device|don't have enough free space")
 
@@ -154,7 +154,7 @@ def problem(kind: str, text: str, **more: object) -> dict[str, Any]:
 
 
 def needed_for_building(names: list[str]) -> list[str]:
-    """Return what of the compilers' packages this image lacks: nothing where all is there, no other Python's headers."""
+    """Return what of the compilers' packages this image lacks; never the headers of another Python than the first."""
     headers = os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h"))
     if headers and all(shutil.which(name) for name in ("cc", "c++", "make", "pkg-config")):
         return []

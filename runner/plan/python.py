@@ -68,7 +68,7 @@ def choose_python(
     hits += exact
     if not hits and bounds and not tags:
         text, source = bounds[0]
-        minor = _admitted(text)
+        minor = _admitted(text, settings.base_python)
         if minor:
             return PythonChoice(
                 minor,
@@ -76,6 +76,10 @@ def choose_python(
                 note=f"Python {minor}: {source} only says {text}; the run does not record its Python",
             )
     hits += tags
+    if not hits and settings.base_python:
+        source = f"the base image {settings.base_image}"
+        note = f"Python {settings.base_python}: what {source} has, since no record names the run's"
+        return PythonChoice(settings.base_python, source, note=note)
     if not hits:
         return PythonChoice(
             DEFAULT,
@@ -124,9 +128,9 @@ def _only(text: str, source: str) -> tuple[str, str] | None:
     return (admitted[0], f"{source} ({text})") if len(admitted) == 1 else None
 
 
-def _admitted(text: str) -> str | None:
+def _admitted(text: str, preferred: str | None) -> str | None:
     admitted = _all_admitted(text)
-    return next((minor for minor in (*MAKEABLE, *_OTHERS) if minor in admitted), None)
+    return next((minor for minor in (preferred, *MAKEABLE, *_OTHERS) if minor in admitted), None)
 
 
 def _all_admitted(text: str) -> list[str]:

@@ -121,6 +121,10 @@ class EnvironmentSpec(Value):
         return len({line.partition("==")[0] for line in self.constraints} & set(packages))
 
 
+GIVEN_BASE = "--base-image"
+"""What `Images.base_origin` says of an image that the auditor named."""
+
+
 class OfferedPackages(Value):
     """Debian packages that a file of the commit installs for its author; `source` says which file."""
 

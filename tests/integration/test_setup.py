@@ -15,7 +15,7 @@ from runner.engine.base_image import BaseImage, ensure_base_image
 from runner.engine.docker import DockerEngine, connect
 from runner.engine.interface import ContainerRequest, VolumeMount
 from runner.engine.prune import holdings
-from runner.errors import ImageUnavailable, MissingFact
+from runner.errors import ImageUnavailable, InvalidConfiguration, MissingFact
 from runner.inside import layout
 from runner.network import NetworkSettings, read_network_settings
 from runner.prepare import Prepared, prepare, prune
@@ -155,7 +155,7 @@ def test_a_base_image_without_python_or_from_nowhere_is_refused(engine: DockerEn
     name = f"user-base-{uuid.uuid4().hex[:6]}"
     engine.client.import_image_from_stream(pack([("f", b"x")]), repository=name, tag="1")
     try:
-        with pytest.raises(ImageUnavailable, match="no python3"):
+        with pytest.raises(InvalidConfiguration, match="no python3"):
             ensure_base_image(engine, base_image=f"{name}:1")
     finally:
         engine.client.remove_image(f"{name}:1")
