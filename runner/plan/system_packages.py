@@ -79,8 +79,9 @@ def _lists(snapshot: RepositorySnapshot, folders: Iterable[str]) -> Iterator[tup
 
 def _of_list(text: str) -> list[str]:
     """Return the names of a list with one or several a line; none where a line is of another kind of list."""
-    words = [word for line in text.splitlines() for word in line.partition("#")[0].split()]
-    names = [_name(word) for word in words if not word.startswith(":") and not word.endswith(".deb")]
+    lines = [line.partition("#")[0].strip() for line in text.splitlines()]
+    # An Aptfile also names repositories, and packages by their address.
+    names = [_name(word) for line in lines if not line.startswith(":") and "://" not in line for word in line.split()]
     return [name for name in names if name] if all(names) else []
 
 

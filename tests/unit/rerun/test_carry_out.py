@@ -96,7 +96,9 @@ def run(
         logs=tmp_path / "logs",
         outputs=tmp_path / "outputs",
     )
-    place = Place(engine=engine, volume="cache", rerun="r1", network=NetworkSettings(), host=host)
+    place = Place(
+        engine=engine, volume="cache", rerun="r1", network=NetworkSettings(), build_image=lambda: "build", host=host
+    )
     return carry_out(plan or make_plan(), place, paper, keep=keep, offline=offline, progress=told or NoProgress())
 
 
@@ -325,7 +327,7 @@ def test_no_name_of_an_output_leads_out_of_its_folder(tmp_path: Path, path: str)
 
 def test_a_workspace_that_was_broken_off_is_taken_away_by_its_name(tmp_path: Path) -> None:
     engine = FakeEngine({"discard": [result({"removed": 1})]})
-    place = Place(engine=engine, volume="cache", rerun="r1", network=NetworkSettings())
+    place = Place(engine=engine, volume="cache", rerun="r1", network=NetworkSettings(), build_image=lambda: "build")
     discard_workspace(make_plan(), place, NoProgress())
     assert engine.payload("discard") == {"reruns": ["r1"]}
     assert engine.request("discard").network == "none"
