@@ -315,6 +315,8 @@ def bootstrap_command(suite: str, mirror: str | None, options: Path | None = Non
     command += ["--dpkgopt=path-include=/usr/share/doc/*/copyright"]
     if options is not None:
         command += [f"--aptopt={options}", '--customize-hook=rm -f "$1/etc/apt/apt.conf.d/99mmdebstrap"']
+    if mirror is not None and "@" in mirror:
+        command.append(r"""--customize-hook=sed -Ei 's#(https?://)[^/@ ]+@#\1#' "$1/etc/apt/sources.list" """.rstrip())
     return [*command, suite, "-", *([mirror] if mirror else [])]
 
 
