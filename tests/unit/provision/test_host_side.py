@@ -136,10 +136,10 @@ def test_a_builds_log_reaches_the_terminal_without_controls_and_secrets() -> Non
 )
 def test_what_a_build_missed_of_the_system_is_offered_beside_what_was_given(log: str, packages: str) -> None:
     assert explain_build_failure("x", "1", log).remedy == f"runner reproduce RUN --system-packages {packages}"
-    again = explain_build_failure("x", "1", log, ("libgl1",))
+    again = explain_build_failure("x", "1", log, given=("libgl1",))
     assert again.remedy == f"runner reproduce RUN --system-packages libgl1,{packages}"
     # Once it is there, the same remedy would lead nowhere.
-    assert "--with x==VERSION" in explain_build_failure("x", "1", log, (packages,)).remedy
+    assert "--with x==VERSION" in explain_build_failure("x", "1", log, given=(packages,)).remedy
 
 
 def test_a_header_of_nobodys_leaves_the_package_open() -> None:
