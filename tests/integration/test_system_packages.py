@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import tarfile
 import uuid
 from collections.abc import Iterator
@@ -13,10 +14,11 @@ import pytest
 from runner.engine import labels
 from runner.engine.apt import AptSettings, read_apt_settings
 from runner.engine.base_image import REPOSITORY as BASES
-from runner.engine.docker import DockerEngine
+from runner.engine.docker import DockerEngine, connect
+from runner.engine.find import find_engine
 from runner.engine.images import ensure_layered_image, tools_image_there
 from runner.engine.interface import ContainerRequest, VolumeMount
-from runner.engine.packages import Layer, ensure_layer, layer_reference, layers_on
+from runner.engine.packages import Layer, ensure_layer, existing_layer, layer_reference, layers_on
 from runner.engine.prune import holdings
 from runner.errors import ImageUnavailable, MissingFact
 from runner.inside import layout
@@ -29,6 +31,7 @@ from runner.schema.reproduction import Verdict
 from runner.schema.rerun import ResolvedEnvironment
 from tests.support.engines import run
 from tests.support.judging import Judge, why
+from tests.support.more_engines import Engines
 from tests.support.package_index import PackageIndex
 from tests.support.projects import RecordedProject, script
 from tests.support.values import changed, make_plan
@@ -222,6 +225,19 @@ def test_packages_that_cannot_be_fetched_are_infrastructure(shared_engine: Docke
     )
     with pytest.raises(ImageUnavailable, match="cannot be fetched"):
         ensure_layer(shared_engine, parent, (SMALL,), progress=NoProgress(), settings=nowhere)
+
+
+def test_podman_makes_the_same_layer(engines: Engines, shared_images: Prepared) -> None:
+    environ = {key: value for key, value in os.environ.items() if key != "DOCKER_HOST"}
+    engine = connect(find_engine(environ | engines.environment("podman")))
+    try:
+        layer = made_with_secrets(engine, shared_images.base.reference)
+        assert set(layer.installed) == {SMALL}
+        assert existing_layer(engine, shared_images.base.reference, (SMALL,)) == layer
+        assert layers_on(engine, (shared_images.base.reference,)) == [layer.reference]
+        assert MARK not in json.dumps(engine.client.inspect_image(layer.reference))
+    finally:
+        engine.close()
 
 
 NEEDS_GOMP = "import ctypes; ctypes.CDLL('libgomp.so.1')"
