@@ -30,7 +30,6 @@ COMPILERS = ("gcc", "g++", "make", "pkg-config", "python3-dev", "libffi-dev", "l
 
 _VERSION = 1  # of how layers are made: raise it when that changes
 _TIMEOUT_S = 3600.0
-_LABEL_BYTES = 32 << 10
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,10 @@ def existing_layer(engine: DockerEngine, parent: str, names: Iterable[str]) -> L
     """Return the layer that an earlier call made, None if it is not there."""
     reference = layer_reference(parent, names)
     tags = _labels(engine, reference)
-    return None if tags is None else Layer(reference, parent, json.loads(tags.get(labels.INSTALLED, "{}")))
+    if tags is None:
+        return None
+    pairs = (pair.partition("=") for pair in tags.get(labels.INSTALLED, "").split())
+    return Layer(reference, parent, {name: version for name, _, version in pairs})
 
 
 def ensure_layer(
@@ -149,9 +151,8 @@ def _request(parent: str, names: tuple[str, ...], settings: AptSettings, *, comp
 
 
 def _changes(parent: str, installed: Mapping[str, str]) -> list[str]:
-    text = json.dumps(dict(sorted(installed.items())), separators=(",", ":"))
-    if len(text) > _LABEL_BYTES:  # then those that were asked for and more are told by the image alone
-        text = "{}"
+    # Without quotation marks: what docker and podman make of those within a label is not the same.
+    text = " ".join(f"{name}={version}" for name, version in sorted(installed.items()))
     tags = {
         labels.LABEL: labels.PACKAGES,
         labels.PARENT: parent,
@@ -159,7 +160,7 @@ def _changes(parent: str, installed: Mapping[str, str]) -> list[str]:
         labels.OWNER: "",  # the container's own would stay
         labels.PURPOSE: "",
     }
-    return [*(f"LABEL {name}={json.dumps(value)}" for name, value in tags.items()), 'CMD ["bash"]', "USER root"]
+    return [*(f'LABEL {name}="{value}"' for name, value in tags.items()), 'CMD ["bash"]', "USER root"]
 
 
 def _why(problem: Mapping[str, Any], suite: str, names: tuple[str, ...], what: str) -> RunnerError:

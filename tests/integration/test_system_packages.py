@@ -33,7 +33,7 @@ from tests.support.engines import run
 from tests.support.judging import Judge, why
 from tests.support.more_engines import Engines
 from tests.support.package_index import PackageIndex
-from tests.support.projects import RecordedProject, script
+from tests.support.projects import REQUIREMENTS, RecordedProject, script
 from tests.support.values import changed, make_plan
 
 SMALL = "tini"  # a package of 30 kB that nothing else needs
@@ -311,3 +311,25 @@ def test_compilers_are_of_the_suite_of_every_base_image(suite: str, shared_engin
     done = run(shared_engine, ContainerRequest(image=image.reference, argv=("sh", "-c", compiles), purpose="test"))
     assert done.outcome.exit_code == 0, done.err
     assert {"gcc", "libgomp1"} <= image.installed.keys()
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    ("package", "imports", "lacks", "supplies"),
+    [
+        ("psycopg2==2.9.9", "psycopg2", "pg_config is missing", "libpq-dev"),  # has no wheel for Linux
+        ("lightgbm==4.5.0", "lightgbm", "lacks libgomp.so.1", "libgomp1"),
+    ],
+)
+def test_what_a_published_package_lacks_is_named_and_supplied(
+    package: str, imports: str, lacks: str, supplies: str, project: RecordedProject, judge: Judge
+) -> None:
+    project.commit_training(script(before=f"import {imports}"), {"requirements.txt": f"{REQUIREMENTS}{package}\n"})
+    project.record()
+    lacking = judge()
+    assert lacking.verdict is Verdict.UNVERIFIABLE, why(lacking)
+    assert lacking.missing is not None
+    assert lacks in lacking.missing.cause
+    assert f"--system-packages {supplies}" in lacking.missing.remedy
+    supplied = judge(system_packages=(supplies,))
+    assert supplied.verdict is Verdict.IDENTICAL, why(supplied)
