@@ -23,17 +23,19 @@ from runner.engine.prune import holdings
 from runner.errors import ImageUnavailable, MissingFact
 from runner.inside import layout
 from runner.network import NetworkSettings
+from runner.planning import plan_run
 from runner.prepare import Prepared, building_layers, ensure_build_image, images_of
 from runner.progress import NoProgress
 from runner.rerun.provision import provision
 from runner.schema.plan import EnvironmentSpec, Plan
 from runner.schema.reproduction import Verdict
 from runner.schema.rerun import ResolvedEnvironment
+from runner.settings import Flags, load_settings
 from tests.support.engines import run
 from tests.support.judging import Judge, why
 from tests.support.more_engines import Engines
 from tests.support.package_index import PackageIndex
-from tests.support.projects import REQUIREMENTS, RecordedProject, script
+from tests.support.projects import REQUIREMENTS, RUN_ID, RecordedProject, script
 from tests.support.values import changed, make_plan
 
 SMALL = "tini"  # a package of 30 kB that nothing else needs
@@ -281,6 +283,10 @@ def test_a_base_image_of_the_auditors_says_its_python_and_whether_it_is_exact(
     try:
         project.commit_training(script())
         project.record()
+        given = load_settings(Flags(tracker=str(project.tracker), base_image=f"{name}:1"), {}, judge.folder)
+        planned = plan_run(RUN_ID, given, progress=NoProgress())
+        assert planned.environment.python_source == f"the base image {name}:1"
+        assert planned.images.base_digest == shared_images.base.digest
         by_tag = judge(base_image=f"{name}:1")
         assert by_tag.verdict is Verdict.IDENTICAL, why(by_tag)
         assert by_tag.plan is not None

@@ -74,3 +74,19 @@ def test_a_library_of_the_gpus_driver_is_in_no_package_of_debians():
 
 def test_a_log_without_a_complaint_excuses_nothing():
     assert lacking_packages(make_plan(), crashed("ValueError: no")) is None
+
+
+def test_system_packages_and_a_base_image_by_tag_are_not_verified_word_for_word():
+    plan = given("libgomp1=12.2", "sox")
+    images = changed(
+        plan.images,
+        base="acme/base:1",
+        base_digest="sha256:" + "ab" * 32,
+        base_origin="--base-image",
+        system_packages={"libgomp1": "12.2", "sox": "14.4", "libsox3": "14.4"},
+    )
+    lines = judge(plan=changed(plan, images=images)).not_verified
+    assert "system packages: libgomp1 12.2, sox 14.4 by --system-packages; no record names them" in lines
+    assert "base image by tag, which may be moved: acme/base:1 was sha256:abababababab" in lines
+    by_digest = changed(images, base="acme/base@sha256:" + "ab" * 32)
+    assert not [line for line in judge(plan=changed(plan, images=by_digest)).not_verified if "base image" in line]
