@@ -7,6 +7,7 @@ ARG ENVIRONMENT_IMAGE=environment
 
 # Thrown away after the build: its layers hold the index settings of the host, which may be secret.
 FROM ${BASE_IMAGE} AS build
+USER root
 ARG OWNER=""
 LABEL reproducibility-runner=build reproducibility-runner.owner=${OWNER}
 COPY settings /settings
@@ -20,6 +21,8 @@ RUN set -e; . /settings/environment; cd /settings; \
     $bin/uv pip uninstall --quiet --python $bin/python pip
 
 FROM ${BASE_IMAGE} AS environment
+ARG BASE_IMAGE
+USER root
 RUN set -e; command -v git >/dev/null || { \
       apt-get update -qq; \
       DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends git ca-certificates >/dev/null; \
@@ -32,7 +35,7 @@ COPY --from=build /opt/reproducibility-runner /opt/reproducibility-runner
 # The one thing that a training may find on its PATH; isolated from what the training's environment says of Python.
 RUN set -e; mkdir /opt/reproducibility-runner/path; cd /opt/reproducibility-runner/path; \
     printf '#!/bin/sh\nexec /opt/reproducibility-runner/venv/bin/python -I -m dvc "$@"\n' > dvc; chmod 755 dvc
-LABEL reproducibility-runner=environment
+LABEL reproducibility-runner=environment reproducibility-runner.base=${BASE_IMAGE}
 
 FROM ${ENVIRONMENT_IMAGE} AS tools
 COPY lib /opt/reproducibility-runner/lib

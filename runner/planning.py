@@ -293,13 +293,25 @@ def plan_run(run: str, settings: Settings, *, progress: Progress) -> Plan:
     from runner.lineage.remedy import pasted_remedy
 
     asked = find_run(run, settings)
-    settings = asked.settings
+    settings = _with_told_python(asked.settings)
     found = Found(asked=asked)
     try:
         return make_plan(asked.record, settings, lambda python: _images_there(python, settings), found, progress)
     except MissingFact as missing:
         missing.remedy = pasted_remedy(missing.remedy, asked.record, settings)
         raise
+
+
+def _with_told_python(settings: Settings) -> Settings:
+    """Return the settings with the Python that the base image says it has, where it is there and says so."""
+    from runner.errors import EngineUnavailable
+    from runner.prepare import opened_engine, told_python_of
+
+    if settings.base_image is None:
+        return settings
+    with suppress(EngineUnavailable), opened_engine() as engine:
+        return settings.model_copy(update={"base_python": told_python_of(engine, settings.base_image)})
+    return settings
 
 
 def _images_there(python: str, settings: Settings) -> Images:
@@ -310,6 +322,8 @@ def _images_there(python: str, settings: Settings) -> Images:
 
     try:
         with opened_engine() as engine:
-            return images_there(engine, python=python, base_image=settings.base_image)
+            return images_there(
+                engine, python=python, base_image=settings.base_image, system_packages=settings.system_packages
+            )
     except EngineUnavailable:
         return NOT_MADE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,21 +13,27 @@ from runner.progress import NoProgress, Progress
 if TYPE_CHECKING:
     from runner.engine.base_image import BaseImage
     from runner.engine.docker import DockerEngine
+    from runner.engine.images import ToolsImage
     from runner.engine.interface import EngineInfo
     from runner.engine.prune import Holding
-    from runner.schema.plan import Images
+    from runner.schema.plan import Images, Plan
 
 DEFAULT_PYTHON = "3.11"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """What is there now. `made` names what was not there before, in words for the user."""
+    """What is there now. `made` names what was not there before, in words for the user.
+
+    `train` is the image with system packages, where some were asked for; `build` the one with compilers, if there.
+    """
 
     engine: EngineInfo
     base: BaseImage
     tools: str
     tools_digest: str
+    train: ToolsImage | None
+    build: ToolsImage | None
     cache_volume: str
     made: tuple[str, ...]
     seconds: float
@@ -67,17 +73,22 @@ def prepare(
     *,
     python: str | None = None,
     base_image: str | None = None,
+    system_packages: Sequence[str] = (),
+    compilers: bool = False,
     progress: Progress | None = None,
     install: bool = False,
+    offline: bool = False,
 ) -> Prepared:
     """Make the base image, the tools image and the cache volume where they are missing. Idempotent.
 
-    `python` of None means what `base_image` has, else 3.11. `install` allows to install mmdebstrap. Also removes what
-    killed processes of this host left. Raises EngineUnavailable, ImageUnavailable, DiskFull, MissingFact (`python`).
+    `python` of None means what `base_image` has, else 3.11. `system_packages` asks for the image of a training that has
+    them, `compilers` for that of phase 2b, which is else made when first needed. `install` allows to install
+    mmdebstrap; `offline` forbids to fetch Debian's packages for the two. Also removes what killed processes of this
+    host left. Raises EngineUnavailable, ImageUnavailable, DiskFull, MissingFact (`python`, `environment`).
     """
     from runner.engine import labels
     from runner.engine.base_image import ensure_base_image
-    from runner.engine.images import ensure_tools_image
+    from runner.engine.images import ensure_layered_image, ensure_tools_image, tools_image_there
     from runner.engine.sweep import clear_work, sweep
 
     progress = progress or NoProgress()
@@ -93,6 +104,19 @@ def prepare(
     tools, digest = ensure_tools_image(engine, base, progress=counting)
     if counting.lines:
         made.append(f"tools image {tools}")
+    train = build = None
+    if system_packages:
+        counting.lines = 0
+        train = ensure_layered_image(engine, base, (system_packages,), progress=counting, offline=offline)
+        if counting.lines:
+            made.append(f"image {train.reference} with {', '.join(system_packages)}")
+    if compilers:
+        counting.lines = 0
+        build = ensure_layered_image(engine, base, building_layers(system_packages), progress=counting, offline=offline)
+        if counting.lines:
+            made.append(f"image {build.reference} with compilers")
+    else:
+        build = tools_image_there(engine, base, building_layers(system_packages))
     cache = labels.cache_volume()
     engine.ensure_volume(cache)
     clear_work(engine, swept, image=tools)
@@ -101,6 +125,8 @@ def prepare(
         base=base,
         tools=tools,
         tools_digest=digest,
+        train=train,
+        build=build,
         cache_volume=cache,
         made=tuple(made),
         seconds=time.monotonic() - started,
@@ -114,21 +140,18 @@ def prune(engine: DockerEngine, *, everything: bool = False) -> Pruned:
     """
     from runner.engine import labels
     from runner.engine import prune as holdings
-    from runner.engine.base_image import existing_base_image, local_pythons
+    from runner.engine.base_image import REPOSITORY, local_pythons
     from runner.engine.docker import remove_volume
-    from runner.engine.images import dockerfile, environment_reference, tools_reference
+    from runner.engine.images import dockerfile, environments_in_use, tools_reference
+    from runner.engine.packages import layers_on
     from runner.engine.sweep import clear_work, sweep
 
-    current: set[str] = set()
+    current = {f"{REPOSITORY}:py{python}" for python in local_pythons(engine)}
     swept = sweep(engine)
-    for python in local_pythons(engine):
-        base = existing_base_image(engine, python)
-        if base is None:
-            continue
-        base_id = engine.image_digest(base.reference) or ""
-        environment = environment_reference(dockerfile(), base_id)
-        tools = tools_reference(dockerfile(), environment)
-        current |= {base.reference, environment, tools}
+    for environment in environments_in_use(engine):
+        layers = layers_on(engine, (environment,))
+        tools, *layered = (tools_reference(dockerfile(), below) for below in (environment, *layers))
+        current |= {environment, tools, *layers, *layered}
         if swept.anything and engine.image_digest(tools) is not None:
             clear_work(engine, swept, image=tools)
             swept = sweep(engine)
@@ -138,6 +161,32 @@ def prune(engine: DockerEngine, *, everything: bool = False) -> Pruned:
         for session in swept.sessions:
             remove_volume(engine.client, labels.session_volume(session))
     return Pruned(removed=removed, kept=kept)
+
+
+def building_layers(system_packages: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """Return the layers of the image that phase 2b runs on: compilers, then what the training's image has too."""
+    from runner.engine.packages import COMPILERS
+
+    return (COMPILERS, tuple(system_packages)) if system_packages else (COMPILERS,)
+
+
+def ensure_build_image(engine: DockerEngine, plan: Plan, *, progress: Progress, offline: bool) -> str:
+    """Return the image on which phase 2b builds what the plan needs, made if it is not there.
+
+    A build that finds no compiler may quietly leave out its extension: whatever is built is built here. Raises what
+    `prepare` raises.
+    """
+    from runner.engine.base_image import BaseImage
+    from runner.engine.images import ensure_layered_image
+
+    base = BaseImage(
+        reference=plan.images.base,
+        digest=plan.images.base_digest or "",
+        origin=plan.images.base_origin,
+        python=plan.environment.python,
+    )
+    layers = building_layers(plan.system_packages.names)
+    return ensure_layered_image(engine, base, layers, progress=progress, offline=offline).reference
 
 
 class _Counting:
@@ -156,36 +205,75 @@ class _Counting:
         self._inner.line(text)
 
 
+def base_python(engine: DockerEngine, base_image: str, progress: Progress) -> str:
+    """Return the minor version of a base image's Python, pulled if it is not there, by running it.
+
+    Raises ImageUnavailable where it cannot be pulled, InvalidConfiguration where nothing can run on it, MissingFact.
+    """
+    from runner.engine.base_image import ensure_base_image
+
+    return ensure_base_image(engine, python=None, base_image=base_image, progress=progress).python
+
+
+def told_python_of(engine: DockerEngine, base_image: str) -> str | None:
+    """Return the minor version of Python that an image says it has, None where it says none; starts nothing."""
+    from runner.engine.base_image import told_python
+
+    return told_python(engine, base_image)
+
+
 def images_of(prepared: Prepared) -> Images:
     """Return what the plan says of the images."""
     from runner.schema.plan import Images
 
+    train = prepared.train
     return Images(
         base=prepared.base.reference,
         base_digest=prepared.base.digest,
         base_origin=prepared.base.origin,
         tools=prepared.tools,
         tools_digest=prepared.tools_digest,
+        train=None if train is None else train.reference,
+        train_digest=None if train is None else train.digest,
+        system_packages={} if train is None else dict(train.installed),
         engine=f"{prepared.engine.name} {prepared.engine.version}",
         platform=prepared.engine.platform,
     )
 
 
-def images_there(engine: DockerEngine, *, python: str, base_image: str | None = None) -> Images:
+def _named_base(engine: DockerEngine, reference: str, python: str) -> BaseImage | None:
+    from runner.engine.base_image import BaseImage, check_python, named_digest, told_python
+    from runner.schema.plan import GIVEN_BASE
+
+    told = told_python(engine, reference)
+    if told is not None:
+        check_python(reference, told, python)
+    digest = named_digest(engine, reference)
+    return None if digest is None else BaseImage(reference=reference, digest=digest, origin=GIVEN_BASE, python=python)
+
+
+def images_there(
+    engine: DockerEngine, *, python: str, base_image: str | None = None, system_packages: Sequence[str] = ()
+) -> Images:
     """Return the images that a rerun would use, as far as they are there; makes and starts nothing."""
     from runner.engine.base_image import REPOSITORY, existing_base_image
-    from runner.engine.images import tools_image_for
-    from runner.schema.plan import Images
+    from runner.engine.images import tools_image_for, tools_image_there
+    from runner.plan.images import NOT_MADE
+    from runner.schema.plan import GIVEN_BASE, Images
 
-    base = None if base_image is not None else existing_base_image(engine, python)
     reference = base_image or f"{REPOSITORY}:py{python}"
+    base = _named_base(engine, base_image, python) if base_image else existing_base_image(engine, python)
     tools = None if base is None else tools_image_for(engine, base)
+    train = None if base is None or not system_packages else tools_image_there(engine, base, (system_packages,))
     return Images(
         base=reference if base is None else base.reference,
-        base_digest=engine.image_digest(reference) if base is None else base.digest,
-        base_origin="made at first use" if base is None else base.origin,
+        base_digest=None if base is None else base.digest,
+        base_origin=(GIVEN_BASE if base_image else "made at first use") if base is None else base.origin,
         tools=tools or "made at first use",
         tools_digest=None if tools is None else engine.image_digest(tools),
+        train=(NOT_MADE.tools if train is None else train.reference) if system_packages else None,
+        train_digest=None if train is None else train.digest,
+        system_packages={} if train is None else dict(train.installed),
         engine=f"{engine.info.name} {engine.info.version}",
         platform=engine.info.platform,
     )

@@ -29,7 +29,7 @@ from runner.lineage.remedy import pasted_remedy
 from runner.network import read_network_settings
 from runner.plan.limits import check_fit
 from runner.planning import Found, ImagesFor, make_plan
-from runner.prepare import images_of, open_engine, prepare
+from runner.prepare import base_python, ensure_build_image, images_of, open_engine, prepare
 from runner.progress import NoProgress, Progress
 from runner.report.markdown import render_markdown
 from runner.repository.bundle import cached_bundle
@@ -45,6 +45,7 @@ from runner.settings import Settings
 from runner.trackers.baseline import baseline_digest
 from runner.verdict.decide import decide
 from runner.verdict.lacking import may_be_excused
+from runner.verdict.system_packages import lacking_packages
 
 if TYPE_CHECKING:
     from runner.engine.docker import DockerEngine
@@ -83,6 +84,7 @@ def reproduce(run: str, settings: Settings, *, progress: Progress, engine: Docke
         kept, stay = None, _nothing
         try:
             with _opened(engine, progress) as session:
+                settings = _with_base_python(session, settings, progress)
                 images_for = _images_for(session, settings, progress)
                 plan = make_plan(record, settings, images_for, found, progress, confirm=True)
                 check_fit(plan.limits, cpus=session.info.cpus, memory_bytes=session.info.memory_bytes)
@@ -116,9 +118,23 @@ def _opened(engine: DockerEngine | None, progress: Progress) -> Iterator[DockerE
         session.close()
 
 
+def _with_base_python(session: DockerEngine, settings: Settings, progress: Progress) -> Settings:
+    if settings.base_image is None:
+        return settings
+    return settings.model_copy(update={"base_python": base_python(session, settings.base_image, progress)})
+
+
 def _images_for(session: DockerEngine, settings: Settings, progress: Progress) -> ImagesFor:
     def images_for(python: str) -> Images:
-        return images_of(prepare(session, python=python, base_image=settings.base_image, progress=progress))
+        prepared = prepare(
+            session,
+            python=python,
+            base_image=settings.base_image,
+            system_packages=settings.system_packages,
+            progress=progress,
+            offline=settings.offline,
+        )
+        return images_of(prepared)
 
     return images_for
 
@@ -143,6 +159,7 @@ def _rerun(
         rerun=session.session_id,
         network=read_network_settings(),
         host=found.host or NO_ACCESS,
+        build_image=partial(ensure_build_image, session, plan, progress=progress, offline=settings.offline),
     )
     paper = Paper(
         bundle=cached_bundle(found.mirror, plan.lineage.commit),
@@ -191,7 +208,8 @@ def _judged(asked: Asked, plan: Plan, rerun: Rerun, found: Found) -> Reproductio
     )
     decision = judge()
     if may_be_excused(decision, rerun) and found.mirror is not None and found.snapshot is not None:
-        decision = judge(lacking=commit_lacks(plan, rerun, found.mirror, found.snapshot))
+        lacking = lacking_packages(plan, rerun) or commit_lacks(plan, rerun, found.mirror, found.snapshot)
+        decision = judge(lacking=lacking)
     return Reproduction(
         tool_version=__version__,
         created=datetime.now(timezone.utc),

@@ -25,7 +25,14 @@ from runner.schema.configuration import (
 )
 from runner.schema.index_dates import IndexDates, read_index_dates
 from runner.schema.invocation import Invocation
-from runner.schema.notation import parse_bytes, parse_cpus, parse_duration, parse_pointer, parse_relative_path
+from runner.schema.notation import (
+    parse_bytes,
+    parse_cpus,
+    parse_duration,
+    parse_pointer,
+    parse_relative_path,
+    parse_system_package,
+)
 from runner.schema.plan import MetricPolicy, Policy
 from runner.schema.yaml_text import UnreadableYaml, read_model
 
@@ -67,6 +74,7 @@ class Flags(Value):
     warm_start: tuple[str, ...] = ()
     with_packages: tuple[str, ...] = ()
     index_dates: str | None = None
+    system_packages: tuple[str, ...] = ()
     out: str | None = None
     keep: bool = False
 
@@ -96,8 +104,8 @@ class Settings(Value):
 
     `run_of_model` is what `--run` names, `model` the reference to a model that was asked for; `folder` is the absolute
     directory from which relative local paths are meant; `pointers` maps digests (`md5:…`) to paths; `index_dates` names
-    a file, `upload_times` are what it holds; `invocation` is what was typed. None leaves the matter to the record or
-    the engine.
+    a file, `upload_times` are what it holds; `invocation` is what was typed; `base_python` is what `base_image` has,
+    once that was looked into. None leaves the matter to the record or the engine.
     """
 
     tracker: str | None = None
@@ -114,6 +122,7 @@ class Settings(Value):
     with_packages: tuple[str, ...] = ()
     index_dates: str | None = None
     upload_times: IndexDates | None = None
+    system_packages: tuple[str, ...] = ()
     pointers: dict[str, str] = {}  # noqa: RUF012  # pydantic copies defaults
     commit_tags: tuple[str, ...] = ()
     data_tags: tuple[str, ...] = ()
@@ -127,6 +136,7 @@ class Settings(Value):
     output_bytes: int | None = None
     log_bytes: int | None = None
     base_image: str | None = None
+    base_python: str | None = None
     offline: bool = False
     out: str | None = None
     keep: bool = False
@@ -153,6 +163,7 @@ class CommitFacts(Value):
     working_directory: str | None = None
     python: str | None = None
     environment: str | None = None
+    system_packages: tuple[str, ...] = ()
     pointers: dict[str, str] = {}  # noqa: RUF012  # pydantic copies defaults
     data_tags: tuple[str, ...] = ()
     model_tags: tuple[str, ...] = ()
@@ -212,6 +223,7 @@ def facts_of_commit(text: str | None, *, allow_policy: bool = False) -> CommitFa
         working_directory=found.working_directory,
         python=found.python,
         environment=found.environment,
+        system_packages=found.system_packages,
         pointers=found.pointers,
         data_tags=found.tags.data,
         model_tags=found.tags.model,
@@ -375,6 +387,13 @@ class _Resolver:
             "index_dates", (self.flags.index_dates, "--index-dates"), (file.index_dates, f"index_dates in {FILE_NAME}")
         )
         self.take("with_packages", (self.flags.with_packages, "--with"), (file.with_packages, f"with in {FILE_NAME}"))
+        names = [part for text in self.flags.system_packages for part in text.split(",") if part.strip()]
+        typed = [self.attempt(parse_system_package, name, "--system-packages") for name in names]
+        self.take(
+            "system_packages",
+            (tuple(dict.fromkeys(name for name in typed if name)), "--system-packages"),
+            (file.system_packages, f"system_packages in {FILE_NAME}"),
+        )
 
     def take_limits(self, file: Configuration) -> None:
         rows: tuple[tuple[str, str, str | None, str | None, Callable[[str], Any]], ...] = (

@@ -103,6 +103,13 @@ IndexDates = Annotated[
 BaseImage = Annotated[
     Text, typer.Option("--base-image", metavar="REF", help="The Python base image to use.", rich_help_panel=_LINEAGE)
 ]
+SystemPackages = Annotated[
+    Many,
+    typer.Option(
+        "--system-packages", metavar="NAME,...", help="Debian packages for the training's image.",
+        rich_help_panel=_LINEAGE,
+    ),
+]  # fmt: skip
 Rtol = Annotated[Text, typer.Option("--rtol", metavar="X", help="Relative tolerance.", rich_help_panel=_POLICY)]
 Atol = Annotated[Text, typer.Option("--atol", metavar="X", help="Absolute tolerance.", rich_help_panel=_POLICY)]
 Metric = Annotated[

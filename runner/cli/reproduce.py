@@ -30,6 +30,7 @@ def reproduce(
     with_: o.With = None,
     index_dates: o.IndexDates = None,
     base_image: o.BaseImage = None,
+    system_packages: o.SystemPackages = None,
     rtol: o.Rtol = None,
     atol: o.Atol = None,
     metric: o.Metric = None,

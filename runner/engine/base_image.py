@@ -7,14 +7,16 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any
-from urllib.parse import urlsplit
 
 from runner.engine import labels
+from runner.engine.apt import read_apt_settings
 from runner.engine.docker import DockerEngine, import_image
 from runner.engine.faults import engine_faults
 from runner.engine.find import open_client
@@ -23,10 +25,11 @@ from runner.engine.interface import ContainerRequest
 from runner.errors import DiskFull, ImageUnavailable, InvalidConfiguration, MissingFact, RunnerError
 from runner.progress import NoProgress, Progress
 from runner.redact import redact
+from runner.schema.plan import GIVEN_BASE
 
 DEFAULT_PYTHON = "3.11"
 REPOSITORY = "reproducibility-runner/base"
-SUITES = {"3.9": "bullseye", "3.11": "bookworm", "3.13": "trixie"}
+SUITES = {"3.9": "bullseye", "3.11": "bookworm", "3.13": "trixie", "3.14": "forky"}
 """Debian's suites by the Python that they have."""
 
 OLDEST_PYTHON = (3, 9)
@@ -88,12 +91,13 @@ def ensure_base_image(
     if found is not None:
         return found
     pulled = _pulled(engine, python, progress)
-    if pulled is not None:
+    if isinstance(pulled, BaseImage):
         return pulled
     if python not in SUITES:
         raise MissingFact(
-            f"no base image with Python {python} can be had: no registry is reachable and no Debian suite has it",
-            f"runner reproduce RUN --base-image REF    with Python {python}; or --python {', '.join(SUITES)}",
+            f"Python {python} is needed, and no image provides it here: {pulled}, and of Debian's releases "
+            f"{', '.join(f'{suite} has {minor}' for minor, suite in SUITES.items())}",
+            f"runner reproduce RUN --base-image REF    an image with Python {python}; or {_another_python()}",
             fact="python",
             looked_in=("images of this engine", "registry", "Debian " + ", ".join(SUITES.values())),
         )
@@ -103,10 +107,15 @@ def ensure_base_image(
 def _check_age(python: str) -> None:
     if tuple(int(part) for part in python.split(".")) < OLDEST_PYTHON:
         raise MissingFact(
-            f"no base image with Python {python} can be used: DVC, which restores data on it, needs 3.9 or newer",
-            f"another Python: --python {' or '.join(SUITES)}",
+            f"Python {python} is needed, and no image with it can be used: DVC, which restores data on it, needs 3.9",
+            f"runner reproduce RUN {_another_python()}",
             fact="python",
         )
+
+
+def _another_python() -> str:
+    first, *others = SUITES
+    return f"--python {first}    (or {', '.join(others)}): another than the run's, which lowers what is verified"
 
 
 def existing_base_image(engine: DockerEngine, python: str) -> BaseImage | None:
@@ -123,6 +132,21 @@ def existing_base_image(engine: DockerEngine, python: str) -> BaseImage | None:
     digests = [entry.partition("@")[2] for entry in image.get("RepoDigests") or ()]
     digest = digests[0] if origin == "registry" and digests else str(image["Id"])
     return BaseImage(reference=reference, digest=digest, origin=origin, python=python)
+
+
+def told_python(engine: DockerEngine, reference: str) -> str | None:
+    """Return the minor version that an image says it has: by our label, or the variable of Python's own images."""
+    import docker.errors
+
+    with engine_faults(f"looking up {reference}"):
+        try:
+            config = engine.client.inspect_image(reference)["Config"]
+        except docker.errors.NotFound:
+            return None
+    variables = dict(entry.partition("=")[::2] for entry in config.get("Env") or ())
+    told = (config.get("Labels") or {}).get(labels.PYTHON) or variables.get("PYTHON_VERSION", "")
+    match = re.match(r"3\.\d{1,2}", told)
+    return match[0] if match else None
 
 
 def local_pythons(engine: DockerEngine) -> tuple[str, ...]:
@@ -157,6 +181,53 @@ def _named(engine: DockerEngine, reference: str, python: str | None, progress: P
                 "docker images, then --base-image REF",
             ) from error
         made = True
+    found = _look_into(engine, reference)
+    if found is None:
+        raise InvalidConfiguration(
+            f"the base image {reference} has no python3 that runs", "--base-image python:3.11-slim, or another with one"
+        )
+    version, has_venv, has_git = found
+    _check_age(version)
+    lacking = [name for name, there in (("venv", has_venv), ("git", has_git)) if there != "True"]
+    if lacking:
+        raise InvalidConfiguration(
+            f"the base image {reference} lacks {' and '.join(lacking)}",
+            "--base-image python:3.11-slim, or another with Python's venv, and git or apt-get",
+        )
+    check_python(reference, version, python)
+    digest = named_digest(engine, reference)
+    if digest is None:
+        raise ImageUnavailable(f"the base image {reference} is not there", "docker images")
+    return BaseImage(reference=reference, digest=digest, origin=GIVEN_BASE, python=version, made=made)
+
+
+def check_python(reference: str, version: str, python: str | None) -> None:
+    """Raise MissingFact where an image has another Python than is needed; None needs none in particular."""
+    if python is not None and version != python:
+        raise MissingFact(
+            f"the base image {reference} has Python {version}, but {python} is needed",
+            f"runner reproduce RUN --base-image REF    an image with Python {python}; or --python {version}, "
+            "which lowers what is verified",
+            fact="python",
+            looked_in=(reference,),
+        )
+
+
+def named_digest(engine: DockerEngine, reference: str) -> str | None:
+    """Return an image's digest in its registry, else its content id; None where it is not there."""
+    import docker.errors
+
+    with engine_faults(f"looking up {reference}"):
+        try:
+            image = engine.client.inspect_image(reference)
+        except docker.errors.NotFound:
+            return None
+    digests = [entry.partition("@")[2] for entry in image.get("RepoDigests") or ()]
+    return digests[0] if digests else str(image["Id"])
+
+
+def _look_into(engine: DockerEngine, reference: str) -> tuple[str, str, str] | None:
+    """Return the minor version of an image's Python, and whether it has venv and git, by running it; None without."""
     out: list[bytes] = []
     outcome = engine.run(
         ContainerRequest(image=reference, argv=("python3", "-I", "-c", _PROBE), purpose="check", timeout_s=60),
@@ -164,54 +235,29 @@ def _named(engine: DockerEngine, reference: str, python: str | None, progress: P
         stderr=lambda _: None,
     )
     answer = b"".join(out).decode(errors="replace").split()
-    if outcome.exit_code != 0 or len(answer) != 3:
-        raise ImageUnavailable(f"the base image {reference} has no python3 that runs", "--base-image python:3.11-slim")
-    version, has_venv, has_git = answer
-    _check_age(version)
-    lacking = [name for name, there in (("venv", has_venv), ("git", has_git)) if there != "True"]
-    if lacking:
-        raise ImageUnavailable(
-            f"the base image {reference} lacks {' and '.join(lacking)}", "--base-image python:3.11-slim"
-        )
-    if python is not None and version != python:
-        raise MissingFact(
-            f"the base image {reference} has Python {version}, but {python} is needed",
-            f"--base-image REF, an image with Python {python}; or --python {version}",
-            fact="python",
-            looked_in=(reference,),
-        )
-    with engine_faults(f"looking up {reference}"):
-        image = engine.client.inspect_image(reference)
-    digests = [entry.partition("@")[2] for entry in image.get("RepoDigests") or ()]
-    return BaseImage(
-        reference=reference,
-        digest=digests[0] if digests else str(image["Id"]),
-        origin="--base-image",
-        python=version,
-        made=made,
-    )
+    return (answer[0], answer[1], answer[2]) if outcome.exit_code == 0 and len(answer) == 3 else None
 
 
-def _pulled(engine: DockerEngine, python: str, progress: Progress) -> BaseImage | None:
-    """Pull `python:X.Y-slim-*` by its digest; None where no registry is reachable or has it."""
+def _pulled(engine: DockerEngine, python: str, progress: Progress) -> BaseImage | str:
+    """Pull `python:X.Y-slim-*` by its digest; return why not where no registry is reachable or has it."""
     source = os.environ.get("REPRO_PYTHON_IMAGE", "python")  # a mirror's name of the same image
     found = _registry_digest(engine, source, python)
-    if found is None:
-        return None
+    if isinstance(found, str):
+        return found
     digest, release = found
     reference = f"{REPOSITORY}:py{python}"
     progress.line(f"pulling the base image {source}:{python}-slim-{release} ({digest[:19]})")
     try:
         pull(engine.client, f"{source}@{digest}", progress)
     except ImageUnavailable as error:
-        progress.line(f"it cannot be pulled ({error.cause}); bootstrapping from Debian instead")
-        return None
+        progress.line(f"it cannot be pulled: {error.cause}")
+        return f"{source}:{python}-slim-{release} cannot be pulled"
     with engine_faults("naming the base image"):
         engine.client.tag(f"{source}@{digest}", REPOSITORY, f"py{python}")
     return BaseImage(reference=reference, digest=digest, origin="registry", python=python, made=True)
 
 
-def _registry_digest(engine: DockerEngine, source: str, python: str) -> tuple[str, str] | None:
+def _registry_digest(engine: DockerEngine, source: str, python: str) -> tuple[str, str] | str:
     import docker.errors
     import requests
 
@@ -225,10 +271,10 @@ def _registry_digest(engine: DockerEngine, source: str, python: str) -> tuple[st
                 continue
             except docker.errors.APIError as error:
                 if "manifest unknown" not in str(error.explanation).lower():
-                    return None
+                    return "no registry of images is reachable"
             except (docker.errors.DockerException, requests.RequestException, OSError, KeyError):
-                return None
-    return None
+                return "no registry of images is reachable"
+    return f"the registry has no {source}:{python}-slim"
 
 
 def _bootstrapped(engine: DockerEngine, python: str, progress: Progress, *, install: bool) -> BaseImage:
@@ -246,41 +292,48 @@ def _bootstrapped(engine: DockerEngine, python: str, progress: Progress, *, inst
     tags = {labels.LABEL: labels.BASE, labels.ORIGIN: origin, labels.PYTHON: python}
     changes = [f'LABEL {name}="{value}"' for name, value in tags.items()] + ['CMD ["bash"]', "ENV LANG=C.UTF-8"]
     digest = import_image(engine, reference, _bootstrap(suite, progress), changes)
+    found = _look_into(engine, reference)
+    if found is None or found[0] != python:
+        # Debian's testing changes its Python some day.
+        engine.client.remove_image(reference)
+        has = "no Python" if found is None else f"Python {found[0]}"
+        raise MissingFact(
+            f"Python {python} is needed, and Debian {suite} has {has} now",
+            f"runner reproduce RUN --base-image REF    an image with Python {python}; or {_another_python()}",
+            fact="python",
+        )
     return BaseImage(reference=reference, digest=digest, origin=origin, python=python, made=True)
 
 
-def bootstrap_command(suite: str, mirror: str | None) -> list[str]:
-    """Return the command that writes a root file system as a tar archive to its standard output."""
+def bootstrap_command(suite: str, mirror: str | None, options: Path | None = None) -> list[str]:
+    """Return the command that writes a root file system as a tar archive to its standard output.
+
+    `options` is a file of apt's options that say how this host reaches packages; they stay out of the archive.
+    """
     command = ["mmdebstrap", "--variant=minbase", f"--include={','.join(PACKAGES)}", "--format=tar"]
     command += [f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT]
     command += ["--dpkgopt=path-include=/usr/share/doc/*/copyright"]
+    if options is not None:
+        command += [f"--aptopt={options}", '--customize-hook=rm -f "$1/etc/apt/apt.conf.d/99mmdebstrap"']
+    if mirror is not None and "@" in mirror:
+        command.append(r"""--customize-hook=sed -Ei 's#(https?://)[^/@ ]+@#\1#' "$1/etc/apt/sources.list" """.rstrip())
     return [*command, suite, "-", *([mirror] if mirror else [])]
-
-
-def debian_mirror(environ: Mapping[str, str] = os.environ) -> str | None:
-    """Return the mirror that REPRO_DEBIAN_MIRROR names or this Debian host uses, None for the usual one."""
-    if named := environ.get("REPRO_DEBIAN_MIRROR"):
-        return named
-    try:
-        listed = subprocess.run(
-            ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages", "Label: Debian"],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=20,
-        ).stdout.split()
-    except (OSError, subprocess.SubprocessError):
-        return None
-    mirrors = {uri.rstrip("/") for uri in listed if uri.startswith(("http://", "https://"))}
-    # Debian's own hosts are mmdebstrap's default, which also knows where the security updates are.
-    usual = {uri for uri in mirrors if (urlsplit(uri).hostname or "").endswith(".debian.org")}
-    return None if usual or not mirrors else sorted(mirrors)[0]
 
 
 def _bootstrap(suite: str, progress: Progress) -> Iterator[bytes]:
     """Yield the archive. Raises ImageUnavailable before its end where mmdebstrap fails, so that no half is imported."""
+    settings = read_apt_settings()
+    with tempfile.TemporaryDirectory() as folder:
+        options = None
+        if settings.options:
+            options = Path(folder) / "apt.conf"
+            options.write_text(settings.configuration())
+        yield from _output(bootstrap_command(suite, settings.mirror, options), suite, progress)
+
+
+def _output(command: list[str], suite: str, progress: Progress) -> Iterator[bytes]:
     process = subprocess.Popen(
-        bootstrap_command(suite, debian_mirror()),
+        command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -13,7 +13,7 @@ import posixpath
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -128,6 +128,39 @@ class DockerEngine(Engine):
         self, request: ContainerRequest, *, stdout: Sink, stderr: Sink, stop: threading.Event | None = None
     ) -> ContainerOutcome:
         """Run one container to its end and remove it. See `Engine.run`."""
+        return self._run(request, stdout, stderr, stop or threading.Event(), lambda *_: None)
+
+    def run_into_image(
+        self,
+        request: ContainerRequest,
+        reference: str,
+        changes: Callable[[ContainerOutcome], Sequence[str] | None],
+        *,
+        stdout: Sink,
+        stderr: Sink,
+    ) -> ContainerOutcome:
+        """Run one container to its end, and make an image of what it left on its root; what is mounted is no part.
+
+        `changes` returns the image's settings in the notation of a Dockerfile, or None where no image is to be made.
+        """
+
+        def keep(container: _Container, outcome: ContainerOutcome) -> None:
+            settings = changes(outcome)
+            if settings is not None:
+                repository, _, tag = reference.rpartition(":")
+                with engine_faults(f"making the image {reference}"):
+                    self.client.commit(container.name, repository, tag, changes=list(settings))
+
+        return self._run(request, stdout, stderr, threading.Event(), keep)
+
+    def _run(
+        self,
+        request: ContainerRequest,
+        stdout: Sink,
+        stderr: Sink,
+        stop: threading.Event,
+        keep: Callable[[_Container, ContainerOutcome], None],
+    ) -> ContainerOutcome:
         self._check_open()
         self._mark_session()
         purpose = re.sub(r"[^a-z0-9]+", "-", request.purpose.lower()).strip("-") or "task"
@@ -135,13 +168,14 @@ class DockerEngine(Engine):
         self._live[container.name] = container
         try:
             self._create(container, request)
-            outcome = self._attend(container, request, stdout, stderr, stop or threading.Event())
+            outcome = self._attend(container, request, stdout, stderr, stop)
+            self._check_open()  # killed by `close`: that is no outcome of the command
+            keep(container, outcome)
         except InfrastructureError:
             if self._closed:  # then the container vanished under us because somebody closed the session
                 raise _closed() from None
             raise
         else:
-            self._check_open()  # killed by `close`: that is no outcome of the command
             return outcome
         finally:
             self._discard(self.client, container)

@@ -2,6 +2,8 @@
 
 It is built in two parts, so that a changed package does not install DVC anew: `environment` (base image, DVC, uv) and
 `tools` (our own code on top). Each is tagged by a hash over all that goes into it; what is there is never built again.
+Between the two there may be layers of Debian's packages (`runner.engine.packages`): what the auditor asked for by name,
+for the training, and compilers, for building.
 The build context:
 
     Dockerfile                      the part that is built
@@ -18,7 +20,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +29,11 @@ import reproducibility_runner
 import runner
 from runner.engine import labels
 from runner.engine.archive import ByteStream, folder_files, pack
-from runner.engine.base_image import BaseImage
+from runner.engine.base_image import REPOSITORY as BASE_REPOSITORY
+from runner.engine.base_image import BaseImage, local_pythons
 from runner.engine.docker import DockerEngine
 from runner.engine.faults import api_fault, engine_faults
+from runner.engine.packages import ensure_layer, existing_layer
 from runner.errors import DiskFull, ImageUnavailable, RunnerError
 from runner.network import NetworkSettings, read_network_settings
 from runner.progress import NoProgress, Progress
@@ -43,6 +48,15 @@ _BUILD_TIMEOUT_S = 1800
 Files = Iterable[tuple[str, bytes]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class ToolsImage:
+    """A tools image by name and content id; `installed` are the packages of the layers between it and its base."""
+
+    reference: str
+    digest: str
+    installed: Mapping[str, str]
+
+
 def ensure_tools_image(
     engine: DockerEngine,
     base: BaseImage,
@@ -54,40 +68,83 @@ def ensure_tools_image(
 
     `network` is this host's if not given. Raises ImageUnavailable with the end of the build's output.
     """
+    image = ensure_layered_image(engine, base, (), progress=progress, network=network)
+    return image.reference, image.digest
+
+
+def ensure_layered_image(
+    engine: DockerEngine,
+    base: BaseImage,
+    layers: Sequence[Sequence[str]],
+    *,
+    progress: Progress | None = None,
+    network: NetworkSettings | None = None,
+    offline: bool = False,
+) -> ToolsImage:
+    """Return the tools image with layers of Debian's packages beneath our own code, each built if it is not there.
+
+    `offline` forbids to fetch packages for a layer. Raises what `ensure_tools_image` and `ensure_layer` raise.
+    """
     progress = progress or NoProgress()
-    base_id = engine.image_digest(base.reference)
-    if base_id is None:
-        raise ImageUnavailable(f"the base image {base.reference} is not there", "runner setup")
+    there = tools_image_there(engine, base, layers)
+    if there is not None:
+        return there
     recipe = dockerfile()
-    environment = environment_reference(recipe, base_id)
-    tools = tools_reference(recipe, environment)
-    digest = engine.image_digest(tools)
-    if digest is not None:
-        return tools, digest
-    if engine.image_digest(environment) is None:
-        progress.line(f"making the image that holds DVC and uv, on {base.reference}")
-        network = network or read_network_settings()
-        for note in network.notes:
-            progress.line(note)
-        arguments = {"BASE_IMAGE": base.reference, "OWNER": labels.owner()}
-        try:
-            _build(
-                engine,
-                environment,
-                _environment_context(first_stages(recipe), network),
-                arguments,
-                network,
-                progress,
-            )
-        finally:
-            remove_build_images(engine, owned_by=labels.owner())
+    below = _ensure_environment_image(engine, base, recipe, progress, network)
+    installed: dict[str, str] = {}
+    for names in layers:
+        layer = ensure_layer(engine, below, names, progress=progress, offline=offline)
+        below = layer.reference
+        installed |= layer.installed
+    tools = tools_reference(recipe, below)
     progress.line("putting our own code into the tools image")
     files = [("Dockerfile", last_stage(recipe).encode()), *library_files()]
-    _build(engine, tools, files, {"ENVIRONMENT_IMAGE": environment}, NetworkSettings(), progress)
+    _build(engine, tools, files, {"ENVIRONMENT_IMAGE": below}, NetworkSettings(), progress)
     digest = engine.image_digest(tools)
     if digest is None:
         raise ImageUnavailable(f"the engine did not keep {tools} after its build", "runner doctor")
-    return tools, digest
+    return ToolsImage(reference=tools, digest=digest, installed=installed)
+
+
+def _ensure_environment_image(
+    engine: DockerEngine, base: BaseImage, recipe: str, progress: Progress, network: NetworkSettings | None
+) -> str:
+    base_id = engine.image_digest(base.reference)
+    if base_id is None:
+        raise ImageUnavailable(f"the base image {base.reference} is not there", "runner setup")
+    environment = environment_reference(recipe, base_id)
+    if engine.image_digest(environment) is not None:
+        return environment
+    progress.line(f"making the image that holds DVC and uv, on {base.reference}")
+    network = network or read_network_settings()
+    for note in network.notes:
+        progress.line(note)
+    arguments = {"BASE_IMAGE": base.reference, "OWNER": labels.owner()}
+    context = _environment_context(first_stages(recipe), network)
+    try:
+        _build(engine, environment, context, arguments, network, progress)
+    finally:
+        remove_build_images(engine, owned_by=labels.owner())
+    return environment
+
+
+def tools_image_there(engine: DockerEngine, base: BaseImage, layers: Sequence[Sequence[str]]) -> ToolsImage | None:
+    """Return the image that `ensure_layered_image` would give, None where it, or what it stands on, is not there."""
+    base_id = engine.image_digest(base.reference)
+    if base_id is None:
+        return None
+    recipe = dockerfile()
+    below = environment_reference(recipe, base_id)
+    installed: dict[str, str] = {}
+    for names in layers:
+        layer = existing_layer(engine, below, names)
+        if layer is None:
+            return None
+        below = layer.reference
+        installed |= layer.installed
+    tools = tools_reference(recipe, below)
+    digest = engine.image_digest(tools)
+    return None if digest is None else ToolsImage(reference=tools, digest=digest, installed=installed)
 
 
 def tools_image_for(engine: DockerEngine, base: BaseImage) -> str | None:
@@ -110,6 +167,17 @@ def tools_reference(recipe: str, environment: str) -> str:
     pieces = [last_stage(recipe).encode(), environment.encode()]
     pieces += [piece for path, content in library_files() for piece in (path.encode(), content)]
     return f"{TOOLS_REPOSITORY}:{_hash(pieces)}"
+
+
+def environments_in_use(engine: DockerEngine) -> list[str]:
+    """Return the environment images that the next command would use, whoever's base image they stand on."""
+    recipe = dockerfile()
+    with engine_faults("listing environment images"):
+        images = engine.client.images(filters={"label": f"{labels.LABEL}={labels.ENVIRONMENT}"})
+    bases = {str((image.get("Labels") or {}).get(labels.BASE_NAME, "")) for image in images}
+    bases |= {f"{BASE_REPOSITORY}:py{python}" for python in local_pythons(engine)}
+    ids = [engine.image_digest(base) for base in sorted(bases) if base]
+    return [environment_reference(recipe, base_id) for base_id in dict.fromkeys(ids) if base_id is not None]
 
 
 def dockerfile() -> str:

@@ -1,7 +1,7 @@
 """The labels on all that we make in an engine, so that it is found and removed by whoever made it, or after them.
 
-`reproducibility-runner` holds the session of what goes with it, else one of `cache`, `base`, `environment`, `tools`,
-`build`. What belongs to a session also names the process that owns it, safe against reused process ids.
+`reproducibility-runner` holds the session of what goes with it, else one of `cache`, `base`, `environment`, `packages`,
+`tools`, `build`. What belongs to a session also names the process that owns it, safe against reused process ids.
 """
 
 from __future__ import annotations
@@ -20,12 +20,16 @@ RUN = "reproducibility-runner.run"
 ORIGIN = "reproducibility-runner.origin"
 PYTHON = "reproducibility-runner.python"
 BUILD = "reproducibility-runner.build"
+BASE_NAME = "reproducibility-runner.base"
+PARENT = "reproducibility-runner.parent"
+INSTALLED = "reproducibility-runner.installed"
 
 CACHE = "cache"
 BASE = "base"
 ENVIRONMENT = "environment"
+PACKAGES = "packages"
 TOOLS = "tools"
-KEPT = frozenset({CACHE, BASE, ENVIRONMENT, TOOLS, "build"})
+KEPT = frozenset({CACHE, BASE, ENVIRONMENT, PACKAGES, TOOLS, "build"})
 """Values of LABEL that are no session."""
 
 NAME_PREFIX = "reproducibility-runner"

@@ -104,5 +104,5 @@ def prune(
 
 
 def _depth(name: str) -> int:
-    order = ("tools", "environment", "base", "empty")
+    order = ("tools", "packages", "environment", "base", "empty")
     return next((number for number, part in enumerate(order) if f"/{part}:" in name), len(order))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import posixpath
+
 from runner.credentials.host import NO_ACCESS, HostAccess
 from runner.errors import MissingFact
 from runner.lineage.files import NO_POINTERS
@@ -13,6 +15,7 @@ from runner.plan.edits import edit_pointers
 from runner.plan.environment import specify_environment
 from runner.plan.limits import recorded_duration_s, set_limits
 from runner.plan.remotes import choose_remotes
+from runner.plan.system_packages import about_system_packages, choose_system_packages
 from runner.plan.variables import set_variables
 from runner.redact import redact
 from runner.schema.lineage import Lineage, Provenance
@@ -54,6 +57,9 @@ def build_plan(
         registered=registered,
         machine=_MACHINES.get((images.platform or "").partition("/")[2], "x86_64"),
     )
+    system_packages = choose_system_packages(
+        snapshot, settings, facts, (command.working_directory, posixpath.dirname(command.script or ""))
+    )
     limits = set_limits(record, settings)
     variables, circumstances = set_variables(record, limits.cpuset)
     remotes, about_remotes = choose_remotes(record, snapshot, lineage, settings, host)
@@ -71,6 +77,7 @@ def build_plan(
         options_uncovered=command.uncovered,
         working_directory=command.working_directory,
         environment=environment,
+        system_packages=system_packages,
         variables=variables,
         policy=with_policy_of_commit(settings.policy, facts),
         limits=limits,
@@ -94,6 +101,7 @@ def build_plan(
                 considered=considered,
             ),
             Provenance(fact="python", value=python.minor, source=python.source, considered=python.considered),
+            *about_system_packages(system_packages),
             Provenance(fact="timeout", value=f"{limits.timeout_s:.0f} s", source=limits.timeout_source),
             *(Provenance(fact="remote", value=redact(remote.url), source=remote.source) for remote in remotes),
         ),

@@ -19,10 +19,10 @@ from runner.schema.snapshot import RepositorySnapshot
 from runner.settings import FILE_NAME, CommitFacts, Settings
 
 DEFAULT = "3.11"
-MAKEABLE = ("3.11", "3.13", "3.9")
+MAKEABLE = ("3.11", "3.13", "3.9", "3.14")
 """Minor versions for which a base image can be made without a registry, the preferred first."""
 
-_OTHERS = ("3.12", "3.10", "3.14", "3.8", "3.7", "3.6")
+_OTHERS = ("3.12", "3.10", "3.8", "3.7", "3.6")
 _RECORDED_UNDER = frozenset({"python_version", "python", "sys_version", "env_python_version", "env_python"})
 _VERSION = re.compile(r"(?:cpython|python)?[-@=\s]*v?(?P<minor>3\.\d{1,2})(?P<patch>\.\d+)?\b")
 
@@ -68,7 +68,7 @@ def choose_python(
     hits += exact
     if not hits and bounds and not tags:
         text, source = bounds[0]
-        minor = _admitted(text)
+        minor = _admitted(text, settings.base_python)
         if minor:
             return PythonChoice(
                 minor,
@@ -76,6 +76,10 @@ def choose_python(
                 note=f"Python {minor}: {source} only says {text}; the run does not record its Python",
             )
     hits += tags
+    if not hits and settings.base_python:
+        source = f"the base image {settings.base_image}"
+        note = f"Python {settings.base_python}: what {source} has, since no record names the run's"
+        return PythonChoice(settings.base_python, source, note=note)
     if not hits:
         return PythonChoice(
             DEFAULT,
@@ -124,9 +128,9 @@ def _only(text: str, source: str) -> tuple[str, str] | None:
     return (admitted[0], f"{source} ({text})") if len(admitted) == 1 else None
 
 
-def _admitted(text: str) -> str | None:
+def _admitted(text: str, preferred: str | None) -> str | None:
     admitted = _all_admitted(text)
-    return next((minor for minor in (*MAKEABLE, *_OTHERS) if minor in admitted), None)
+    return next((minor for minor in (preferred, *MAKEABLE, *_OTHERS) if minor in admitted), None)
 
 
 def _all_admitted(text: str) -> list[str]:

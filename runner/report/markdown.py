@@ -292,8 +292,16 @@ def _environment(plan: Plan | None, rerun: Rerun, comparison: Comparison | None)
             lines.append(
                 f"Where it pins none: {versions} as recorded ({inline(specification.constraints_source or '')})."
             )
-        images = ((plan.images.base, plan.images.base_digest), (plan.images.tools, plan.images.tools_digest))
+        images = [(plan.images.base, plan.images.base_digest), (plan.images.tools, plan.images.tools_digest)]
+        if plan.images.train is not None:
+            images.append((plan.images.train, plan.images.train_digest))
         lines.append(_bullets(f"image {name} {digest or '(no digest)'}" for name, digest in images))
+        if plan.images.system_packages:
+            versions = ", ".join(f"{name} {version}" for name, version in sorted(plan.images.system_packages.items()))
+            source = inline(plan.system_packages.source or "")
+            lines.append(
+                f"System packages of the training's image, with what they need ({source}): {inline(versions)}."
+            )
     recorded = {package.name: package for package in comparison.environment} if comparison is not None else {}
     rows = [_package(name, environment.packages.get(name), recorded) for name in sorted({*recorded} - {"python"})]
     if "python" in recorded:

@@ -89,8 +89,20 @@ def _environment(page: Page, plan: Plan) -> None:
         page.row("", "the repository itself is built and installed")
     if specification.overrides:
         page.row("", f"--with {plain(' '.join(specification.overrides))}")
+    _system_packages(page, plan)
     for note in specification.notes:
         page.row("", plain(note))
+
+
+def _system_packages(page: Page, plan: Plan) -> None:
+    packages = plan.system_packages
+    if packages.names:
+        versions = plan.images.system_packages
+        shown = [f"{name} {versions[name]}" if name in versions else name for name in packages.names]
+        page.row("", f"system packages: {plain(', '.join(shown))}  {plain(packages.source or '')}")
+    for offer in packages.offered:
+        asked = "" if set(offer.names) - set(packages.names) else ": given"
+        page.row("", f"offered: --system-packages {plain(','.join(offer.names))}  {plain(offer.source)}{asked}")
 
 
 def _limits(page: Page, plan: Plan) -> None:
@@ -107,6 +119,10 @@ def _images(page: Page, plan: Plan) -> None:
     for label, name, digest, note in (
         ("base image", plan.images.base, plan.images.base_digest, plan.images.base_origin),
         ("tools image", plan.images.tools, plan.images.tools_digest, ""),
+        *(
+            (("train image", plan.images.train, plan.images.train_digest, "with system packages"),)
+            * bool(plan.images.train)
+        ),
     ):
         shown = "not made yet" if digest is None else f"{digest[:_DIGITS]}…"
         page.row(label, plain(f"{name}  {shown}  {note}".rstrip()))

@@ -167,6 +167,10 @@ def _facts(page: Page, plan: Plan, rerun: Rerun | None, comparison: Comparison |
         plain(plan.environment.source) + _of_day(rerun) + _as_recorded(plan, rerun, comparison),
         at,
     )
+    if plan.system_packages.names:
+        page.columns(
+            "", f"with {plain(', '.join(plan.system_packages.names))}", plain(plan.system_packages.source or ""), at
+        )
     network = "network open" if "network" in plan.policy.allow else "no network"
     lowered = f"--allow {','.join(plan.policy.allow)}" if plan.policy.allow else "nothing lowered"
     page.columns("isolation", f"{network}, no credentials", lowered, at)

@@ -30,12 +30,16 @@ _NO_SPACE = re.compile(r"No space left on device|Errno 28\b|ENOSPC|Disk quota ex
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a rerun happens: an engine, the cache volume, the name of the workspace in it, and this host's settings."""
+    """Where a rerun happens: an engine, the cache volume, the name of the workspace in it, and this host's settings.
+
+    `build_image` returns the image that phase 2b runs on, made when it is first asked for.
+    """
 
     engine: Engine
     volume: str
     rerun: str
     network: NetworkSettings
+    build_image: Callable[[], str]
     host: HostAccess = NO_ACCESS
 
 
@@ -124,6 +128,7 @@ def _prepare(
             plan,
             volume=place.volume,
             network=place.network,
+            build_image=place.build_image,
             progress=progress,
             offline=offline,
             bundle=paper.bundle,

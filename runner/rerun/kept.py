@@ -38,4 +38,5 @@ def removal_command(plan: Plan, *, name: str, volume: str) -> str:
 
 def _run(plan: Plan, volume: str, *options: str, argv: tuple[str, ...]) -> str:
     client = "podman" if (plan.images.engine or "").startswith("podman") else "docker"
-    return shlex.join([client, "run", "--rm", *options, f"--volume={volume}:{layout.CACHE}", plan.images.tools, *argv])
+    image = plan.images.train or plan.images.tools
+    return shlex.join([client, "run", "--rm", *options, f"--volume={volume}:{layout.CACHE}", image, *argv])

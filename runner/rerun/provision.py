@@ -6,10 +6,9 @@ without a network and credentials, and 2a goes on with what came out.
 
 from __future__ import annotations
 
-import re
 import secrets
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -20,12 +19,11 @@ from runner.errors import InternalError, MissingFact, NotByThen
 from runner.inside import layout
 from runner.inside.environment import LAYOUT_VERSION, SECRETS
 from runner.inside.requirements import requirement_name
-from runner.inside.resolve import REDATE
 from runner.network import NetworkSettings
 from runner.plan.lists.requirements import pinned_names
 from runner.progress import Progress
-from runner.redact import redact
 from runner.rerun.answers import bundle_answer
+from runner.rerun.build_failure import explain_build_failure, lacks_tool, what_is_built
 from runner.rerun.exchange import call, inside_argv
 from runner.rerun.redate import first_that_works
 from runner.schema.base import canonical_digest
@@ -35,30 +33,6 @@ from runner.schema.rerun import ResolvedEnvironment
 _MAX_ROUNDS = 40  # of building: an environment with more packages without a wheel is not one to be had
 _BUILD_TIMEOUT_S = 3600.0
 _LOG_BYTES = 64 << 10
-_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-
-_TOOL = re.compile(r"no compiler|is missing$")  # in our own words
-_CAUSES: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"fatal error: (?P<what>[\w./+-]+): No such file or directory"), "the header {what} is missing"),
-    (re.compile(r"(?:unable to execute|command|error:) '?(?P<what>[\w./-]*(?:gcc|g\+\+|clang|cc))'?"), "no compiler"),
-    (re.compile(r"(?P<what>gcc|g\+\+|cc|clang|gfortran)\S*: (?:command )?not found"), "no compiler ({what})"),
-    (
-        re.compile(r"Unknown compiler\(s\)|No CMAKE_C(?:XX)?_COMPILER could be found|no acceptable C compiler"),
-        "no compiler",
-    ),
-    (
-        re.compile(r"(?P<what>cmake|ninja|rustc|cargo|pkg-config|pg_config|mysql_config|swig|make)\b.{0,40}not found"),
-        "{what} is missing",
-    ),
-    (
-        re.compile(
-            r"Name or service not known|Temporary failure in name resolution|Network is unreachable|"
-            r"Could not resolve host|Failed to establish a new connection"
-        ),
-        "it tried to reach the network",
-    ),
-    (re.compile(r"ModuleNotFoundError: No module named '(?P<what>[\w.]+)'"), "it imports {what} undeclared"),
-)
 
 
 def ready_keys(plan: Plan) -> dict[str, str]:
@@ -82,9 +56,11 @@ def ready_keys(plan: Plan) -> dict[str, str]:
             "image": _image(plan),
         }
     )
+    # What was built may have found system packages; what came as a wheel is the same with and without them.
+    built_with = [_image(plan), "compilers", *plan.system_packages.names]
     return {
         "specification": specification,
-        "repository": _key([plan.lineage.repository, plan.lineage.commit, _image(plan)]),
+        "repository": _key([plan.lineage.repository, plan.lineage.commit, *built_with]),
     }
 
 
@@ -98,6 +74,7 @@ def provision(
     *,
     volume: str,
     network: NetworkSettings,
+    build_image: Callable[[], str],
     progress: Progress,
     offline: bool,
     bundle: Path | None = None,
@@ -106,11 +83,12 @@ def provision(
 ) -> ResolvedEnvironment:
     """Make the environment of the plan ready in the cache volume, if it is not, and return what is in it.
 
-    `bundle` holds the commit, needed where the plan installs the project. `sources` maps paths of scripts to their
-    texts: what they import is compiled; `upload_times` date files of indexes that do not. Where the packages of the
-    run's day cannot be had and the plan allows it, they are those of the first later day. Raises NotByThen where it
-    does not, MissingFact where the packages cannot be had or built, IndexUnavailable where the index refused (or
-    `offline` forbids to ask it), DiskFull.
+    `build_image` returns the image for phase 2b, and is asked once something must be built. `bundle` holds the commit,
+    needed where the plan installs the project. `sources` maps paths of scripts to their texts: what they import is
+    compiled; `upload_times` date files of indexes that do not. Where the packages of the run's day cannot be had and
+    the plan allows it, they are those of the first later day. Raises NotByThen where it does not, MissingFact where
+    the packages cannot be had or built, IndexUnavailable where the index refused (or `offline` forbids to ask it),
+    DiskFull.
     """
     make = partial(
         _make,
@@ -118,6 +96,7 @@ def provision(
         plan,
         volume=volume,
         network=network,
+        build_image=build_image,
         progress=progress,
         offline=offline,
         bundle=bundle,
@@ -142,6 +121,7 @@ def _make(
     *,
     volume: str,
     network: NetworkSettings,
+    build_image: Callable[[], str],
     progress: Progress,
     offline: bool,
     bundle: Path | None,
@@ -172,13 +152,13 @@ def _make(
             return as_resolved(result["environment"], cached=result["cached"])
         jobs = result["jobs"]
         for job in jobs:
-            what = _what(job["name"], job["version"])
+            what = what_is_built(job["name"], job["version"])
             try:
                 if what in hopeless:
                     raise hopeless[what]
-                _build(engine, plan, job, volume=volume, progress=progress)
+                _build(engine, plan, job, image=build_image(), volume=volume, progress=progress)
             except MissingFact as error:
-                if _TOOL.search(error.cause):
+                if lacks_tool(error.cause):
                     hopeless[what] = error
                 raise
     raise MissingFact(
@@ -206,39 +186,6 @@ def as_resolved(record: Mapping[str, Any], *, cached: bool) -> ResolvedEnvironme
 
 def _moment(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text.replace("Z", "+00:00"))
-
-
-def explain_build_failure(
-    name: str | None, version: str | None, log: str, *, dated: bool = False, fixed: bool = True
-) -> MissingFact:
-    """Return the error for a build that failed, from the end of its log: what was missing, where that can be told.
-
-    `name` of None is the repository's own package. `dated` tells that a later day has other packages to build it with,
-    and another version of it unless that is `fixed`.
-    """
-    what = _what(name, version)
-    lines = [line.rstrip() for line in _CONTROL.sub("", redact(log)).splitlines() if line.strip()]
-    reason, network = "", False
-    for pattern, sentence in _CAUSES:
-        if match := pattern.search("\n".join(lines)):
-            reason = sentence.format(**match.groupdict())
-            network = "network" in sentence
-            break
-    remedy = f"runner reproduce RUN --with {name or 'NAME'}==VERSION    a version that has a wheel, or --python X.Y"
-    lacks_tool = bool(_TOOL.search(reason))
-    if network:
-        remedy = "runner reproduce RUN --allow build-network"
-    elif lacks_tool:
-        remedy += "; or an image that has what is missing: --base-image REF"
-    later = dated and not (fixed and lacks_tool)
-    if later:
-        remedy = f"{REDATE}; {remedy}"
-    return (NotByThen if later else MissingFact)(
-        f"{what} has no wheel for this Python and building it failed{': ' + reason if reason else ''}",
-        remedy,
-        fact="environment",
-        nearest=tuple(line[:300] for line in lines[-8:]),
-    )
 
 
 def _image(plan: Plan) -> str:
@@ -300,12 +247,12 @@ def _resolve_request(plan: Plan, *, volume: str, network: NetworkSettings, offli
     )
 
 
-def _build(engine: Engine, plan: Plan, job: Mapping[str, Any], *, volume: str, progress: Progress) -> None:
+def _build(engine: Engine, plan: Plan, job: Mapping[str, Any], *, image: str, volume: str, progress: Progress) -> None:
     from runner.inside.build import NEEDS_MORE
 
-    progress.update(f"building {_what(job['name'], job['version'])} from source")
+    progress.update(f"building {what_is_built(job['name'], job['version'])} from source")
     log = _Tail()
-    outcome = engine.run(build_request(plan, job, volume=volume), stdout=log.feed, stderr=log.feed)
+    outcome = engine.run(build_request(plan, job, image=image, volume=volume), stdout=log.feed, stderr=log.feed)
     if outcome.exit_code in (0, NEEDS_MORE) and not outcome.out_of_memory:
         return
     text = log.text()
@@ -319,16 +266,13 @@ def _build(engine: Engine, plan: Plan, job: Mapping[str, Any], *, volume: str, p
         job["name"],
         job["version"],
         text,
+        given=plan.system_packages.names,
         dated=job["build_as_of"] is not None,
         fixed=job["name"] is None or job["name"] in fixed,
     )
 
 
-def _what(name: str | None, version: str | None) -> str:
-    return "the repository's own package" if name is None else f"{name} {version}"
-
-
-def build_request(plan: Plan, job: Mapping[str, Any], *, volume: str) -> ContainerRequest:
+def build_request(plan: Plan, job: Mapping[str, Any], *, image: str, volume: str) -> ContainerRequest:
     """Return the container of phase 2b: it sees the inputs of one build, and writes its output."""
     path, subpath = job["path"], job["subpath"]
     mounts = [
@@ -351,7 +295,7 @@ def build_request(plan: Plan, job: Mapping[str, Any], *, volume: str) -> Contain
         # The archive of a commit has no history to count versions in.
         environment |= {"SETUPTOOLS_SCM_PRETEND_VERSION": "0", "PBR_VERSION": "0"}
     return ContainerRequest(
-        image=plan.images.tools,
+        image=image,
         argv=(layout.TOOLS_PYTHON, "-I", f"{layout.LIBRARY}/runner/inside/build.py", path),
         purpose="build",
         run=plan.run.id,

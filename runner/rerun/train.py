@@ -74,7 +74,7 @@ def train_request(plan: Plan, *, rerun: str, environment_key: str, volume: str) 
     if plan.working_directory not in ("", "."):
         directory = f"{directory}/{plan.working_directory}"
     return ContainerRequest(
-        image=plan.images.tools,
+        image=plan.images.train or plan.images.tools,
         argv=("bash", "-o", "pipefail", "-c", plan.command),
         purpose="train",
         run=plan.run.id,

@@ -13,7 +13,13 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from runner.schema.digest import DigestValue
-from runner.schema.notation import parse_bytes, parse_cpus, parse_duration, parse_relative_path
+from runner.schema.notation import (
+    parse_bytes,
+    parse_cpus,
+    parse_duration,
+    parse_relative_path,
+    parse_system_package,
+)
 from runner.schema.plan import Allowance
 
 ALLOWANCES = tuple("existing:PATH" if name == "existing" else name for name in get_args(Allowance))
@@ -76,6 +82,10 @@ def checked_python(text: str) -> str:
     return match[1]
 
 
+def _system_packages(values: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(parse_system_package(value) for value in values))
+
+
 def _pointers(values: dict[str, str]) -> dict[str, str]:
     return {str(DigestValue.parse(digest)): parse_relative_path(path) for digest, path in values.items()}
 
@@ -102,6 +112,11 @@ Allowances = Annotated[
     tuple[str, ...],
     BeforeValidator(_comma_separated, json_schema_input_type=str | list[str]),
     AfterValidator(_allowances),
+]
+SystemPackages = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_comma_separated, json_schema_input_type=str | list[str]),
+    AfterValidator(_system_packages),
 ]
 Bytes = Annotated[
     str, AfterValidator(_bytes), WithJsonSchema({"type": ["string", "integer"], "examples": ["8g", "512m"]})
@@ -190,6 +205,9 @@ class Configuration(Section):
         default=None,
         description="File with upload times, for an index that gives none (`--index-dates`).",
         min_length=1,
+    )
+    system_packages: SystemPackages = Field(
+        default=(), description="Debian packages that the training's image has beside (`--system-packages`)."
     )
     pointers: Annotated[dict[str, str], AfterValidator(_pointers)] = Field(
         default={}, description="Which file a recorded digest is of: DIGEST: PATH (`--pointer`)."

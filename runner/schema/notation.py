@@ -1,4 +1,4 @@
-"""How people write sizes, durations, processors and digests of files; sizes and processors as docker has them."""
+"""How people write sizes, durations, processors, packages and digests of files; the first as docker has them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from runner.schema.digest import DigestValue
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kmgtp])i?)?b?", re.IGNORECASE)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9.+-]*[a-z0-9+](?:=[A-Za-z0-9][A-Za-z0-9.+:~-]*)?")
 _CPUSET = re.compile(r"\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*")
 
 
@@ -53,6 +54,17 @@ def parse_cpus(text: str) -> str:
         return "0" if count == 1 else f"0-{count - 1}"
     if not _CPUSET.fullmatch(text) or cpus_in(text) < 1:
         raise ValueError(f"{text!r} is neither a whole number of processors such as 4 nor a set such as 0-3")
+    return text
+
+
+def parse_system_package(text: str) -> str:
+    """Return the name of a Debian package, with `=VERSION` where one is given. Raises ValueError for anything else.
+
+    apt takes much more: options, `NAME-` to remove, releases, files. None of it is a name.
+    """
+    text = text.strip()
+    if _PACKAGE.fullmatch(text) is None:
+        raise ValueError(f"{text!r} is no name of a Debian package such as libgomp1")
     return text
 
 

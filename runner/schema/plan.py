@@ -122,10 +122,35 @@ class EnvironmentSpec(Value):
         return len({line.partition("==")[0] for line in self.constraints} & set(packages))
 
 
+GIVEN_BASE = "--base-image"
+"""What `Images.base_origin` says of an image that the auditor named."""
+
+
+class OfferedPackages(Value):
+    """Debian packages that a file of the commit installs for its author; `source` says which file."""
+
+    source: str
+    names: tuple[str, ...]
+
+
+class SystemPackages(Value):
+    """Debian packages that the training's image has beyond its base.
+
+    `names` are the auditor's, each perhaps with `=VERSION`, and `source` says where they were given. `offered` are for
+    the auditor to choose from: nothing of them is used unasked.
+    """
+
+    names: tuple[str, ...] = ()
+    source: str | None = None
+    offered: tuple[OfferedPackages, ...] = ()
+
+
 class Images(Value):
     """The images of a rerun; ids are content digests, None until `runner setup` made them.
 
-    `base_origin` says how the base image was had: `--base-image`, `registry`, or `mmdebstrap SUITE`.
+    `base_origin` says how the base image was had: `--base-image`, `registry`, or `mmdebstrap SUITE`. `train` is the
+    tools image with the system packages, which `system_packages` maps to their versions with all that came along; None
+    where there are none: then the training runs on `tools`.
     """
 
     base: str
@@ -133,6 +158,9 @@ class Images(Value):
     base_origin: str
     tools: str
     tools_digest: str | None
+    train: str | None = None
+    train_digest: str | None = None
+    system_packages: dict[str, str] = {}
     engine: str | None = None
     platform: str | None = None
 
@@ -206,6 +234,7 @@ class Plan(Value):
     options_uncovered: tuple[str, ...] = ()
     working_directory: str = "."
     environment: EnvironmentSpec
+    system_packages: SystemPackages = SystemPackages()
     variables: dict[str, str] = {}
     policy: Policy
     limits: Limits
@@ -240,6 +269,8 @@ class Plan(Value):
             what["environment"]["constraints"] = document["environment"]["constraints"]
         if self.environment.index_dates is not None:
             what["environment"]["index_dates"] = self.environment.index_dates
+        if self.system_packages.names:
+            what["system_packages"] = document["system_packages"]["names"]
         if self.registered is not None:
             what["registered"] = self.registered.bound()
         how = {"limits": document["limits"], "images": document["images"], "remotes": document["remotes"]}

@@ -9,7 +9,7 @@ from runner.lineage.packages import PYTHON
 from runner.plan.lists.requirements import pinned_names
 from runner.redact import redact
 from runner.schema.comparison import Comparison, MetricComparison, Outcome
-from runner.schema.plan import EnvironmentSpec, Plan
+from runner.schema.plan import GIVEN_BASE, EnvironmentSpec, Plan
 from runner.schema.rerun import Rerun
 from runner.schema.run_record import RunRecord
 from runner.verdict.causes import CACHE, given_outputs, workspace_inputs
@@ -159,8 +159,7 @@ def _environment(plan: Plan, rerun: Rerun, comparison: Comparison) -> Iterator[s
         yield f"environment: changed by --with {' '.join(specification.overrides)}"
     if rerun.environment.built_from_source:
         yield f"built from source: {', '.join(rerun.environment.built_from_source)}"
-    if plan.images.base_digest is None:
-        yield f"base image by name, not by digest: {plan.images.base}"
+    yield from _images(plan)
     for package in comparison.environment:
         if package.outcome != "same":
             name = "Python" if package.name == PYTHON else package.name
@@ -177,6 +176,18 @@ def redated(plan: Plan, rerun: Rerun) -> str | None:
     if environment.as_of is not None:
         return f"packages as of {environment.as_of:%Y-%m-%d}, those of {day:%Y-%m-%d} could not be had"
     return f"built with packages as of {environment.build_as_of or day:%Y-%m-%d}, not of {day:%Y-%m-%d}"
+
+
+def _images(plan: Plan) -> Iterator[str]:
+    images = plan.images
+    if images.base_digest is None:
+        yield f"base image by name, not by digest: {images.base}"
+    elif images.base_origin == GIVEN_BASE and "sha256:" not in images.base:
+        yield f"base image by tag, which may be moved: {images.base} was {images.base_digest[:19]}"
+    names = {name.partition("=")[0] for name in plan.system_packages.names}
+    if names:
+        versions = (f"{name} {images.system_packages.get(name, '')}".rstrip() for name in sorted(names))
+        yield f"system packages: {', '.join(versions)} by {plan.system_packages.source}; no record names them"
 
 
 def _files(plan: Plan, rerun: Rerun, comparison: Comparison) -> Iterator[str]:

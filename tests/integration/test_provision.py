@@ -97,7 +97,8 @@ class Case:
         network = read_network_settings()
         if index is not None:
             network = NetworkSettings(index_url=index if isinstance(index, str) else index.address)
-        options = {"offline": False, "progress": NoProgress(), **options}
+        # Nothing here is compiled: the image with compilers has tests of its own.
+        options = {"offline": False, "progress": NoProgress(), "build_image": lambda: self.images.tools, **options}
         return provision(engine or self.engine, plan, volume=self.volume, network=network, **options)
 
     def shell(self, script: str, **options: Any) -> str:

@@ -70,6 +70,7 @@ def judge(project: RecordedProject, engine: DockerEngine, folder: Path, **flags:
                 ("3.11", "mlflow-2.22", MLFLOW_2_22, BY_MODEL),
                 ("3.11", "mlflow-today", MLFLOW_TODAY, BY_MODEL),
                 ("3.13", "mlflow-2.22", MLFLOW_2_22, BY_BOUND),
+                ("3.14", "mlflow-today", MLFLOW_TODAY, BY_BOUND),
             )
         ),
     ],

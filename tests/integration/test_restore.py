@@ -95,7 +95,13 @@ class Restoring:
 
     def again(self, plan: Plan) -> Restored:
         """Restore once more, in the place of what was there."""
-        place = Place(engine=self.engine, volume=self.volume, rerun=self.rerun, network=NetworkSettings())
+        place = Place(
+            engine=self.engine,
+            volume=self.volume,
+            rerun=self.rerun,
+            network=NetworkSettings(),
+            build_image=lambda: "build",
+        )
         discard_workspace(plan, place, NoProgress())
         return self.restore(plan)
 
@@ -123,7 +129,13 @@ class Restoring:
 def restoring(engine: DockerEngine, shared_images: Prepared, cache_volume: str, project: Project) -> Any:
     restoring = Restoring(engine, shared_images, cache_volume, project)
     yield restoring
-    place = Place(engine=engine, volume=cache_volume, rerun=restoring.rerun, network=NetworkSettings())
+    place = Place(
+        engine=engine,
+        volume=cache_volume,
+        rerun=restoring.rerun,
+        network=NetworkSettings(),
+        build_image=lambda: "build",
+    )
     discard_workspace(restoring.plan(), place, NoProgress())
 
 
@@ -220,7 +232,13 @@ def test_an_input_that_the_remote_lacks_is_unverifiable_though_our_cache_has_it(
     restoring.restore(restoring.plan(wanted))
     discard_workspace(
         restoring.plan(),
-        Place(engine=restoring.engine, volume=restoring.volume, rerun=restoring.rerun, network=NetworkSettings()),
+        Place(
+            engine=restoring.engine,
+            volume=restoring.volume,
+            rerun=restoring.rerun,
+            network=NetworkSettings(),
+            build_image=lambda: "build",
+        ),
         NoProgress(),
     )
     project.store.remove(wanted.digest)
@@ -229,7 +247,13 @@ def test_an_input_that_the_remote_lacks_is_unverifiable_though_our_cache_has_it(
     assert "--allow cached" in caught.value.remedy
     discard_workspace(
         restoring.plan(),
-        Place(engine=restoring.engine, volume=restoring.volume, rerun=restoring.rerun, network=NetworkSettings()),
+        Place(
+            engine=restoring.engine,
+            volume=restoring.volume,
+            rerun=restoring.rerun,
+            network=NetworkSettings(),
+            build_image=lambda: "build",
+        ),
         NoProgress(),
     )
     allowed = restoring.restore(restoring.plan(wanted, policy=Policy(allow=("cached",))))

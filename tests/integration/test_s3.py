@@ -102,7 +102,13 @@ class World:
             self.forget_workspace(plan)
 
     def forget_workspace(self, plan: Plan) -> None:
-        place = Place(engine=self.engine, volume=self.volume, rerun=self.engine.session_id, network=NetworkSettings())
+        place = Place(
+            engine=self.engine,
+            volume=self.volume,
+            rerun=self.engine.session_id,
+            network=NetworkSettings(),
+            build_image=lambda: "build",
+        )
         discard_workspace(plan, place, NoProgress())
 
     def refusal(self, kind: type[RunnerError], config: str, host: HostAccess, *wanted: Stored, **options: Any) -> Any:

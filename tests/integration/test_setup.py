@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
 from collections.abc import Iterator
@@ -9,13 +10,15 @@ from contextlib import AbstractContextManager
 
 import pytest
 
+from runner.cli.setup import setup
 from runner.engine import images, labels
 from runner.engine.archive import pack
 from runner.engine.base_image import BaseImage, ensure_base_image
 from runner.engine.docker import DockerEngine, connect
 from runner.engine.interface import ContainerRequest, VolumeMount
+from runner.engine.packages import layer_reference
 from runner.engine.prune import holdings
-from runner.errors import ImageUnavailable, MissingFact
+from runner.errors import ImageUnavailable, InvalidConfiguration, MissingFact
 from runner.inside import layout
 from runner.network import NetworkSettings, read_network_settings
 from runner.prepare import Prepared, prepare, prune
@@ -155,7 +158,7 @@ def test_a_base_image_without_python_or_from_nowhere_is_refused(engine: DockerEn
     name = f"user-base-{uuid.uuid4().hex[:6]}"
     engine.client.import_image_from_stream(pack([("f", b"x")]), repository=name, tag="1")
     try:
-        with pytest.raises(ImageUnavailable, match="no python3"):
+        with pytest.raises(InvalidConfiguration, match="no python3"):
             ensure_base_image(engine, base_image=f"{name}:1")
     finally:
         engine.client.remove_image(f"{name}:1")
@@ -217,9 +220,21 @@ def test_pruning_keeps_what_the_next_rerun_needs(engine: DockerEngine, monkeypat
         return (), ()
 
     monkeypatch.setattr(flow, "prune", only_list)
-    now = prepare(engine)
+    now = prepare(engine, system_packages=("libgomp1",))
+    assert now.train is not None
     prune(engine)
-    assert {now.tools, now.base.reference} <= set(kept)
+    assert {now.tools, now.base.reference, now.train.reference} <= set(kept)
+    layers = {layer_reference(environment, ("libgomp1",)) for environment in images.environments_in_use(engine)}
+    assert layers & set(kept), "the layer that it stands on"
+
+
+def test_setup_lists_what_it_made_with_versions(engine: DockerEngine, capsys: pytest.CaptureFixture[str]) -> None:
+    assert setup(system_packages=["libgomp1"], quiet=True) == 0
+    rows = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert re.search(r"^reproducibility-runner/tools:\w+ +libgomp1 \d", rows["train"])
+    assert rows["build"].startswith(("made when", "reproducibility-runner/tools:"))
+    with pytest.raises(InvalidConfiguration, match="no name of a Debian package"):
+        setup(system_packages=["-oX=y"], quiet=True)
 
 
 def test_the_cache_is_shared_by_sessions(engine: DockerEngine, prepared: Prepared) -> None:

@@ -9,7 +9,8 @@ import pytest
 from packaging.requirements import Requirement
 
 from runner.engine import images
-from runner.engine.base_image import SUITES, bootstrap_command, debian_mirror
+from runner.engine.apt import debian_mirror
+from runner.engine.base_image import SUITES, bootstrap_command
 from runner.engine.faults import api_fault, engine_faults
 from runner.engine.find import EngineAddress
 from runner.engine.install import check_allowed, start_engine
@@ -88,7 +89,7 @@ def test_the_library_holds_what_runs_inside_and_nothing_of_the_host() -> None:
 
 
 def test_each_suite_is_bootstrapped_with_python_and_git() -> None:
-    assert SUITES == {"3.9": "bullseye", "3.11": "bookworm", "3.13": "trixie"}
+    assert SUITES == {"3.9": "bullseye", "3.11": "bookworm", "3.13": "trixie", "3.14": "forky"}
     command = bootstrap_command("trixie", None)
     assert command[-2:] == ["trixie", "-"]
     assert "--include=python3,python3-venv,git,ca-certificates" in command

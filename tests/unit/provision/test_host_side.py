@@ -11,8 +11,10 @@ from runner.errors import NotByThen
 from runner.inside import layout
 from runner.network import NetworkSettings
 from runner.rerun import provision
-from runner.rerun.provision import build_request, explain_build_failure, ready_keys
-from runner.schema.plan import Plan, Policy
+from runner.rerun.build_failure import explain_build_failure
+from runner.rerun.provision import build_request, ready_keys
+from runner.rerun.train import train_request
+from runner.schema.plan import Plan, Policy, SystemPackages
 from tests.support.values import START, changed, make_plan
 
 
@@ -67,7 +69,7 @@ JOB = {"path": "/cache/built/r/jobs/j", "subpath": "built/r/jobs/j", "name": "on
 
 
 def test_building_has_no_network_no_rights_and_sees_its_own_folders_only() -> None:
-    request = build_request(make_plan(), JOB, volume="v")
+    request = build_request(make_plan(), JOB, image="build", volume="v")
     assert (request.network, request.hardened, request.capabilities) == ("none", True, ())
     assert request.user == f"{layout.TRAINER_UID}:{layout.TRAINER_GID}"
     assert [(mount.subpath, mount.target, mount.read_only) for mount in request.mounts] == [
@@ -77,11 +79,11 @@ def test_building_has_no_network_no_rights_and_sees_its_own_folders_only() -> No
     assert request.stdin is None
     assert not request.files
     allowed = changed(make_plan(), policy=Policy(allow=("build-network",)))
-    assert build_request(allowed, JOB, volume="v").network == "bridge"
+    assert build_request(allowed, JOB, image="build", volume="v").network == "bridge"
 
 
 def test_the_repositorys_own_package_is_built_where_the_training_will_have_it() -> None:
-    request = build_request(make_plan(), {**JOB, "name": None}, volume="v")
+    request = build_request(make_plan(), {**JOB, "name": None}, image="build", volume="v")
     assert request.mounts[-1].target == layout.WORKSPACE_TARGET
     assert request.mounts[-1].subpath == "built/r/jobs/j/workspace"
 
@@ -169,3 +171,43 @@ def test_redating_and_the_upload_times_that_are_brought_are_in_the_key() -> None
     keys = ready_keys(make_plan())
     assert ready_keys(changed(make_plan(), policy=Policy(allow=("redate",)))) != keys
     assert ready_keys(with_environment(index_dates="sha256:" + "1" * 64)) != keys
+
+
+@pytest.mark.parametrize(
+    ("log", "packages"),
+    [
+        ("./psycopg/psycopg.h:36:10: fatal error: libpq-fe.h: No such file or directory", "libpq-dev"),
+        ("src/lxml/etree.c:96:10: fatal error: libxml/xpath.h: No such file or directory", "libxml2-dev"),
+        ("Error: pg_config executable not found.", "libpq-dev"),
+        ("FileNotFoundError: [Errno 2] No such file or directory: 'cmake'", "cmake"),
+        ("/usr/bin/ld: cannot find -llapack: No such file or directory", "libopenblas-dev"),
+        ("ERROR: Unknown compiler(s): [['gfortran'], ['flang']]", "gfortran"),
+    ],
+)
+def test_what_a_build_missed_of_the_system_is_offered_beside_what_was_given(log: str, packages: str) -> None:
+    assert explain_build_failure("x", "1", log).remedy == f"runner reproduce RUN --system-packages {packages}"
+    again = explain_build_failure("x", "1", log, given=("libgl1",))
+    assert again.remedy == f"runner reproduce RUN --system-packages libgl1,{packages}"
+    # Once it is there, the same remedy would lead nowhere.
+    assert "--with x==VERSION" in explain_build_failure("x", "1", log, given=(packages,)).remedy
+
+
+def test_a_header_of_nobodys_leaves_the_package_open() -> None:
+    remedy = explain_build_failure("x", "1", "fatal error: odd.h: No such file or directory").remedy
+    assert "--with x==VERSION" in remedy
+    assert "--system-packages NAME" in remedy
+
+
+def test_what_is_built_is_kept_apart_by_system_packages_and_what_came_as_a_wheel_is_not() -> None:
+    plan = make_plan()
+    other = ready_keys(changed(plan, system_packages=SystemPackages(names=("libpq-dev",), source="--system-packages")))
+    assert other["specification"] == ready_keys(plan)["specification"]
+    assert other["repository"] != ready_keys(plan)["repository"]
+
+
+def test_building_runs_on_its_own_image_and_training_on_the_one_with_system_packages() -> None:
+    plan = make_plan()
+    assert build_request(plan, JOB, image="build", volume="v").image == "build"
+    options = {"rerun": "r", "environment_key": "k", "volume": "v"}
+    assert train_request(plan, **options).image == plan.images.tools
+    assert train_request(changed(plan, images=changed(plan.images, train="with")), **options).image == "with"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,7 @@ def run(
     offline: bool = False,
     host: HostAccess = NO_ACCESS,
     told: Told | None = None,
+    build_image: Callable[[], str] = lambda: "build",
 ) -> Rerun:
     for name in ("logs", "outputs"):
         (tmp_path / name).mkdir(exist_ok=True)
@@ -96,7 +98,9 @@ def run(
         logs=tmp_path / "logs",
         outputs=tmp_path / "outputs",
     )
-    place = Place(engine=engine, volume="cache", rerun="r1", network=NetworkSettings(), host=host)
+    place = Place(
+        engine=engine, volume="cache", rerun="r1", network=NetworkSettings(), build_image=build_image, host=host
+    )
     return carry_out(plan or make_plan(), place, paper, keep=keep, offline=offline, progress=told or NoProgress())
 
 
@@ -110,6 +114,24 @@ def test_with_an_environment_that_is_ready_nothing_is_provisioned(tmp_path: Path
     assert purposes(engine) == ["restore", "train", "collect"]
     assert rerun.environment.cached
     assert rerun.environment.key == "k" * 16
+
+
+def test_the_image_with_compilers_is_asked_for_once_something_must_be_built(tmp_path: Path) -> None:
+    job = {"path": "/cache/j", "subpath": "j", "name": "one", "version": "1.0", "build_as_of": None, "again": False}
+    rounds = iter([[result({"state": "build", "jobs": [job]})], PROVISIONED])
+
+    def provision(request: ContainerRequest, stdout: Sink, stderr: Sink) -> ContainerOutcome:
+        return Said(lines(*next(rounds)))(request, stdout, stderr)
+
+    asked: list[str] = []
+    engine = FakeEngine(
+        answers(restore=[note("environment", None), RESTORED], provision=provision, build=Said(b"compiled\n"))
+    )
+    run(engine, tmp_path, build_image=lambda: asked.append("asked") or "with-compilers")
+    assert engine.request("build").image == "with-compilers"
+    assert {request.image for request in engine.requests} == {"with-compilers", make_plan().images.tools}
+    assert asked == ["asked"]
+    run(FakeEngine(answers(restore=[note("environment", None), RESTORED])), tmp_path, build_image=lambda: 1 / 0)
 
 
 def test_what_the_phases_observed_is_in_the_rerun(tmp_path: Path) -> None:
@@ -325,7 +347,7 @@ def test_no_name_of_an_output_leads_out_of_its_folder(tmp_path: Path, path: str)
 
 def test_a_workspace_that_was_broken_off_is_taken_away_by_its_name(tmp_path: Path) -> None:
     engine = FakeEngine({"discard": [result({"removed": 1})]})
-    place = Place(engine=engine, volume="cache", rerun="r1", network=NetworkSettings())
+    place = Place(engine=engine, volume="cache", rerun="r1", network=NetworkSettings(), build_image=lambda: "build")
     discard_workspace(make_plan(), place, NoProgress())
     assert engine.payload("discard") == {"reruns": ["r1"]}
     assert engine.request("discard").network == "none"

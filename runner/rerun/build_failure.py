@@ -1,0 +1,135 @@
+"""Why a build of phase 2b failed, told from the end of its log: what was missing, and how to supply it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from runner.errors import MissingFact, NotByThen
+from runner.inside.resolve import REDATE
+from runner.plan.debian import packages_of_header, packages_of_linked, packages_of_tool, together
+from runner.redact import redact
+
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_LINES = 8
+_LINE_LENGTH = 300
+
+
+@dataclass(frozen=True)
+class _Sign:
+    """What a log says, what that means, and which packages have what was missing."""
+
+    pattern: re.Pattern[str]
+    sentence: str
+    packages: Callable[[str], tuple[str, ...]] = lambda _: ()
+    network: bool = False
+
+
+_SIGNS = (
+    _Sign(
+        re.compile(r"fatal error: (?P<what>[\w./+-]+): No such file or directory"),
+        "the header {what} is missing",
+        packages_of_header,
+    ),
+    _Sign(
+        re.compile(r"cannot find -l(?P<what>[\w+.-]+)"),
+        "the library {what} to link with is missing",
+        packages_of_linked,
+    ),
+    _Sign(
+        re.compile(r"(?:unable to execute|command|error:) '?(?P<what>[\w./-]*(?:gcc|g\+\+|clang|cc))'?"), "no compiler"
+    ),
+    _Sign(
+        re.compile(
+            r"(?P<what>gfortran)\S*: (?:command )?not found|Unknown compiler\(s\): \[\['gfortran'"
+            r"|No CMAKE_Fortran_COMPILER could be found|(?i:no fortran compiler)"
+        ),
+        "no compiler (gfortran)",
+        lambda _: packages_of_tool("gfortran"),
+    ),
+    _Sign(re.compile(r"(?P<what>gcc|g\+\+|cc|clang)\S*: (?:command )?not found"), "no compiler ({what})"),
+    _Sign(
+        re.compile(r"Unknown compiler\(s\)|No CMAKE_C(?:XX)?_COMPILER could be found|no acceptable C compiler"),
+        "no compiler",
+    ),
+    _Sign(
+        re.compile(
+            r"(?P<what>cmake|ninja|rustc|cargo|pkg-config|pg_config|mysql_config|llvm-config|swig|make)\b"
+            r".{0,40}(?:not found|No such file or directory)"
+        ),
+        "{what} is missing",
+        packages_of_tool,
+    ),
+    _Sign(
+        re.compile(
+            r"No such file or directory: (?:PosixPath\()?'(?P<what>cmake|ninja|cargo|pg_config|llvm-config|swig)'"
+        ),
+        "{what} is missing",
+        packages_of_tool,
+    ),
+    _Sign(
+        re.compile(
+            r"Name or service not known|Temporary failure in name resolution|Network is unreachable|"
+            r"Could not resolve host|Failed to establish a new connection"
+        ),
+        "it tried to reach the network",
+        network=True,
+    ),
+    _Sign(re.compile(r"ModuleNotFoundError: No module named '(?P<what>[\w.]+)'"), "it imports {what} undeclared"),
+)
+
+
+def explain_build_failure(
+    name: str | None,
+    version: str | None,
+    log: str,
+    *,
+    given: Sequence[str] = (),
+    dated: bool = False,
+    fixed: bool = True,
+) -> MissingFact:
+    """Return the error for a build that failed, from the end of its log: what was missing, where that can be told.
+
+    `name` of None is the repository's own package; `given` are the system packages that the build had. `dated` tells
+    that a later day has other packages to build it with, and another version of it unless that is `fixed`.
+    """
+    lines = [line.rstrip() for line in _CONTROL.sub("", redact(log)).splitlines() if line.strip()]
+    text = "\n".join(lines)
+    found = next(((sign, match) for sign in _SIGNS if (match := sign.pattern.search(text))), None)
+    packages: tuple[str, ...] = ()
+    reason, network = "", False
+    if found is not None:
+        sign, match = found
+        reason, network = sign.sentence.format(**match.groupdict()), sign.network
+        packages = sign.packages(match.groupdict().get("what") or "")
+    remedy = f"runner reproduce RUN --with {name or 'NAME'}==VERSION    a version that has a wheel, or --python X.Y"
+    machine = lacks_tool(reason)
+    supplied = bool(set(packages) - set(given))
+    if network:
+        remedy = "runner reproduce RUN --allow build-network"
+    elif supplied:
+        remedy = f"runner reproduce RUN --system-packages {together(given, packages)}"
+    elif machine:
+        wanted = together(given, ("NAME",))
+        remedy += f"; or what is missing: --system-packages {wanted}, or an image that has it: --base-image REF"
+    later = dated and not supplied and not (fixed and machine)
+    if later:
+        remedy = f"{REDATE}; {remedy}"
+    return (NotByThen if later else MissingFact)(
+        f"{what_is_built(name, version)} has no wheel for this Python and building it failed"
+        + (f": {reason}" if reason else ""),
+        remedy,
+        fact="environment",
+        nearest=tuple(line[:_LINE_LENGTH] for line in lines[-_LINES:]),
+    )
+
+
+def lacks_tool(reason: str) -> bool:
+    """Tell whether a build failed for what the machine lacks, which no other day brings."""
+    return "no compiler" in reason or reason.endswith("is missing")
+
+
+def what_is_built(name: str | None, version: str | None) -> str:
+    """Return a package for people; of None it is the repository's own."""
+    return "the repository's own package" if name is None else f"{name} {version}"
