@@ -171,13 +171,18 @@ def images_of(prepared: Prepared) -> Images:
     )
 
 
-def images_there(engine: DockerEngine, *, python: str, base_image: str | None = None) -> Images:
-    """Return the images that a rerun would use, as far as they are there; makes and starts nothing."""
-    from runner.engine.base_image import REPOSITORY, existing_base_image
+def images_there(engine: DockerEngine, *, python: str, base_image: str | None = None, offline: bool = False) -> Images:
+    """Return the images that a rerun would use, as far as they are there; makes and starts nothing.
+
+    Raises MissingFact (`python`) where a rerun could not have one: with `offline` no registry is asked.
+    """
+    from runner.engine.base_image import REPOSITORY, check_obtainable, existing_base_image
     from runner.engine.images import tools_image_for
     from runner.schema.plan import Images
 
     base = None if base_image is not None else existing_base_image(engine, python)
+    if base_image is None and base is None:
+        check_obtainable(engine, python, offline=offline)
     reference = base_image or f"{REPOSITORY}:py{python}"
     tools = None if base is None else tools_image_for(engine, base)
     return Images(

@@ -91,13 +91,26 @@ def ensure_base_image(
     if pulled is not None:
         return pulled
     if python not in SUITES:
-        raise MissingFact(
-            f"no base image with Python {python} can be had: no registry is reachable and no Debian suite has it",
-            f"runner reproduce RUN --base-image REF    with Python {python}; or --python {', '.join(SUITES)}",
-            fact="python",
-            looked_in=("images of this engine", "registry", "Debian " + ", ".join(SUITES.values())),
-        )
+        raise _nowhere(python)
     return _bootstrapped(engine, python, progress, install=install)
+
+
+def check_obtainable(engine: DockerEngine, python: str, *, offline: bool = False) -> None:
+    """Raise MissingFact (`python`) where `ensure_base_image` could have no image; makes and starts nothing."""
+    _check_age(python)
+    if python in SUITES or existing_base_image(engine, python) is not None:
+        return
+    if offline or _registry_digest(engine, _registry_image(), python) is None:
+        raise _nowhere(python)
+
+
+def _nowhere(python: str) -> MissingFact:
+    return MissingFact(
+        f"no base image with Python {python} can be had: no registry is reachable and no Debian suite has it",
+        f"runner reproduce RUN --base-image REF    with Python {python}; or --python {', '.join(SUITES)}",
+        fact="python",
+        looked_in=("images of this engine", "registry", "Debian " + ", ".join(SUITES.values())),
+    )
 
 
 def _check_age(python: str) -> None:
@@ -194,7 +207,7 @@ def _named(engine: DockerEngine, reference: str, python: str | None, progress: P
 
 def _pulled(engine: DockerEngine, python: str, progress: Progress) -> BaseImage | None:
     """Pull `python:X.Y-slim-*` by its digest; None where no registry is reachable or has it."""
-    source = os.environ.get("REPRO_PYTHON_IMAGE", "python")  # a mirror's name of the same image
+    source = _registry_image()
     found = _registry_digest(engine, source, python)
     if found is None:
         return None
@@ -209,6 +222,10 @@ def _pulled(engine: DockerEngine, python: str, progress: Progress) -> BaseImage 
     with engine_faults("naming the base image"):
         engine.client.tag(f"{source}@{digest}", REPOSITORY, f"py{python}")
     return BaseImage(reference=reference, digest=digest, origin="registry", python=python, made=True)
+
+
+def _registry_image() -> str:
+    return os.environ.get("REPRO_PYTHON_IMAGE", "python")  # a mirror's name of the same image
 
 
 def _registry_digest(engine: DockerEngine, source: str, python: str) -> tuple[str, str] | None:

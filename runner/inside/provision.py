@@ -10,7 +10,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,9 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
     sources {path: text}, network {ca, index_url, extra_index_urls, find_links, trusted_hosts, proxies}, offline,
     jobs[] (what 2b has run). Asks for: the `bundle` of the repository, if the project is to be built.
     Result: {state: ready, cached, environment {…}} or {state: build, jobs[] {path, subpath, name, version, again}}.
+
+    With `wheels_alone` in the request nothing is made, and a specification that has wheels for all is `ready`, others
+    {state: no wheels, name, version}.
     """
     ready = environment.find_ready(request["specification"], request["repository"])
     if ready is not None:
@@ -42,7 +45,23 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
         index_settings(request["network"], ca_path=_ca(request["network"]), offline=request["offline"]),
         secrets=SECRETS,
     )
+    if request.get("wheels_alone"):
+        return _try_wheels(Specification.of(request), uv, python)
     return _Provision(request, uv, python).run()
+
+
+def _try_wheels(specification: Specification, uv: Uv, python: str) -> dict[str, Any]:
+    """Tell whether the packages have wheels for this Python, all that the repository's own package names included."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        outside = replace(specification, install_project=False)
+        wanted = resolve.read(outside, uv, folder=folder, python=python)
+        uv.settings = uv.settings.with_named(wanted.indexes, wanted.links)
+        try:
+            resolve.resolve(outside, wanted, uv, folder=folder / "lock", python=python)
+        except WheelsNeeded as needed:
+            return {"state": "no wheels", "name": needed.name, "version": needed.version}
+    return {"state": "ready"}
 
 
 class _Provision:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from runner.credentials.host import NO_ACCESS, HostAccess
 from runner.errors import MissingFact
 from runner.lineage.files import NO_POINTERS
@@ -35,8 +37,9 @@ def build_plan(
     *,
     registered: RegisteredModel | None = None,
     host: HostAccess = NO_ACCESS,
+    passed_over: Mapping[str, str] | None = None,
 ) -> Plan:
-    """Return the sealed plan of a run.
+    """Return the sealed plan of a run; `passed_over` are Pythons that a guess cannot be, with the reason.
 
     Raises MissingFact, or AmbiguousFact, where the command, the environment, a remote or anything to compare with is
     not known; each names the flag or the key of `runner.yaml` that supplies it.
@@ -53,6 +56,7 @@ def build_plan(
         command.working_directory,
         registered=registered,
         machine=_MACHINES.get((images.platform or "").partition("/")[2], "x86_64"),
+        passed_over=passed_over,
     )
     limits = set_limits(record, settings)
     variables, circumstances = set_variables(record, limits.cpuset)

@@ -45,6 +45,14 @@ _NAMES = (
     "pyproject.toml",
     "uv.lock",
     ".python-version",
+    ".tool-versions",
+    "runtime.txt",
+    "poetry.lock",
+    "pdm.lock",
+    "pylock.toml",
+    "Pipfile",
+    "Pipfile.lock",
+    "Dockerfile",
     "setup.py",
     "setup.cfg",
     "runner.yaml",
@@ -54,7 +62,7 @@ _NAMES = (
     "environment*.y*ml",
     "python_env.yaml",
 )
-_AT_THE_ROOT = frozenset({"Dockerfile"})
+_WORKFLOWS = ".github/workflows/"
 _KINDS: dict[str, Literal["file", "symlink", "submodule"]] = {"120000": "symlink", "160000": "submodule"}
 _LOG = ("log", "-z", "--raw", "--no-abbrev", "--no-renames", "--full-history", "-c", "--format=%x01%H %ct")
 _MOST_COMMITS = 200  # of those that are made in an hour
@@ -143,7 +151,7 @@ def _is_read(entry: TreeEntry, wanted: set[str]) -> bool:
     name = posixpath.basename(entry.path)
     return (
         entry.path in wanted
-        or entry.path in _AT_THE_ROOT
+        or entry.path.startswith(_WORKFLOWS)
         or _is_config(entry.path)
         or any(fnmatchcase(name, pattern) for pattern in _NAMES)
     )

@@ -123,6 +123,23 @@ def provision(
     )
 
 
+def lacks_wheels(
+    engine: Engine, plan: Plan, *, volume: str, network: NetworkSettings, progress: Progress, offline: bool
+) -> str | None:
+    """Return why the packages cannot be had on the plan's Python without building any, None where they can.
+
+    Resolves and installs nothing. What the repository's own package needs counts as far as it is written down. Raises
+    IndexUnavailable where the index refused.
+    """
+    payload = _payload(plan, network, offline=offline) | {**ready_keys(plan), "wheels_alone": True}
+    request = _resolve_request(plan, volume=volume, network=network, offline=offline)
+    try:
+        result = call(engine, request, payload=payload, progress=progress)
+    except MissingFact as missing:
+        return missing.cause
+    return None if result["state"] == "ready" else f"{_what(result['name'], result['version'])} has no wheel for it"
+
+
 def as_resolved(record: Mapping[str, Any], *, cached: bool) -> ResolvedEnvironment:
     """Return the record of a ready environment, as our containers give it, as a value."""
     return ResolvedEnvironment(
@@ -232,7 +249,7 @@ def _build(engine: Engine, plan: Plan, job: Mapping[str, Any], *, volume: str, p
 
 
 def _what(name: str | None, version: str | None) -> str:
-    return "the repository's own package" if name is None else f"{name} {version}"
+    return "the repository's own package" if name is None else f"{name} {version or ''}".rstrip()
 
 
 def build_request(plan: Plan, job: Mapping[str, Any], *, volume: str) -> ContainerRequest:

@@ -88,7 +88,9 @@ class EnvironmentSpec(Value):
 
     `source` says which in a phrase (`uv.lock at the commit`). `files` maps each path that takes part to its text at
     the commit. `exact` is true where every package is pinned. `as_of` is the date after which uploads are not seen;
-    None where the lock decides alone. `python` is a minor version such as `3.11`. `install_project` tells that the
+    None where the lock decides alone. `python` is a minor version such as `3.11`; `python_recorded` is the one of the
+    best record, with its patch where that is told, None where none names one; `python` is a guess then, and may turn
+    out to be one of `python_alternatives`, the likeliest first. `install_project` tells that the
     repository itself is a package to be built and installed. `constraints` are `NAME==VERSION` for what the files leave
     open, as `constraints_source` recorded it; what needs none of these packages does not get them. `overrides` win
     over all.
@@ -103,6 +105,8 @@ class EnvironmentSpec(Value):
     as_of: UtcTime | None
     python: str
     python_source: str
+    python_recorded: str | None = None
+    python_alternatives: tuple[str, ...] = ()
     install_project: bool = False
     constraints: tuple[str, ...] = ()
     constraints_source: str | None = None

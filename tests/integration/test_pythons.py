@@ -33,7 +33,7 @@ SAYS_ITS_VERSION = "import sys\nassert '%d.%d' % sys.version_info[:2] == '{minor
 
 def record_with_python(project: RecordedProject, minor: str, requirements: str, by: str) -> None:
     """Have the project's commit, or its run, say with which Python it was made."""
-    files: dict[str, str | bytes | None] = {"requirements.txt": requirements}
+    files: dict[str, str | bytes | None] = {"requirements.txt": requirements, ".python-version": None}
     if by == BY_VERSION_FILE:
         files[".python-version"] = f"{minor}\n"
     elif by == BY_BOUND:
