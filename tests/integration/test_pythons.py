@@ -111,3 +111,21 @@ def test_a_python_that_no_image_can_be_had_for_is_named_with_those_that_can(
     for other in SUITES:
         assert other in reproduction.missing.remedy
     assert reproduction.rerun is None
+
+
+def test_a_run_that_records_no_python_gets_the_newest_that_its_packages_have_wheels_for(
+    shared_engine: DockerEngine, tmp_path: Path
+) -> None:
+    """numpy 1.22 has wheels up to Python 3.10: 3.11 and 3.13 can be had, and only 3.9 can be had without building."""
+    (tmp_path / "author").mkdir()
+    project = RecordedProject(tmp_path / "author")
+    files = {"requirements.txt": f"{MLFLOW_2_2}numpy==1.22.4\n", ".python-version": None}
+    project.commit_training(script(before=SAYS_ITS_VERSION.format(minor="3.9")), files)
+    project.record(start_ms=int(time.time() * 1000))
+    reproduction = judge(project, shared_engine, tmp_path / "elsewhere")
+    assert reproduction.verdict is Verdict.IDENTICAL, (reproduction.reason, reproduction.rerun)
+    assert reproduction.rerun is not None
+    assert reproduction.rerun.environment.python.startswith("3.9.")
+    note = next(line for line in reproduction.not_verified if line.startswith("Python 3.9: no record names the run's"))
+    assert "3.13 (" in note
+    assert "3.11 (numpy 1.22.4 has no wheel for it)" in note
