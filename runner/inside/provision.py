@@ -55,7 +55,7 @@ def _try_wheels(specification: Specification, uv: Uv, python: str) -> dict[str, 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         outside = replace(specification, install_project=False)
-        wanted = resolve.read(outside, uv, folder=folder, python=python)
+        wanted = lists.read(outside, uv, folder=folder, python=python)
         uv.settings = uv.settings.with_named(wanted.indexes, wanted.links)
         try:
             resolve.resolve(outside, wanted, uv, folder=folder / "lock", python=python)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from runner.compare.environment import recorded_platform
-from runner.lineage.packages import PYTHON
 from runner.plan.lists.requirements import pinned_names
 from runner.redact import redact
 from runner.schema.comparison import Comparison, MetricComparison, Outcome
@@ -13,6 +11,8 @@ from runner.schema.plan import EnvironmentSpec, Plan
 from runner.schema.rerun import Rerun
 from runner.schema.run_record import RunRecord
 from runner.verdict.causes import CACHE, given_outputs, workspace_inputs
+
+_WITH_PATCH = 2  # dots in a full version
 
 
 def verified(plan: Plan, rerun: Rerun, comparison: Comparison, *, finished: bool) -> tuple[str, ...]:
@@ -22,9 +22,10 @@ def verified(plan: Plan, rerun: Rerun, comparison: Comparison, *, finished: bool
         if file.opened and file.unchanged and file.digest == file.expected and file.held_by not in (None, CACHE):
             lines.append(f"data: {file.path} {file.digest}, bytes checked, opened by the training")
     lines += _pinned(plan.environment, rerun)
-    recorded = [package for package in comparison.environment if package.outcome == "same"]
-    if recorded:
-        lines.append(f"packages: {len(recorded)} of {len(comparison.environment)} as the run recorded them")
+    recorded = comparison.environment.recorded
+    same = sum(package.outcome == "same" for package in recorded)
+    if same:
+        lines.append(f"packages: {same} of {len(recorded)} as the run recorded them")
     if not plan.command_inferred and plan.recorded_command is None:
         lines.append(f"command: {redact(plan.command_source)}")
     return (*lines, *_numbers(comparison)) if finished else tuple(lines)
@@ -80,7 +81,7 @@ def not_verified(plan: Plan, record: RunRecord, rerun: Rerun, comparison: Compar
         *_environment(plan, rerun, comparison),
         *_files(plan, rerun, comparison),
         *_registered(plan, comparison),
-        *_platform(record, rerun),
+        *_platform(comparison, rerun),
         *rerun.capture.unobserved,
     ]
     if plan.command_inferred:
@@ -103,7 +104,18 @@ def given_otherwise(plan: Plan) -> tuple[str, ...]:
         words.append(f"{given} {lineage.commit[:12]}: the run recorded {lineage.recorded_commit[:12]}")
     if plan.recorded_command is not None:
         words.append(f"{plan.command_source} `{plan.command}`: the run's record gives `{plan.recorded_command}`")
+    if _other_python(plan):
+        environment = plan.environment
+        words.append(
+            f"{environment.python_source} {environment.python}: the run recorded {environment.python_recorded}"
+        )
     return tuple(redact(text) for text in words)
+
+
+def _other_python(plan: Plan) -> bool:
+    """Tell whether the auditor gave another minor version of Python than is recorded."""
+    recorded = plan.environment.python_recorded
+    return recorded is not None and recorded.split(".")[:2] != plan.environment.python.split(".")
 
 
 def code_is_as_recorded(plan: Plan) -> bool:
@@ -156,11 +168,12 @@ def _environment(plan: Plan, rerun: Rerun, comparison: Comparison) -> Iterator[s
         yield f"built from source: {', '.join(rerun.environment.built_from_source)}"
     if plan.images.base_digest is None:
         yield f"base image by name, not by digest: {plan.images.base}"
-    for package in comparison.environment:
-        if package.outcome != "same":
-            name = "Python" if package.name == PYTHON else package.name
-            yield f"environment: {name} {package.original} recorded, {package.rerun or 'none'} ran"
-    if all(package.name != PYTHON for package in comparison.environment):
+    for package in comparison.environment.differing:
+        yield f"environment: {package.words}"
+    python = comparison.environment.python
+    if python is not None and python.differs and not _other_python(plan):
+        yield f"environment: Python {python.original} recorded, {python.rerun} ran"
+    elif python is None or python.original is None or python.original.count(".") < _WITH_PATCH:
         yield f"Python patch version: not recorded, {rerun.environment.python} ran"
 
 
@@ -193,15 +206,14 @@ def _registered(plan: Plan, comparison: Comparison) -> Iterator[str]:
             yield f"registered: {line}"
 
 
-def _platform(record: RunRecord, rerun: Rerun) -> Iterator[str]:
-    recorded = platform_difference(record, rerun)
+def _platform(comparison: Comparison, rerun: Rerun) -> Iterator[str]:
     here = rerun.hardware.cpu_model or rerun.hardware.platform
-    yield recorded or f"hardware: the run does not record it, rerun on {here}"
+    yield platform_difference(comparison) or f"hardware: the run does not record it, rerun on {here}"
 
 
-def platform_difference(record: RunRecord, rerun: Rerun) -> str | None:
+def platform_difference(comparison: Comparison) -> str | None:
     """Return that the run was recorded on another operating system, None where nothing says so (rule 25)."""
-    recorded = recorded_platform(record)
-    if recorded is None or recorded.lower() in rerun.hardware.platform.lower():
+    platform = comparison.environment.platform
+    if platform is None or platform.outcome != "changed":
         return None
-    return f"recorded on {recorded}, rerun on {rerun.hardware.platform}"
+    return f"recorded on {platform.original}, rerun on {platform.rerun}"

@@ -14,7 +14,7 @@ from runner.schema.plan import EnvironmentSpec
 from runner.schema.snapshot import RepositorySnapshot
 
 _MAIN_NAMES = ("requirements.lock", "requirements-lock.txt", "requirements_lock.txt", "requirements.txt")
-_PINNED = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*)\s*(?:\[[^\]]*\])?\s*={2,3}\s*[^\s*,;]+\s*(?:;.*)?")
+_PINNED = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*)\s*(?:\[[^\]]*\])?\s*={2,3}\s*(?P<version>[^\s*,;]+)\s*(?:;.*)?")
 _INCLUDE = re.compile(r"(?:-r|--requirement|-c|--constraint)[\s=]*(?P<path>\S+)")
 _PROJECT = re.compile(r"(?:(?:-e|--editable)[\s=]*)?(?:file:)?\.(?:\[[^\]]*\])?/?")
 _COMPLETE = re.compile(
@@ -29,8 +29,8 @@ class RequirementFiles:
 
     `paths` are those that take part, the main one first, `lacking` included ones that the commit has not. `pinned` is
     true where every requirement is exact. `complete` tells that the list also holds what its packages need in turn: a
-    tool wrote it, or each line has a hash. `pins` are the normalised names of the exact ones. `installs_project` is
-    true where it asks for the repository itself.
+    tool wrote it, or each line has a hash. `versions` are the exact ones, each with its normalised name.
+    `installs_project` is true where it asks for the repository itself.
     """
 
     paths: tuple[str, ...]
@@ -39,7 +39,12 @@ class RequirementFiles:
     complete: bool
     installs_project: bool
     unpinned: tuple[str, ...] = ()
-    pins: tuple[str, ...] = ()
+    versions: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def pins(self) -> tuple[str, ...]:
+        """The normalised names of the exact ones."""
+        return tuple(name for name, _ in self.versions)
 
     @property
     def lists_packages(self) -> bool:
@@ -52,7 +57,7 @@ def read_files(texts: Mapping[str, str], main: str) -> RequirementFiles:
     seen: list[str] = []
     lacking: list[str] = []
     unpinned: list[str] = []
-    pins: list[str] = []
+    versions: list[tuple[str, str]] = []
     project = False
     requirements = 0
     hashed = True
@@ -82,7 +87,7 @@ def read_files(texts: Mapping[str, str], main: str) -> RequirementFiles:
                 if pin is None:
                     unpinned.append(bare)
                 else:
-                    pins.append(normalise(pin["name"]))
+                    versions.append((normalise(pin["name"]), pin["version"]))
 
     read(main, constraint=False)
     complete = bool(requirements) and (hashed or any(_COMPLETE.search(texts[path]) for path in seen))
@@ -93,7 +98,7 @@ def read_files(texts: Mapping[str, str], main: str) -> RequirementFiles:
         complete=complete,
         installs_project=project,
         unpinned=tuple(unpinned),
-        pins=tuple(pins),
+        versions=tuple(versions),
     )
 
 

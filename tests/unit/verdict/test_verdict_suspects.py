@@ -23,7 +23,7 @@ def recorded(text=OTHER, **fields):
 def found(record, plan=None, rerun=RAN):
     """The suspects of a divergence."""
     plan = plan or make_plan()
-    return suspects(plan, record, rerun, compare(record, plan, rerun))
+    return suspects(plan, record, compare(record, plan, rerun))
 
 
 def screen(record=None, plan=None):
@@ -67,9 +67,9 @@ def test_params_that_say_themselves_that_nothing_seeds_the_run_are_suspects(name
 
 
 def test_another_platform_and_another_python_are_suspects():
-    files = (TextFile(path="m/python_env.yaml", text="python: 3.9.2"),)
-    record = make_record(environment_files=files, tags={"mlflow.source.name": "/Users/ann/train.py"})
-    assert found(record) == (
+    record = make_record(environment_files=(), tags={"mlflow.source.name": "/Users/ann/train.py"})
+    plan = make_plan(environment=changed(make_plan().environment, python_recorded="3.9.2"))
+    assert found(record, plan, WORSE) == (
         "platform: recorded on macOS, rerun on Linux-6.1-x86_64",
         "Python: 3.9.2 recorded, 3.9.18 ran",
     )
