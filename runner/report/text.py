@@ -284,8 +284,8 @@ def _suspects(page: Page, reproduction: Reproduction) -> None:
     decisive = [param for param in comparison.params if param.decisive]
     if decisive and all(param.outcome is Outcome.EQUAL for param in decisive):
         out.append(f"params ({len(decisive)} of {len(decisive)} equal)")
-    if comparison.environment.counts.get("same") and not changed_packages(comparison):
-        out.append(f"packages ({comparison.environment.counts['same']} as recorded)")
+    if comparison.environment.recorded and not changed_packages(comparison):
+        out.append(f"packages ({len(comparison.environment.recorded)} as recorded)")
     if out:
         page.row("ruled out", listed(out))
 
