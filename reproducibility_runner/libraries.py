@@ -68,7 +68,9 @@ def write(writer: Writer) -> None:
         paths = list(loaded(MAPS))
         if paths or "mlflow" in sys.modules:
             fields = {"libraries": [_described(path) for path in paths[:_MOST]], "variables": variables(os.environ)}
-            writer.append("loaded", dict(fields, gpus=list(gpus(GPUS))))
+            # Every process of a machine with the driver could read of its GPUs; this one uses them.
+            uses = any(path.rpartition("/")[2].startswith("libcuda.so") for path in paths)
+            writer.append("loaded", dict(fields, gpus=list(gpus(GPUS)) if uses else []))
     except Exception:  # noqa: BLE001, S110  # whatever is wrong with us must not fail the training at its end
         pass
 

@@ -140,6 +140,8 @@ def _with_images(
 
     Where no Python has wheels for all packages, some must be built, and the likeliest Python that can be had counts.
     """
+    from runner.plan.gpus import with_gpus
+
     without_image: dict[str, str] = {}
     without_wheels: dict[str, str] = {}
     likeliest: Plan | None = None
@@ -148,7 +150,7 @@ def _with_images(
         plan = planned({**without_image, **without_wheels})
         python, others = plan.environment.python, plan.environment.python_alternatives
         try:
-            plan = plan.model_copy(update={"images": images_for(python)}).sealed()
+            plan = with_gpus(plan.model_copy(update={"images": images_for(python)})).sealed()
         except MissingFact as missing:
             first = first or missing
             if missing.fact != "python" or not (others or likeliest):
@@ -166,7 +168,7 @@ def _with_images(
         if not others:
             assert likeliest is not None  # noqa: S101  # else raised above
             again = planned(without_image)
-            return again.model_copy(update={"images": likeliest.images}).sealed()
+            return with_gpus(again.model_copy(update={"images": likeliest.images})).sealed()
 
 
 def _check_typed_commit(record: RunRecord, settings: Settings, progress: Progress) -> None:

@@ -168,6 +168,7 @@ def images_of(prepared: Prepared) -> Images:
         tools_digest=prepared.tools_digest,
         engine=f"{prepared.engine.name} {prepared.engine.version}",
         platform=prepared.engine.platform,
+        gpus=prepared.engine.gpus,
     )
 
 
@@ -193,4 +194,5 @@ def images_there(engine: DockerEngine, *, python: str, base_image: str | None = 
         tools_digest=None if tools is None else engine.image_digest(tools),
         engine=f"{engine.info.name} {engine.info.version}",
         platform=engine.info.platform,
+        gpus=engine.info.gpus,
     )

@@ -54,7 +54,7 @@ def compare_environment(record: RunRecord, plan: Plan, rerun: Rerun) -> Environm
         counts={outcome: counts[outcome] for outcome in ("same", "changed", "added", "removed", "unknown")},
         complete=complete,
         python=_python(plan.environment.python_recorded, rerun.environment.python),
-        platform=_platform(record, rerun),
+        platform=_platform(record, plan, rerun),
         reading=_reading(packages, complete=complete),
     )
 
@@ -79,12 +79,16 @@ def _python(recorded: str | None, ran: str) -> PackageComparison:
     return PackageComparison(name=PYTHON, original=recorded, rerun=ran, outcome="same" if same else "changed")
 
 
-def _platform(record: RunRecord, rerun: Rerun) -> PlatformComparison:
+def _platform(record: RunRecord, plan: Plan, rerun: Rerun) -> PlatformComparison:
     recorded, ran = recorded_platform(record), rerun.hardware.platform
-    if recorded is None:
-        return PlatformComparison(original=None, rerun=ran, outcome="unknown")
-    outcome = "same" if recorded.lower() in ran.lower() else "changed"
-    return PlatformComparison(original=recorded, rerun=ran, outcome=outcome)  # type: ignore[arg-type]  # one of two
+    same = recorded is not None and recorded.lower() in ran.lower()
+    return PlatformComparison(
+        original=recorded,
+        rerun=ran,
+        gpu_original=plan.gpu_recorded,
+        gpus_rerun=rerun.capture.gpus,
+        outcome="unknown" if recorded is None else "same" if same else "changed",
+    )
 
 
 def recorded_platform(record: RunRecord) -> str | None:

@@ -23,6 +23,9 @@ from runner.inside.wanted import Specification, Wanted
 _SETUPTOOLS = "setuptools==65.5.1"
 _SETUPTOOLS_UNTIL = (3, 12)
 _GIVEN_UP_ALONE = 5  # recorded versions that are tried without, one at a time, where they fit no others
+_OTHER_BUILD = re.compile(
+    r"(?P<name>[\w.-]+)\s*(?:\[[^\]]*\])?\s*={2,3}\s*(?P<version>[^\s;+]+\+(?P<build>cu\d+|cpu|rocm[\d.]+|xpu))"
+)
 _PINNED = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)(?:\[[^\]]*\])?\s*===?\s*(?P<version>[^\s;,\\]+)")
 
 
@@ -62,7 +65,10 @@ def resolve(
         # Says which packages have no wheel here, before anything is fetched.
         uv.run(["venv", "--quiet", "--python", python, "--no-project", str(folder / "empty")])
         empty = str(folder / "empty" / "bin" / "python")
-        uv.run(install_arguments(str(folder / "index.txt"), python=empty, dry_run=True))
+        try:
+            uv.run(install_arguments(str(folder / "index.txt"), python=empty, dry_run=True))
+        except Unsatisfiable as error:
+            raise _no_such_build(error, text.splitlines()) or error from error
         return text
     lines = list(wanted.lines)
     if wanted.lock is not None:
@@ -92,12 +98,29 @@ def resolve(
     try:
         output = compiled(specification.constraints)
     except Unsatisfiable as error:
-        raise _contradicted(error, specification, compiled) from error
+        missing = _no_such_build(error, [*lines, *overrides])
+        raise missing or _contradicted(error, specification, compiled) from error
     text = lock_text(output)
     named = {requirement_name(line) for line in text.splitlines()}
     if wanted.with_setuptools and sys.version_info < _SETUPTOOLS_UNTIL and "setuptools" not in named:
         text = lock_text(text + _setuptools(uv, folder, python, wanted.notes))
     return text
+
+
+def _no_such_build(error: Unsatisfiable, lines: Sequence[str]) -> PhaseError | None:
+    """Return what to say where a build of PyTorch's own indexes was asked for, and none of those was."""
+    for line in lines:
+        build = _OTHER_BUILD.match(line)
+        if build is not None and requirement_name(line) in error.packages:
+            index = f"https://download.pytorch.org/whl/{build['build']}"
+            instead = "" if build["build"] == "cpu" else ", or `--allow cpu-torch` for the build without a GPU"
+            return PhaseError(
+                MISSING,
+                f"none of the package indexes that were asked has {build['name']} {build['version']}: {error.sentence}",
+                f"UV_INDEX={index} before the same command, where PyTorch keeps such builds{instead}",
+                fact="environment",
+            )
+    return None
 
 
 def _contradicted(

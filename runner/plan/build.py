@@ -13,6 +13,7 @@ from runner.plan.code import code_changed_soon
 from runner.plan.command import Command, resolve_command
 from runner.plan.edits import edit_pointers
 from runner.plan.environment import specify_environment
+from runner.plan.gpus import recorded_gpu
 from runner.plan.limits import recorded_duration_s, set_limits
 from runner.plan.remotes import choose_remotes
 from runner.plan.variables import set_variables
@@ -71,6 +72,7 @@ def build_plan(
         command_source=command.source,
         command_inferred=command.inferred,
         recorded_command=None if command.recorded is None else redact(command.recorded),
+        gpu_recorded=recorded_gpu(record),
         code_changed=code_changed_soon(record, snapshot, command),
         options_uncovered=command.uncovered,
         working_directory=command.working_directory,

@@ -10,6 +10,7 @@ from runner.errors import MissingFact
 from runner.lineage.packages import linux_markers, recorded_packages
 from runner.lineage.remedy import command_again
 from runner.plan.constraints import constrain, usable
+from runner.plan.cpu_torch import ALLOWANCE, without_cuda
 from runner.plan.lists.find import find_lists
 from runner.plan.lists.found import PackageList
 from runner.plan.python import PythonChoice, choose_python
@@ -91,6 +92,8 @@ def specify_environment(
         overrides=overrides,
         notes=tuple(notes),
     )
+    if settings.allows(ALLOWANCE):
+        spec = without_cuda(spec, machine)
     considered = tuple(
         Considered(source=other.source, value=other.main or "", reason=f"{found.source} comes first")
         for other in others

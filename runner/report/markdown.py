@@ -302,7 +302,7 @@ def _environment(plan: Plan | None, rerun: Rerun, comparison: Comparison | None)
 
 def _difference(found: EnvironmentComparison) -> list[str]:
     """Return the environment beside the recorded one: what could have moved numbers, counts, and every package."""
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (inline(item.name), inline(item.original), inline(item.rerun), item.outcome, _recorded_by(item), "")
         for item in (found.python,)
         if item is not None
@@ -310,6 +310,9 @@ def _difference(found: EnvironmentComparison) -> list[str]:
     if found.platform is not None:
         platform = found.platform
         rows.append(("platform", inline(platform.original), inline(platform.rerun), platform.outcome, "-", ""))
+        if platform.gpu_original is not None or platform.gpus_rerun:
+            here = ", ".join(platform.gpus_rerun) or "none"
+            rows.append(("GPU", inline(platform.gpu_original), inline(here), "", "-", ""))
     order = ("changed", "removed", "added", "same", "unknown")
     rows += [
         (

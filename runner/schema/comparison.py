@@ -110,10 +110,15 @@ class PackageComparison(Value):
 
 
 class PlatformComparison(Value):
-    """The operating system that was recorded, if any, and the platform of the rerun."""
+    """The operating system that was recorded, if any, and the platform of the rerun.
+
+    `gpu_original` is the sign by which the run is known to have used a GPU, `gpus_rerun` are those that the rerun used.
+    """
 
     original: str | None
     rerun: str
+    gpu_original: str | None = None
+    gpus_rerun: tuple[str, ...] = ()
     outcome: Literal["same", "changed", "unknown"]
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from runner.schema.digest import DigestValue
-from runner.schema.notation import parse_bytes, parse_cpus, parse_duration, parse_relative_path
+from runner.schema.notation import parse_bytes, parse_cpus, parse_duration, parse_gpus, parse_relative_path
 from runner.schema.plan import Allowance
 
 ALLOWANCES = tuple("existing:PATH" if name == "existing" else name for name in get_args(Allowance))
@@ -113,6 +113,12 @@ Cpus = Annotated[
     str, AfterValidator(parse_cpus), WithJsonSchema({"type": ["string", "integer"], "examples": ["4", "0-3"]})
 ]
 
+Gpus = Annotated[
+    str,
+    AfterValidator(parse_gpus),
+    WithJsonSchema({"type": ["string", "integer"], "examples": ["all", "1", "device=0"]}),
+]
+
 
 class Section(BaseModel):
     """Base of all sections: immutable, and closed, so that a misspelt key is an error and not a silent default."""
@@ -170,6 +176,7 @@ class LimitsSection(Section):
         default=None, description="Most processes and threads."
     )
     shm_size: Bytes | None = Field(default=None, description="Size of /dev/shm.")
+    gpus: Gpus | None = Field(default=None, description="GPUs of the training: all, none, a number, device=0,1.")
     output: Bytes | None = Field(default=None, description="Most that the training may write; 16g by default.")
     log: Bytes | None = Field(default=None, description="Most that is kept of the training's log; 64m by default.")
 

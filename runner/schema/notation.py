@@ -1,4 +1,4 @@
-"""How people write sizes, durations, processors and digests of files; sizes and processors as docker has them."""
+"""How people write sizes, durations, processors and digests of files; sizes, processors and GPUs as docker has them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from runner.schema.digest import DigestValue
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kmgtp])i?)?b?", re.IGNORECASE)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")
+_GPUS = re.compile(r"all|(?:count=)?[1-9]\d*|device=[\w:-]+(?:,[\w:-]+)*")
 _CPUSET = re.compile(r"\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*")
 
 
@@ -54,6 +55,16 @@ def parse_cpus(text: str) -> str:
     if not _CPUSET.fullmatch(text) or cpus_in(text) < 1:
         raise ValueError(f"{text!r} is neither a whole number of processors such as 4 nor a set such as 0-3")
     return text
+
+
+def parse_gpus(text: str) -> str:
+    """Return GPUs in docker's notation, `all`, `2` or `device=0,GPU-1a2b`, or `none`. Raises ValueError."""
+    found = text.strip().strip("\"'").lower() if "=" not in text else text.strip().strip("\"'")
+    if found in ("0", "none"):
+        return "none"
+    if not _GPUS.fullmatch(found):
+        raise ValueError(f"{text!r} is neither all, none, a number of GPUs nor device=0,1")
+    return found.removeprefix("count=")
 
 
 def cpus_in(cpuset: str) -> int:

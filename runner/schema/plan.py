@@ -71,12 +71,18 @@ class Policy(Value):
 
 
 class Limits(Value):
-    """What the training may use. `cpuset` is the engine's notation (`0-3`), None for all processors."""
+    """What the training may use.
+
+    `cpuset` is the engine's notation (`0-3`), None for all processors. `gpus` is docker's (`all`, `2`, `device=0,1`) or
+    `none`; None where nobody asked and the run is not known to have used one.
+    """
 
     timeout_s: Annotated[float, Field(gt=0)]
     timeout_source: str
     memory_bytes: Annotated[int, Field(gt=0)] | None = None
     cpuset: str | None = None
+    gpus: str | None = None
+    gpus_source: str | None = None
     pids: Annotated[int, Field(gt=0)] = 4096
     shm_bytes: Annotated[int, Field(gt=0)] = 1 << 30
     log_bytes: Annotated[int, Field(gt=0)] = 64 << 20
@@ -93,7 +99,8 @@ class EnvironmentSpec(Value):
     out to be one of `python_alternatives`, the likeliest first. `install_project` tells that the
     repository itself is a package to be built and installed. `constraints` are `NAME==VERSION` for what the files leave
     open, as `constraints_source` recorded it; what needs none of these packages does not get them. `overrides` win
-    over all.
+    over all. `substitutions` are further ones that an allowance stands for, from `indexes` beside the repository's own;
+    `left_out` are packages that only what they replace needs.
     """
 
     kind: Literal["uv.lock", "requirements", "pyproject", "none"]
@@ -111,6 +118,9 @@ class EnvironmentSpec(Value):
     constraints: tuple[str, ...] = ()
     constraints_source: str | None = None
     overrides: tuple[str, ...] = ()
+    substitutions: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    indexes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     def constrained(self, packages: Iterable[str]) -> int:
@@ -121,7 +131,8 @@ class EnvironmentSpec(Value):
 class Images(Value):
     """The images of a rerun; ids are content digests, None until `runner setup` made them.
 
-    `base_origin` says how the base image was had: `--base-image`, `registry`, or `mmdebstrap SUITE`.
+    `base_origin` says how the base image was had: `--base-image`, `registry`, or `mmdebstrap SUITE`. `gpus` tells
+    whether the engine can give a container any, None where no engine was asked.
     """
 
     base: str
@@ -131,6 +142,7 @@ class Images(Value):
     tools_digest: str | None
     engine: str | None = None
     platform: str | None = None
+    gpus: bool | None = None
 
 
 class Remote(Value):
@@ -186,7 +198,7 @@ class Plan(Value):
     root). `command_inferred` is true where no record or person gave it. `options_uncovered` names options of the
     script whose value nothing pins. `variables` are environment variables of the training. `expected_outputs` are
     paths that must be absent before and written by the training. `digest` covers what is to be reproduced,
-    `execution_digest` how.
+    `execution_digest` how. `gpu_recorded` is the sign by which the run is known to have used a GPU.
     """
 
     schema_version: Literal[1] = 1
@@ -198,6 +210,7 @@ class Plan(Value):
     command_source: str
     command_inferred: bool
     recorded_command: str | None = None
+    gpu_recorded: str | None = None
     code_changed: CodeChange | None = None
     options_uncovered: tuple[str, ...] = ()
     working_directory: str = "."
@@ -232,8 +245,9 @@ class Plan(Value):
             },
             "policy": {key: value for key, value in document["policy"].items() if key != "source"},
         }
-        if self.environment.constraints:
-            what["environment"]["constraints"] = document["environment"]["constraints"]
+        for key in ("constraints", "substitutions", "left_out"):
+            if document["environment"][key]:
+                what["environment"][key] = document["environment"][key]
         if self.registered is not None:
             what["registered"] = self.registered.bound()
         how = {"limits": document["limits"], "images": document["images"], "remotes": document["remotes"]}

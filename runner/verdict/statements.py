@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from runner.plan.gpus import gives_gpus
 from runner.plan.lists.requirements import pinned_names
 from runner.redact import redact
 from runner.schema.comparison import Comparison, MetricComparison, Outcome
@@ -35,7 +36,8 @@ def _pinned(specification: EnvironmentSpec, rerun: Rerun) -> Iterator[str]:
     """Yield how many of the installed packages have the version that the named source pins, if any."""
     installed, source = rerun.environment.packages, redact(specification.source)
     count = len(pinned_names(specification) & installed.keys())
-    alone = specification.exact and specification.as_of is None and not specification.overrides
+    replaced = specification.overrides or specification.substitutions
+    alone = specification.exact and specification.as_of is None and not replaced
     if alone and (specification.kind == "uv.lock" or count == len(installed)):
         yield f"environment: {len(installed)} packages, exact ({source})"
     elif count:
@@ -81,7 +83,7 @@ def not_verified(plan: Plan, record: RunRecord, rerun: Rerun, comparison: Compar
         *_environment(plan, rerun, comparison),
         *_files(plan, rerun, comparison),
         *_registered(plan, comparison),
-        *_platform(comparison, rerun),
+        *_platform(plan, rerun, comparison),
         *rerun.capture.unobserved,
     ]
     if plan.command_inferred:
@@ -206,14 +208,24 @@ def _registered(plan: Plan, comparison: Comparison) -> Iterator[str]:
             yield f"registered: {line}"
 
 
-def _platform(comparison: Comparison, rerun: Rerun) -> Iterator[str]:
+def _platform(plan: Plan, rerun: Rerun, comparison: Comparison) -> Iterator[str]:
     here = rerun.hardware.cpu_model or rerun.hardware.platform
+    gpus = plan.limits.gpus
+    if gives_gpus(gpus) and not rerun.capture.gpus:
+        yield f"GPU: {gpus} by {plan.limits.gpus_source}, and no process of the training was seen to use one"
+    elif rerun.capture.gpus:
+        yield f"GPU: the run does not record which, rerun on {', '.join(rerun.capture.gpus)}"
     yield platform_difference(comparison) or f"hardware: the run does not record it, rerun on {here}"
 
 
 def platform_difference(comparison: Comparison) -> str | None:
-    """Return that the run was recorded on another operating system, None where nothing says so (rule 25)."""
+    """Return that the run was recorded on another platform, None where nothing says so (rule 25)."""
     platform = comparison.environment.platform
-    if platform is None or platform.outcome != "changed":
+    if platform is None:
         return None
-    return f"recorded on {platform.original}, rerun on {platform.rerun}"
+    words = []
+    if platform.outcome == "changed":
+        words.append(f"recorded on {platform.original}, rerun on {platform.rerun}")
+    if platform.gpu_original is not None and not platform.gpus_rerun:
+        words.append(f"recorded on a GPU ({platform.gpu_original}), rerun without")
+    return "; ".join(words) or None

@@ -111,7 +111,8 @@ def pinned_names(specification: EnvironmentSpec) -> frozenset[str]:
         names = {normalise(str(package.get("name"))) for package in packages or () if isinstance(package, dict)}
     elif main is not None and specification.kind == "requirements":
         names = set(read_files(specification.files, main).pins)
-    return frozenset(names - {normalise(re.split(r"[^\w.-]", text, maxsplit=1)[0]) for text in specification.overrides})
+    replaced = (*specification.overrides, *specification.substitutions)
+    return frozenset(names - {normalise(re.split(r"[^\w.-]", text, maxsplit=1)[0]) for text in replaced})
 
 
 def find_requirements(snapshot: RepositorySnapshot, folder: str) -> list[PackageList]:
