@@ -121,6 +121,11 @@ class PlatformComparison(Value):
     gpus_rerun: tuple[str, ...] = ()
     outcome: Literal["same", "changed", "unknown"]
 
+    @property
+    def lacks_gpu(self) -> bool:
+        """Tell whether the run used a GPU and the rerun did not."""
+        return self.gpu_original is not None and not self.gpus_rerun
+
 
 class EnvironmentComparison(Value):
     """The environment that trained beside the recorded one.

@@ -226,6 +226,6 @@ def platform_difference(comparison: Comparison) -> str | None:
     words = []
     if platform.outcome == "changed":
         words.append(f"recorded on {platform.original}, rerun on {platform.rerun}")
-    if platform.gpu_original is not None and not platform.gpus_rerun:
+    if platform.lacks_gpu:
         words.append(f"recorded on a GPU ({platform.gpu_original}), rerun without")
     return "; ".join(words) or None

@@ -37,6 +37,10 @@ def suspects(plan: Plan, record: RunRecord, comparison: Comparison) -> tuple[str
     unseeded = unseeded_params(record)
     if unseeded:
         words.append(f"random numbers: recorded as unseeded ({_listed(unseeded)})")
+    platform = platform_difference(comparison)
+    lacks_gpu = comparison.environment.platform is not None and comparison.environment.platform.lacks_gpu
+    if platform is not None and lacks_gpu:
+        words.append(f"platform: {platform}")
     changed = changed_packages(comparison)
     if changed:
         pairs = [package.words for package in changed]
@@ -46,8 +50,7 @@ def suspects(plan: Plan, record: RunRecord, comparison: Comparison) -> tuple[str
         words.append(
             f"environment: {told or 'nothing tells which versions the run had'} ({_guessed(plan.environment)})"
         )
-    platform = platform_difference(comparison)
-    if platform is not None:
+    if platform is not None and not lacks_gpu:
         words.append(f"platform: {platform}")
     python = comparison.environment.python
     if python is not None and python.differs:

@@ -10,6 +10,8 @@ import pytest
 
 from runner.engine.base_image import SUITES
 from runner.engine.docker import DockerEngine
+from runner.errors import MissingFact
+from runner.planning import plan_run
 from runner.progress import NoProgress
 from runner.reproduce import reproduce
 from runner.schema.reproduction import Reproduction, Verdict
@@ -129,3 +131,25 @@ def test_a_run_that_records_no_python_gets_the_newest_that_its_packages_have_whe
     note = next(line for line in reproduction.not_verified if line.startswith("Python 3.9: no record names the run's"))
     assert "3.13 (" in note
     assert "3.11 (numpy 1.22.4 has no wheel for it)" in note
+
+
+def test_a_plan_says_that_its_python_cannot_be_had(shared_engine: DockerEngine, tmp_path: Path) -> None:
+    (tmp_path / "author").mkdir()
+    project = RecordedProject(tmp_path / "author")
+    record_with_python(project, "3.7", MLFLOW_2_22, BY_VERSION_FILE)
+    settings = load_settings(Flags(tracker=str(project.tracker)), {}, tmp_path)
+    with pytest.raises(MissingFact, match=r"Python 3\.7") as caught:
+        plan_run(RUN_ID, settings, progress=NoProgress())
+    assert (caught.value.exit_code, caught.value.fact) == (3, "python")
+    assert "--python" in caught.value.remedy
+
+
+def test_another_python_that_the_auditor_gives_is_in_every_reason(shared_engine: DockerEngine, tmp_path: Path) -> None:
+    (tmp_path / "author").mkdir()
+    project = RecordedProject(tmp_path / "author")
+    project.commit_training(files={".python-version": "3.8.10\n"})
+    project.record()
+    reproduction = judge(project, shared_engine, tmp_path / "elsewhere", python="3.11")
+    assert reproduction.verdict is Verdict.IDENTICAL
+    assert reproduction.reason.endswith("; --python 3.11: the run recorded 3.8.10")
+    assert reproduction.not_verified[0] == "--python 3.11: the run recorded 3.8.10"

@@ -75,6 +75,13 @@ def test_another_platform_and_another_python_are_suspects():
     )
 
 
+def test_a_gpu_that_is_not_here_is_the_likeliest():
+    plan = make_plan(gpu_recorded="param device=cuda")
+    first, second = found(recorded(), plan)
+    assert first == "platform: recorded on a GPU (param device=cuda), rerun without"
+    assert second.startswith("environment: numpy")
+
+
 def test_code_is_ruled_out_only_where_the_record_proves_a_clean_work_tree_of_the_commit_that_ran():
     clean = changed(make_plan().lineage, clean=True)
     assert "code (commit 9f3c2e1, recorded as clean)" in screen(plan=make_plan(lineage=clean))
