@@ -11,7 +11,7 @@ import os
 import sys
 import time
 
-from reproducibility_runner import events, observe, places, session
+from reproducibility_runner import events, libraries, observe, places, session
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def begin(how: str) -> None:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     inherited = {places.CAPTURE_VARIABLE: directory, places.WORKSPACE_VARIABLE: workspace}
     observed = observe.install(writer, workspace, inherited)
+    libraries.watch(writer)
     _count_processors()
     kind, name = _program()
     writer.append(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 _LOOKS = 3  # a text that names others that name others, such as requirements that include requirements
 
 ImagesFor = Callable[[str], "Images"]
-"""Returns the images for a Python minor version."""
+"""Returns the images for a Python minor version. Raises MissingFact (`python`) where none can be had."""
+LacksWheels = Callable[["Plan"], "str | None"]
+"""Returns why a plan's packages cannot be had on its Python without being built, None where they can."""
 
 
 @dataclass
@@ -75,11 +78,13 @@ def make_plan(
     found: Found,
     progress: Progress,
     *,
+    lacks_wheels: LacksWheels | None = None,
     confirm: bool = False,
 ) -> Plan:
     """Resolve the lineage of a run and build its plan.
 
-    With `confirm` a person may be asked whether the remote that is asked first gets this host's credentials.
+    `lacks_wheels` decides between several Pythons that a run may have had. With `confirm` a person may be asked whether
+    the remote that is asked first gets this host's credentials.
     Raises MissingFact where a fact is missing, RepositoryUnavailable, UsageError for a `--commit` that is no id.
     """
     from runner.lineage.commit import check_clean, recorded_commit
@@ -104,12 +109,66 @@ def make_plan(
     found.lineage = resolve_lineage(record, found.snapshot, settings, repository, commit, notes)
     found.host = _host_access(found.snapshot, settings, mirror, progress if confirm else NoProgress())
     baseline = baseline_digest(record)
-    plan = build_plan(
-        record, found.snapshot, found.lineage, settings, NOT_MADE, baseline, host=found.host, registered=registered
+
+    build = partial(
+        build_plan,
+        record,
+        found.snapshot,
+        found.lineage,
+        settings,
+        NOT_MADE,
+        baseline,
+        host=found.host,
+        registered=registered,
     )
-    found.plan = plan
-    found.plan = plan.model_copy(update={"images": images_for(plan.environment.python)}).sealed()
+
+    def planned(passed_over: Mapping[str, str]) -> Plan:
+        found.plan = build(passed_over=passed_over)
+        return found.plan
+
+    found.plan = _with_images(planned, images_for, lacks_wheels, progress)
     return found.plan
+
+
+def _with_images(
+    planned: Callable[[Mapping[str, str]], Plan],
+    images_for: ImagesFor,
+    lacks_wheels: LacksWheels | None,
+    progress: Progress,
+) -> Plan:
+    """Return the plan with its images; where its Python is a guess, that of the first that can be had with wheels.
+
+    Where no Python has wheels for all packages, some must be built, and the likeliest Python that can be had counts.
+    """
+    from runner.plan.gpus import with_gpus
+
+    without_image: dict[str, str] = {}
+    without_wheels: dict[str, str] = {}
+    likeliest: Plan | None = None
+    first: MissingFact | None = None
+    while True:
+        plan = planned({**without_image, **without_wheels})
+        python, others = plan.environment.python, plan.environment.python_alternatives
+        try:
+            plan = with_gpus(plan.model_copy(update={"images": images_for(python)})).sealed()
+        except MissingFact as missing:
+            first = first or missing
+            if missing.fact != "python" or not (others or likeliest):
+                raise first from None
+            without_image[python] = "no image has it"
+        else:
+            likeliest = likeliest or plan
+            if lacks_wheels is None or not (others or without_wheels):
+                return plan
+            progress.update(f"looking whether Python {python} can be had for the packages")
+            why = lacks_wheels(plan)
+            if why is None:
+                return plan
+            without_wheels[python] = why
+        if not others:
+            assert likeliest is not None  # noqa: S101  # else raised above
+            again = planned(without_image)
+            return with_gpus(again.model_copy(update={"images": likeliest.images})).sealed()
 
 
 def _check_typed_commit(record: RunRecord, settings: Settings, progress: Progress) -> None:
@@ -315,7 +374,10 @@ def _with_told_python(settings: Settings) -> Settings:
 
 
 def _images_there(python: str, settings: Settings) -> Images:
-    """Return the images of the engine as they are; without an engine, what is planned is not changed by it."""
+    """Return the images of the engine as they are; without an engine, what is planned is not changed by it.
+
+    Raises MissingFact where neither the engine has them nor can they be made.
+    """
     from runner.errors import EngineUnavailable
     from runner.plan.images import NOT_MADE
     from runner.prepare import images_there, opened_engine
@@ -323,7 +385,11 @@ def _images_there(python: str, settings: Settings) -> Images:
     try:
         with opened_engine() as engine:
             return images_there(
-                engine, python=python, base_image=settings.base_image, system_packages=settings.system_packages
+                engine,
+                python=python,
+                base_image=settings.base_image,
+                system_packages=settings.system_packages,
+                offline=settings.offline,
             )
     except EngineUnavailable:
         return NOT_MADE

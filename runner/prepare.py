@@ -238,6 +238,7 @@ def images_of(prepared: Prepared) -> Images:
         system_packages={} if train is None else dict(train.installed),
         engine=f"{prepared.engine.name} {prepared.engine.version}",
         platform=prepared.engine.platform,
+        gpus=prepared.engine.gpus,
     )
 
 
@@ -253,16 +254,26 @@ def _named_base(engine: DockerEngine, reference: str, python: str) -> BaseImage 
 
 
 def images_there(
-    engine: DockerEngine, *, python: str, base_image: str | None = None, system_packages: Sequence[str] = ()
+    engine: DockerEngine,
+    *,
+    python: str,
+    base_image: str | None = None,
+    system_packages: Sequence[str] = (),
+    offline: bool = False,
 ) -> Images:
-    """Return the images that a rerun would use, as far as they are there; makes and starts nothing."""
-    from runner.engine.base_image import REPOSITORY, existing_base_image
+    """Return the images that a rerun would use, as far as they are there; makes and starts nothing.
+
+    Raises MissingFact (`python`) where a rerun could not have one: with `offline` no registry is asked.
+    """
+    from runner.engine.base_image import REPOSITORY, check_obtainable, existing_base_image
     from runner.engine.images import tools_image_for, tools_image_there
     from runner.plan.images import NOT_MADE
     from runner.schema.plan import GIVEN_BASE, Images
 
     reference = base_image or f"{REPOSITORY}:py{python}"
     base = _named_base(engine, base_image, python) if base_image else existing_base_image(engine, python)
+    if base is None and base_image is None:
+        check_obtainable(engine, python, offline=offline)
     tools = None if base is None else tools_image_for(engine, base)
     train = None if base is None or not system_packages else tools_image_there(engine, base, (system_packages,))
     return Images(
@@ -276,4 +287,5 @@ def images_there(
         system_packages={} if train is None else dict(train.installed),
         engine=f"{engine.info.name} {engine.info.version}",
         platform=engine.info.platform,
+        gpus=engine.info.gpus,
     )

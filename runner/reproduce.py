@@ -37,6 +37,7 @@ from runner.repository.history import read_contents
 from runner.rerun.carry_out import Paper, Place, carry_out, discard_workspace
 from runner.rerun.lacking import commit_lacks
 from runner.rerun.preexisting import recorded_results
+from runner.rerun.provision import lacks_wheels
 from runner.schema.plan import Images, Plan
 from runner.schema.reproduction import Missing, Reproduction, RunIdentity, Verdict
 from runner.schema.rerun import Rerun
@@ -86,7 +87,15 @@ def reproduce(run: str, settings: Settings, *, progress: Progress, engine: Docke
             with _opened(engine, progress) as session:
                 settings = _with_base_python(session, settings, progress)
                 images_for = _images_for(session, settings, progress)
-                plan = make_plan(record, settings, images_for, found, progress, confirm=True)
+                plan = make_plan(
+                    record,
+                    settings,
+                    images_for,
+                    found,
+                    progress,
+                    lacks_wheels=partial(_lacks_wheels, session, settings, progress),
+                    confirm=True,
+                )
                 check_fit(plan.limits, cpus=session.info.cpus, memory_bytes=session.info.memory_bytes)
                 rerun, stay = _rerun(record, plan, session, evidence, found, settings, progress)
                 kept = session.session_id if settings.keep else None
@@ -137,6 +146,17 @@ def _images_for(session: DockerEngine, settings: Settings, progress: Progress) -
         return images_of(prepared)
 
     return images_for
+
+
+def _lacks_wheels(session: DockerEngine, settings: Settings, progress: Progress, plan: Plan) -> str | None:
+    return lacks_wheels(
+        session,
+        plan,
+        volume=cache_volume(),
+        network=read_network_settings(),
+        progress=progress,
+        offline=settings.offline,
+    )
 
 
 def _rerun(

@@ -29,6 +29,7 @@ from runner.schema.notation import (
     parse_bytes,
     parse_cpus,
     parse_duration,
+    parse_gpus,
     parse_pointer,
     parse_relative_path,
     parse_system_package,
@@ -69,6 +70,7 @@ class Flags(Value):
     cpus: str | None = None
     pids_limit: str | None = None
     shm_size: str | None = None
+    gpus: str | None = None
     base_image: str | None = None
     pointer: tuple[str, ...] = ()
     warm_start: tuple[str, ...] = ()
@@ -133,6 +135,7 @@ class Settings(Value):
     cpuset: str | None = None
     pids: int | None = None
     shm_bytes: int | None = None
+    gpus: str | None = None
     output_bytes: int | None = None
     log_bytes: int | None = None
     base_image: str | None = None
@@ -401,6 +404,7 @@ class _Resolver:
             ("memory_bytes", "memory", self.flags.memory, file.limits.memory, parse_bytes),
             ("cpuset", "cpus", self.flags.cpus, file.limits.cpus, parse_cpus),
             ("shm_bytes", "shm_size", self.flags.shm_size, file.limits.shm_size, parse_bytes),
+            ("gpus", "gpus", self.flags.gpus, file.limits.gpus, parse_gpus),
         )
         for name, key, typed, written, parse in rows:
             flag = "--" + key.replace("_", "-")

@@ -137,6 +137,10 @@ Timeout = Annotated[
 Memory = Annotated[Text, typer.Option("--memory", metavar="SIZE", help="As docker's.", rich_help_panel=_LIMITS)]
 Cpus = Annotated[Text, typer.Option("--cpus", metavar="N", help="How many processors.", rich_help_panel=_LIMITS)]
 PidsLimit = Annotated[Text, typer.Option("--pids-limit", metavar="N", help="As docker's.", rich_help_panel=_LIMITS)]
+Gpus = Annotated[
+    Text,
+    typer.Option("--gpus", metavar="all|N|device=...", help="As docker's; or none.", rich_help_panel=_LIMITS),
+]
 ShmSize = Annotated[Text, typer.Option("--shm-size", metavar="SIZE", help="As docker's.", rich_help_panel=_LIMITS)]
 Offline = Annotated[bool, typer.Option("--offline", help="Use what is there; reach no network.")]
 Keep = Annotated[bool, typer.Option("--keep", help="Leave the workspace and say how to look into it.")]

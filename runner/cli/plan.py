@@ -37,6 +37,7 @@ def plan(
     cpus: o.Cpus = None,
     pids_limit: o.PidsLimit = None,
     shm_size: o.ShmSize = None,
+    gpus: o.Gpus = None,
     offline: o.Offline = False,
     json: o.Json = False,
     quiet: o.Quiet = False,

@@ -43,6 +43,7 @@ def reproduce(
     cpus: o.Cpus = None,
     pids_limit: o.PidsLimit = None,
     shm_size: o.ShmSize = None,
+    gpus: o.Gpus = None,
     offline: o.Offline = False,
     keep: o.Keep = False,
     out: o.Out = None,

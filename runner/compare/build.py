@@ -21,7 +21,7 @@ def compare(record: RunRecord, plan: Plan, rerun: Rerun) -> Comparison:
     says why.
     """
     match = match_run(record, plan, rerun)
-    environment = compare_environment(record, rerun, plan.registered)
+    environment = compare_environment(record, plan, rerun)
     if match.run is None:
         return Comparison(
             matched_run=None, match_problem=match.problem, metrics=(), params=(), outputs=(), environment=environment

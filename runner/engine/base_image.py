@@ -94,14 +94,28 @@ def ensure_base_image(
     if isinstance(pulled, BaseImage):
         return pulled
     if python not in SUITES:
-        raise MissingFact(
-            f"Python {python} is needed, and no image provides it here: {pulled}, and of Debian's releases "
-            f"{', '.join(f'{suite} has {minor}' for minor, suite in SUITES.items())}",
-            f"runner reproduce RUN --base-image REF    an image with Python {python}; or {_another_python()}",
-            fact="python",
-            looked_in=("images of this engine", "registry", "Debian " + ", ".join(SUITES.values())),
-        )
+        raise _nowhere(python, pulled)
     return _bootstrapped(engine, python, progress, install=install)
+
+
+def check_obtainable(engine: DockerEngine, python: str, *, offline: bool = False) -> None:
+    """Raise MissingFact (`python`) where `ensure_base_image` could have no image; makes and starts nothing."""
+    _check_age(python)
+    if python in SUITES or existing_base_image(engine, python) is not None:
+        return
+    found = "no registry was asked" if offline else _registry_digest(engine, _registry_image(), python)
+    if isinstance(found, str):
+        raise _nowhere(python, found)
+
+
+def _nowhere(python: str, why: str) -> MissingFact:
+    return MissingFact(
+        f"Python {python} is needed, and no image provides it here: {why}, and of Debian's releases "
+        f"{', '.join(f'{suite} has {minor}' for minor, suite in SUITES.items())}",
+        f"runner reproduce RUN --base-image REF    an image with Python {python}; or {_another_python()}",
+        fact="python",
+        looked_in=("images of this engine", "registry", "Debian " + ", ".join(SUITES.values())),
+    )
 
 
 def _check_age(python: str) -> None:
@@ -240,7 +254,7 @@ def _look_into(engine: DockerEngine, reference: str) -> tuple[str, str, str] | N
 
 def _pulled(engine: DockerEngine, python: str, progress: Progress) -> BaseImage | str:
     """Pull `python:X.Y-slim-*` by its digest; return why not where no registry is reachable or has it."""
-    source = os.environ.get("REPRO_PYTHON_IMAGE", "python")  # a mirror's name of the same image
+    source = _registry_image()
     found = _registry_digest(engine, source, python)
     if isinstance(found, str):
         return found
@@ -255,6 +269,10 @@ def _pulled(engine: DockerEngine, python: str, progress: Progress) -> BaseImage 
     with engine_faults("naming the base image"):
         engine.client.tag(f"{source}@{digest}", REPOSITORY, f"py{python}")
     return BaseImage(reference=reference, digest=digest, origin="registry", python=python, made=True)
+
+
+def _registry_image() -> str:
+    return os.environ.get("REPRO_PYTHON_IMAGE", "python")  # a mirror's name of the same image
 
 
 def _registry_digest(engine: DockerEngine, source: str, python: str) -> tuple[str, str] | str:

@@ -122,6 +122,7 @@ class DockerEngine(Engine):
             cpus=int(said.get("NCPU") or 1),
             memory_bytes=int(said.get("MemTotal") or 0),
             platform=f"{said.get('OSType', 'linux')}/{_architecture(str(said.get('Architecture', '')))}",
+            gpus="nvidia" in (said.get("Runtimes") or {}),
         )
 
     def run(
@@ -287,6 +288,8 @@ class DockerEngine(Engine):
         if request.memory_bytes is not None:
             # Memory and swap together: no swap.
             options |= {"mem_limit": request.memory_bytes, "memswap_limit": request.memory_bytes}
+        if request.gpus is not None:
+            options["device_requests"] = [device_request(request.gpus)]
         if request.cpuset is not None:
             options["cpuset_cpus"] = request.cpuset
         if request.pids is not None:
@@ -466,6 +469,16 @@ class DockerEngine(Engine):
         except (EngineUnavailable, DiskFull):
             return  # must not hide what happened before; the next start sweeps
         self._live.pop(container.name, None)
+
+
+def device_request(gpus: str) -> Any:
+    """Return what asks the engine for GPUs in docker's notation, as its own `--gpus` does."""
+    import docker.types
+
+    kind, _, devices = gpus.partition("=")
+    if kind == "device":
+        return docker.types.DeviceRequest(device_ids=devices.split(","), capabilities=[["gpu"]])
+    return docker.types.DeviceRequest(count=-1 if gpus == "all" else int(gpus), capabilities=[["gpu"]])
 
 
 def remove_container(client: Any, name: str) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from runner.errors import DiskFull, EngineUnavailable, ImageUnavailable, RunnerError
+from runner.errors import DiskFull, EngineUnavailable, ImageUnavailable, RunnerError, UsageError
 from runner.redact import redact
 
 DOCTOR = "runner doctor"
+_NO_GPU = re.compile(r"could not select device driver|nvidia-container-cli|no known GPU vendor")
 _NO_SPACE = ("no space left on device", "disk quota exceeded")
 
 
@@ -44,6 +46,11 @@ def api_fault(doing: str, explanation: str) -> RunnerError:
     text = redact(explanation.strip())
     if any(sign in text.lower() for sign in _NO_SPACE):
         return DiskFull(f"the container engine has no space left while {doing}: {text}", "runner setup --prune")
+    if _NO_GPU.search(text):
+        return UsageError(
+            f"GPUs were asked for, and the container engine has none to give: {text}",
+            "--gpus none, or an engine with NVIDIA's container toolkit (DOCKER_HOST)",
+        )
     return EngineUnavailable(f"the container engine refused while {doing}: {text}", DOCTOR)
 
 

@@ -35,8 +35,9 @@ class ContainerRequest:
     The pieces of `stdin` are written to its standard input as they come, from a thread, and never stored: credentials
     go there, and what is large. `network` is `none` unless asked for. `timeout_s` of None waits for ever. `files` are
     small: (path on the container's own root, content), put in before the start. `purpose` names the phase in labels
-    and messages, `run` the recorded run in labels. `hardened` drops every capability, forbids new privileges and makes
-    the root file system read-only, so that it excludes `files`.
+    and messages, `run` the recorded run in labels. `gpus` is docker's notation (`all`, `2`, `device=0,1`). `hardened`
+    drops every capability, forbids new privileges and makes the root file system read-only, so that it excludes
+    `files`.
     """
 
     image: str
@@ -54,6 +55,7 @@ class ContainerRequest:
     tmpfs: dict[str, str] = field(default_factory=dict)
     memory_bytes: int | None = None
     cpuset: str | None = None
+    gpus: str | None = None
     pids: int | None = None
     shm_bytes: int | None = None
     timeout_s: float | None = None
@@ -78,7 +80,7 @@ class ContainerOutcome:
 
 @dataclass(frozen=True, kw_only=True)
 class EngineInfo:
-    """What an engine says of itself."""
+    """What an engine says of itself. `gpus` tells whether it has the runtime that gives containers NVIDIA's."""
 
     name: str
     version: str
@@ -89,6 +91,7 @@ class EngineInfo:
     cpus: int
     memory_bytes: int
     platform: str
+    gpus: bool = False
 
 
 Sink = Callable[[bytes], None]

@@ -26,6 +26,7 @@ EVENTS = "events.jsonl"
 COUNTER = "events.counter"
 
 _HEX = re.compile(r"[0-9a-f]+")
+_VARIABLE = re.compile(r"[A-Z][A-Z_]{1,39}")
 _LARGEST = 2**63 - 1
 _FROM_TEXT = {"NaN", "Infinity", "-Infinity"}
 _LOGGED = ("metrics", "params", "artifact")
@@ -43,6 +44,7 @@ class CaptureLimits:
     values: int = 500_000
     paths: int = 200_000
     problems: int = 50
+    libraries: int = 200
 
 
 class _Malformed(ValueError):
@@ -111,6 +113,9 @@ class _Reading:
         self._first_write: dict[str, int] = {}
         self._absent: dict[str, None] = {}
         self._hosts: dict[str, None] = {}
+        self._libraries: dict[tuple[str, ...], dict[str, Any]] = {}
+        self._variables: dict[str, str] = {}
+        self._gpus: dict[str, None] = {}
         self._points = 0
         self._values = 0
         self._last_logged = -1
@@ -130,6 +135,7 @@ class _Reading:
             "read": self._on_read,
             "open": self._on_open,
             "host": self._on_host,
+            "loaded": self._on_loaded,
             "problem": self._on_problem,
             "cut": self._on_cut,
             "experiment": self._on_nothing,
@@ -393,6 +399,27 @@ class _Reading:
         if self._has_room():
             self._hosts.setdefault(host)
 
+    def _on_loaded(self, _: int, event: dict[str, Any]) -> None:
+        libraries, gpus = event.get("libraries"), event.get("gpus")
+        if not isinstance(libraries, list) or not isinstance(gpus, list):
+            raise _Malformed("libraries are no list")
+        for library in libraries:
+            if not isinstance(library, dict):
+                raise _Malformed("a library is none")
+            threads = library.get("threads")
+            found = {
+                "name": self._text(library.get("name")),
+                "threads": None if threads is None else _int64(threads),
+                "kernel": self._optional_text(library.get("kernel")),
+                "version": self._optional_text(library.get("version")),
+            }
+            if len(self._libraries) < self._limits.libraries:
+                self._libraries.setdefault(tuple(map(str, found.values())), found)
+        for gpu in gpus[: self._limits.libraries]:
+            self._gpus.setdefault(self._text(gpu))
+        found_variables = self._texts(event.get("variables"))
+        self._variables.update({name: text for name, text in found_variables.items() if _VARIABLE.fullmatch(name)})
+
     def _on_problem(self, _: int, event: dict[str, Any]) -> None:
         self._problem(self._text(event.get("text"))[:1000])
 
@@ -450,6 +477,9 @@ class _Reading:
             ),
             "files_absent": sorted(self._absent.keys() - self._first_read.keys() - self._first_write.keys()),
             "hosts_tried": sorted(self._hosts),
+            "libraries": [self._libraries[key] for key in sorted(self._libraries)],
+            "variables": dict(sorted(self._variables.items())),
+            "gpus": list(self._gpus),
             "unobserved": list(self._unobserved),
             "problems": [
                 sentence if count == 1 else f"{sentence} ({count} times)" for sentence, count in self._problems.items()

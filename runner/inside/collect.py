@@ -29,11 +29,11 @@ _CHUNK = 1 << 20
 def handle(request: dict[str, Any]) -> dict[str, Any]:
     """Collect a rerun.
 
-    Request: rerun, environment (key), expected_outputs[], output_bytes (limit), copy_bytes (limit), remove (whether
-    the workspace goes). Result: the fields of the schema's Rerun that are observed here: capture, inputs[], outputs[],
-    hardware; `used_of_commit`, files of the commit that may have fed a logged value; `opened_of_commit`, those that
-    were opened at any time; `free_bytes`, what the training could still have written; `written_bytes`, what it wrote;
-    and `cut`, sentences on what went over a limit or could not be seen.
+    Request: rerun, expected_outputs[], output_bytes (limit), copy_bytes (limit), remove (whether the workspace goes).
+    Result: the fields of the schema's Rerun that are observed here: capture, inputs[], outputs[], hardware;
+    `used_of_commit`, files of the commit that may have fed a logged value; `opened_of_commit`, those that were opened
+    at any time; `free_bytes`, what the training could still have written; `written_bytes`, what it wrote; and `cut`,
+    sentences on what went over a limit or could not be seen.
     """
     rerun = request["rerun"]
     size_bytes = written_bytes(rerun)  # before anything is removed
@@ -76,7 +76,7 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
         "outputs": [{**output, "path": _as_text(output["path"])} for output in outputs],
         "used_of_commit": _of_commit(used, manifest, moved, inputs),
         "opened_of_commit": _of_commit(opened | read | moved.keys(), manifest, moved, inputs),
-        "hardware": _hardware(request["environment"]),
+        "hardware": _hardware(),
         "free_bytes": free_bytes,
         "written_bytes": size_bytes,
         "cut": [_as_text(sentence) for sentence in cut],
@@ -241,16 +241,19 @@ def _of_commit(
     )
 
 
-def _hardware(environment: str) -> dict[str, Any]:
+def _hardware() -> dict[str, Any]:
+    """Return what this machine and image are: the training's container was on the same, from the same."""
     processor = _processor()
+    flags = sorted((processor.get("flags") or processor.get("Features") or "").split())
     return {
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu_model": processor.get("model name"),
-        "cpu_flags_digest": _text_digest(processor.get("flags")),
+        "cpu_flags": flags,
+        "cpu_flags_digest": "sha256:" + hashlib.sha256(" ".join(flags).encode()).hexdigest() if flags else None,
         "cpus": os.cpu_count() or 1,
         "libc": " ".join(platform.libc_ver()).strip() or None,
+        "compiler": platform.python_compiler() or None,
         "kernel": platform.release(),
-        "blas": _blas(f"{layout.ENVIRONMENTS}/{environment}"),
     }
 
 
@@ -259,20 +262,3 @@ def _processor() -> dict[str, str]:
         first = file.read().split("\n\n", 1)[0]
     pairs = (line.partition(":") for line in first.splitlines())
     return {name.strip(): value.strip() for name, _, value in pairs}
-
-
-def _text_digest(text: str | None) -> str | None:
-    return None if text is None else "sha256:" + hashlib.sha256(text.encode()).hexdigest()
-
-
-def _blas(environment: str) -> list[str]:
-    """Return the linear algebra and OpenMP libraries that the environment's wheels bring."""
-    found = set()
-    for _, directories, names in os.walk(environment):
-        directories[:] = [name for name in directories if name != "__pycache__"]
-        found |= {
-            name
-            for name in names
-            if ".so" in name and any(word in name for word in ("openblas", "mkl_rt", "libgomp", "libomp", "libiomp"))
-        }
-    return sorted(found)

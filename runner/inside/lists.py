@@ -25,6 +25,8 @@ def read(specification: Specification, uv: Uv, *, folder: Path, python: str) -> 
     wanted = _READERS[specification.kind](specification, uv, folder, python)
     if specification.install_project and wanted.project is None:
         wanted.project = ""
+    wanted.without(specification.left_out)
+    wanted.indexes += specification.indexes
     return wanted
 
 

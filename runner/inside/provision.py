@@ -10,6 +10,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,9 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
     Asks for: the `bundle` of the repository, if the project is to be built.
     Result: {state: ready, cached, environment {…}} or
     {state: build, jobs[] {path, subpath, name, version, build_as_of, again}}.
+
+    With `wheels_alone` in the request nothing is made, and a specification that has wheels for all is `ready`, others
+    {state: no wheels, name, version}.
     """
     ready = environment.find_ready(request["specification"], request["repository"])
     if ready is not None:
@@ -46,10 +50,30 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
         upload_times=request["upload_times"],
     )
     if not settings.upload_times:
-        return _Provision(request, Uv(settings, secrets=SECRETS), python).run()
+        return _carry_out(request, Uv(settings, secrets=SECRETS), python)
     with DatedIndexes(settings) as dated:
         dated.write_netrc(Path(SECRETS) / ".netrc")
-        return _Provision(request, Uv(settings, secrets=SECRETS, stand_in=dated.stand_in), python).run()
+        return _carry_out(request, Uv(settings, secrets=SECRETS, stand_in=dated.stand_in), python)
+
+
+def _carry_out(request: Mapping[str, Any], uv: Uv, python: str) -> dict[str, Any]:
+    if request.get("wheels_alone"):
+        return _try_wheels(Specification.of(request), uv, python)
+    return _Provision(request, uv, python).run()
+
+
+def _try_wheels(specification: Specification, uv: Uv, python: str) -> dict[str, Any]:
+    """Tell whether the packages have wheels for this Python, all that the repository's own package names included."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        outside = replace(specification, install_project=False)
+        wanted = lists.read(outside, uv, folder=folder, python=python)
+        uv.settings = uv.settings.with_named(wanted.indexes, wanted.links)
+        try:
+            resolve.resolve(outside, wanted, uv, folder=folder / "lock", python=python)
+        except WheelsNeeded as needed:
+            return {"state": "no wheels", "name": needed.name, "version": needed.version}
+    return {"state": "ready"}
 
 
 class _Provision:

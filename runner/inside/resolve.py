@@ -35,6 +35,9 @@ _SETUPTOOLS = "setuptools==65.5.1"
 _SETUPTOOLS_UNTIL = (3, 12)
 REDATE = "runner reproduce RUN --allow redate    to take the packages of the first later day that has them"
 _GIVEN_UP_ALONE = 5  # recorded versions that are tried without, one at a time, where they fit no others
+_OTHER_BUILD = re.compile(
+    r"(?P<name>[\w.-]+)\s*(?:\[[^\]]*\])?\s*={2,3}\s*(?P<version>[^\s;+]+\+(?P<build>cu\d+|cpu|rocm[\d.]+|xpu))"
+)
 _PINNED = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)(?:\[[^\]]*\])?\s*===?\s*(?P<version>[^\s;,\\]+)")
 
 
@@ -77,7 +80,9 @@ def resolve(
         try:
             uv.run(install_arguments(str(folder / "index.txt"), python=empty, dry_run=True))
         except Unsatisfiable as error:
-            raise explained(error, uv.settings, day=specification.day) from error
+            raise (
+                _no_such_build(error, text.splitlines()) or explained(error, uv.settings, day=specification.day)
+            ) from error
         return text
     lines = list(wanted.lines)
     if wanted.lock is not None:
@@ -90,7 +95,7 @@ def resolve(
     try:
         output = compiled(specification.constraints, as_of=specification.as_of)
     except Unsatisfiable as error:
-        raise _why_not(error, specification, compiled) from error
+        raise (_no_such_build(error, [*lines, *overrides]) or _why_not(error, specification, compiled)) from error
     text = lock_text(output)
     named = {requirement_name(line) for line in text.splitlines()}
     if wanted.with_setuptools and sys.version_info < _SETUPTOOLS_UNTIL and "setuptools" not in named:
@@ -154,6 +159,22 @@ class _Compilation:
     def _file(self, name: str, lines: Sequence[str]) -> str:
         _write(self.folder / name, "\n".join(lines) + "\n")
         return str(self.folder / name)
+
+
+def _no_such_build(error: Unsatisfiable, lines: Sequence[str]) -> PhaseError | None:
+    """Return what to say where a build of PyTorch's own indexes was asked for, and none of those was."""
+    for line in lines:
+        build = _OTHER_BUILD.match(line)
+        if build is not None and requirement_name(line) in error.packages:
+            index = f"https://download.pytorch.org/whl/{build['build']}"
+            instead = "" if build["build"] == "cpu" else ", or `--allow cpu-torch` for the build without a GPU"
+            return PhaseError(
+                MISSING,
+                f"none of the package indexes that were asked has {build['name']} {build['version']}: {error.sentence}",
+                f"UV_INDEX={index} before the same command, where PyTorch keeps such builds{instead}",
+                fact="environment",
+            )
+    return None
 
 
 def _why_not(error: Unsatisfiable, specification: Specification, compiled: _Compilation) -> PhaseError:

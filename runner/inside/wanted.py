@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,8 @@ from runner.inside.requirements import requirement_name
 class Specification:
     """What is to be resolved: the plan's specification as the host sent it.
 
-    `constraints` are versions that the tracker recorded, for what the files leave open. `as_of` is None where they
+    `constraints` are versions that the tracker recorded, for what the files leave open; `left_out` are packages that
+    the files list and nobody wants, `indexes` are asked beside those that the files name. `as_of` is None where they
     leave nothing open; `day` is that of the run all the same, where it is known.
     """
 
@@ -26,6 +27,8 @@ class Specification:
     install_project: bool
     constraints: tuple[str, ...] = ()
     day: str | None = None
+    left_out: tuple[str, ...] = ()
+    indexes: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, request: Mapping[str, Any]) -> Specification:
@@ -40,6 +43,8 @@ class Specification:
             install_project=request["install_project"],
             constraints=tuple(request["constraints"]),
             day=request["build_as_of"],
+            left_out=tuple(request.get("left_out", ())),
+            indexes=tuple(request.get("indexes", ())),
         )
 
     @property
@@ -69,3 +74,11 @@ class Wanted:
     prereleases: bool = False
     with_setuptools: bool = False
     notes: list[str] = field(default_factory=list)
+
+    def without(self, names: Collection[str]) -> None:
+        """Leave out packages, by their normalised names."""
+        self.lines = [line for line in self.lines if requirement_name(line) not in names]
+        self.constraints = [line for line in self.constraints if requirement_name(line) not in names]
+        if self.lock is not None:
+            kept = (line for line in self.lock.splitlines() if requirement_name(line) not in names)
+            self.lock = "".join(f"{line}\n" for line in kept)

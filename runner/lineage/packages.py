@@ -26,7 +26,7 @@ _CONDA_AS_PYPI = frozenset(
     {"joblib", "matplotlib", "mlflow", "numpy", "pandas", "scikit-learn", "scipy", "statsmodels"}
 )
 """Packages that conda and PyPI have under one name and with the same versions."""
-_INSTALLERS = frozenset({"pip", "setuptools", "wheel"})
+INSTALLERS = frozenset({"pip", "setuptools", "wheel"})
 """MLflow lists them with every model, as what is to install the rest."""
 _LONGEST = 1 << 20  # characters
 
@@ -207,7 +207,7 @@ def _read_conda(text: str, path: str, pins: dict[str, Pin], left_out: list[str])
     name = normalise(re.split(r"[\s<>=!~\[]", text.rpartition("::")[2], maxsplit=1)[0])
     if match is not None and name == PYTHON:
         pins.setdefault(PYTHON, Pin(match["version"], path))
-    elif name in _INSTALLERS or name in (PYTHON, ""):
+    elif name in INSTALLERS or name in (PYTHON, ""):
         return
     # `numpy=1.26` is any 1.26.x for conda.
     elif match is not None and name in _CONDA_AS_PYPI and (match["is"] == "==" or match["version"].count(".") > 1):
@@ -239,7 +239,7 @@ def _read_requirement(
     name = normalise(requirement.name)
     if requirement.url is not None:
         left_out.append(f"{text} (an address, no release)")
-    elif name not in _INSTALLERS:
+    elif name not in INSTALLERS:
         version = exact_version(requirement)
         if version is None:
             requirement.marker = None

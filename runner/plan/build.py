@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Mapping
 
 from runner.credentials.host import NO_ACCESS, HostAccess
 from runner.errors import MissingFact
@@ -13,6 +14,7 @@ from runner.plan.code import code_changed_soon
 from runner.plan.command import Command, resolve_command
 from runner.plan.edits import edit_pointers
 from runner.plan.environment import specify_environment
+from runner.plan.gpus import recorded_gpu
 from runner.plan.limits import recorded_duration_s, set_limits
 from runner.plan.remotes import choose_remotes
 from runner.plan.system_packages import about_system_packages, choose_system_packages
@@ -38,8 +40,9 @@ def build_plan(
     *,
     registered: RegisteredModel | None = None,
     host: HostAccess = NO_ACCESS,
+    passed_over: Mapping[str, str] | None = None,
 ) -> Plan:
-    """Return the sealed plan of a run.
+    """Return the sealed plan of a run; `passed_over` are Pythons that a guess cannot be, with the reason.
 
     Raises MissingFact, or AmbiguousFact, where the command, the environment, a remote or anything to compare with is
     not known; each names the flag or the key of `runner.yaml` that supplies it.
@@ -56,6 +59,7 @@ def build_plan(
         command.working_directory,
         registered=registered,
         machine=_MACHINES.get((images.platform or "").partition("/")[2], "x86_64"),
+        passed_over=passed_over,
     )
     system_packages = choose_system_packages(
         snapshot, settings, facts, (command.working_directory, posixpath.dirname(command.script or ""))
@@ -73,6 +77,7 @@ def build_plan(
         command_source=command.source,
         command_inferred=command.inferred,
         recorded_command=None if command.recorded is None else redact(command.recorded),
+        gpu_recorded=recorded_gpu(record),
         code_changed=code_changed_soon(record, snapshot, command),
         options_uncovered=command.uncovered,
         working_directory=command.working_directory,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import InvalidVersion, Version
@@ -48,21 +48,30 @@ class RecordedVersions:
 
 
 def usable(recorded: RecordedPackages) -> RecordedVersions:
-    """Return those of the recorded versions that can be had from a package index for Linux."""
+    """Return those of the recorded versions that can be had from a package index for Linux.
+
+    Of a local version (`2.1.0+cu118`) that is the public one: PyPI allows no others.
+    """
     pins: dict[str, Pin] = {}
     left_out = list(recorded.left_out)
+    builds: list[str] = []
     for name, pin in recorded.pins.items():
         if name == PYTHON:
             continue
         reason = _unusable(name, pin.version)
         if reason is None:
-            pins[name] = pin
+            public = Version(pin.version).public if "+" in pin.version else pin.version
+            pins[name] = replace(pin, version=public)
+            if public != pin.version:
+                builds.append(f"{name} {pin.version}")
         else:
             left_out.append(f"{name}=={pin.version} ({reason})")
     notes = [f"environment: {sentence}" for sentence in recorded.disagreements]
     if left_out:
         more = f" and {len(left_out) - _TOLD} more" if len(left_out) > _TOLD else ""
         notes.append(f"environment: recorded and left out: {', '.join(left_out[:_TOLD])}{more}")
+    if builds:
+        notes.append(f"environment: recorded as a build of its own, the plain version here: {', '.join(builds)}")
     paths = list(dict.fromkeys(pin.path for pin in pins.values()))
     unpinned = tuple(text for name, text in recorded.unpinned.items() if name not in _OF_OTHER_SYSTEMS)
     return RecordedVersions(
@@ -70,7 +79,7 @@ def usable(recorded: RecordedPackages) -> RecordedVersions:
         unpinned=unpinned,
         source=_source(paths),
         notes=tuple(redact(note) for note in notes),
-        whole=not left_out and not recorded.disagreements,
+        whole=not left_out and not builds and not recorded.disagreements,
     )
 
 
@@ -102,9 +111,10 @@ def _unusable(name: str, version: str) -> str | None:
     if name in _OF_OTHER_SYSTEMS:
         return "for another system"
     try:
-        return None if Version(version).local is None else "a local version"
+        Version(version)
     except InvalidVersion:
         return "no version of a package index"
+    return None
 
 
 def _requirements(lines: Iterable[str], markers: Mapping[str, str]) -> list[Requirement]:

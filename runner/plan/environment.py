@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from runner.errors import MissingFact
 from runner.lineage.packages import linux_markers, recorded_packages
 from runner.lineage.remedy import command_again
 from runner.plan.constraints import constrain, usable
+from runner.plan.cpu_torch import ALLOWANCE, without_cuda
 from runner.plan.lists.find import find_lists
 from runner.plan.lists.found import PackageList
 from runner.plan.python import PythonChoice, choose_python
@@ -31,17 +32,19 @@ def specify_environment(
     *,
     registered: RegisteredModel | None = None,
     machine: str = "x86_64",
+    passed_over: Mapping[str, str] | None = None,
 ) -> tuple[EnvironmentSpec, PythonChoice, tuple[Considered, ...]]:
     """Return the specification of a run's packages and Python, and the other files that were considered.
 
     Order: the file that `environment:` of `runner.yaml` names, a lock, requirements (pinned before unpinned),
     `pyproject.toml`, each at the root and then beside the script. What a list that is no lock leaves open has the
     version that the tracker recorded with the run's models, read for `machine`; else it is as of the run's start.
-    Where the commit has no list, the recorded packages are one. Raises MissingFact where a start is needed and not
-    recorded, and where nothing lists any package: without MLflow no training logs a run.
+    Where the commit has no list, the recorded packages are one. `passed_over` are Pythons that a guess cannot be (see
+    `choose_python`). Raises MissingFact where a start is needed and not recorded, and where nothing lists any package:
+    without MLflow no training logs a run.
     """
     folders = _folders(script, working_directory)
-    python = choose_python(record, snapshot, settings, facts, folders)
+    python = choose_python(record, snapshot, settings, facts, folders, registered=registered, passed_over=passed_over)
     # Of Python's patch the plan knows nothing: markers that need it are rare, and mean the bounds of a minor.
     markers = linux_markers(f"{python.minor}.0", machine)
     recorded = usable(recorded_packages(record, markers, registered))
@@ -90,6 +93,8 @@ def specify_environment(
         as_of=as_of,
         python=python.minor,
         python_source=python.source,
+        python_recorded=python.recorded,
+        python_alternatives=python.alternatives,
         install_project=found.install_project,
         constraints=constraints,
         constraints_source=recorded.source if constraints else None,
@@ -97,6 +102,8 @@ def specify_environment(
         index_dates=None if times is None else times.digest,
         notes=tuple(notes),
     )
+    if settings.allows(ALLOWANCE):
+        spec = without_cuda(spec, machine)
     considered = tuple(
         Considered(source=other.source, value=other.main or "", reason=f"{found.source} comes first")
         for other in others

@@ -41,6 +41,8 @@ def set_limits(record: RunRecord, settings: Settings) -> Limits:
             ("shm_bytes", settings.shm_bytes),
             ("output_bytes", settings.output_bytes),
             ("log_bytes", settings.log_bytes),
+            ("gpus", settings.gpus),
+            ("gpus_source", settings.source("gpus") if settings.gpus is not None else None),
         )
         if value is not None
     }

@@ -1,143 +1,139 @@
-"""Which Python a run was made with: given, configured, recorded, else what its files admit."""
+"""Which Python a run was made with: given, recorded, declared at its commit, else the newest of its day."""
 
 from __future__ import annotations
 
-import posixpath
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.version import Version
-
-from runner.lineage.recorded import like
-from runner.plan.toml_text import load_toml, table
+from runner.plan.python_records import PythonRecord, declared_pythons, recorded_pythons
+from runner.plan.python_releases import KNOWN, released_by
 from runner.redact import redact
 from runner.schema.lineage import Considered
+from runner.schema.model_files import RegisteredModel
 from runner.schema.run_record import RunRecord
 from runner.schema.snapshot import RepositorySnapshot
 from runner.settings import FILE_NAME, CommitFacts, Settings
 
-DEFAULT = "3.11"
-MAKEABLE = ("3.11", "3.13", "3.9", "3.14")
-"""Minor versions for which a base image can be made without a registry, the preferred first."""
-
-_OTHERS = ("3.12", "3.10", "3.8", "3.7", "3.6")
-_RECORDED_UNDER = frozenset({"python_version", "python", "sys_version", "env_python_version", "env_python"})
-_VERSION = re.compile(r"(?:cpython|python)?[-@=\s]*v?(?P<minor>3\.\d{1,2})(?P<patch>\.\d+)?\b")
+_OF_THE_DAY = "the newest of that day"
 
 
 @dataclass(frozen=True)
 class PythonChoice:
-    """A minor version, where it comes from, and, where nothing records it, the sentence that says so."""
+    """A minor version and where it comes from.
+
+    `recorded` is the version that the best record or declaration has, with its patch where that is told; None where
+    none names one. Then `minor` is a guess, `alternatives` are what it may be instead, the likeliest first, and `note`
+    is the sentence that says so.
+    """
 
     minor: str
     source: str
     considered: tuple[Considered, ...] = ()
     note: str | None = None
+    recorded: str | None = None
+    alternatives: tuple[str, ...] = ()
 
 
 def choose_python(
-    record: RunRecord, snapshot: RepositorySnapshot, settings: Settings, facts: CommitFacts, folders: Iterable[str]
+    record: RunRecord,
+    snapshot: RepositorySnapshot,
+    settings: Settings,
+    facts: CommitFacts,
+    folders: Iterable[str],
+    *,
+    registered: RegisteredModel | None = None,
+    passed_over: Mapping[str, str] | None = None,
 ) -> PythonChoice:
     """Return the Python of a run.
 
-    Order: `--python` or `runner.yaml`, `runner.yaml` at the commit, `.python-version` in one of `folders`, the logged
-    model's `python_env.yaml` or `conda.yaml`, bounds in `uv.lock` and `pyproject.toml`, a tag such as
-    `python_version`, else 3.11. A version that bounds merely admit, and the default, carry a note.
+    Order: `--python` or `runner.yaml`; what the run recorded (the environment files of its models, their flavors, tags
+    such as `python_version`); `runner.yaml` at the commit; what the commit names in `folders` (`.python-version`, a
+    bound that admits one version alone, conda's environment, `FROM python:3.9`). Where none of these names one, the
+    newest that was there at the run's start and that all bounds admit. `passed_over` are versions that a guess cannot
+    be, with the reason: no image has it, or packages have no wheels for it.
     """
     folders = tuple(dict.fromkeys(folders))
-    hits: list[tuple[str, str]] = []
-    if settings.python:
-        hits.append((settings.python, settings.source("python")))
-    if facts.python:
-        hits.append((facts.python, f"python in {FILE_NAME} at the commit"))
-    for folder in folders:
-        path = posixpath.normpath(posixpath.join(folder, ".python-version"))
-        for line in snapshot.texts.get(path, "").splitlines():
-            hits += _hit(line, f"{path} at the commit")
-    for file in record.environment_files:
-        name = posixpath.basename(file.path)
-        pattern = {"python_env.yaml": r"^\s*python:\s*(.+)$", "conda.yaml": r"^\s*-\s*python\s*=+\s*(\S+)"}.get(name)
-        if pattern:
-            for text in re.findall(pattern, file.text, re.MULTILINE)[:1]:
-                hits += _hit(text.strip("\"' "), f"{file.path} of the run")
-    tags = [hit for found in like(record, _RECORDED_UNDER.__contains__) for hit in _hit(found.value, found.source)]
-    bounds = _bounds(snapshot, folders)
-    exact = [hit for hit in (_only(text, source) for text, source in bounds) if hit]
-    hits += exact
-    if not hits and bounds and not tags:
-        text, source = bounds[0]
-        minor = _admitted(text, settings.base_python)
-        if minor:
-            return PythonChoice(
-                minor,
-                f"{source} ({text})",
-                note=f"Python {minor}: {source} only says {text}; the run does not record its Python",
-            )
-    hits += tags
-    if not hits and settings.base_python:
-        source = f"the base image {settings.base_image}"
-        note = f"Python {settings.base_python}: what {source} has, since no record names the run's"
-        return PythonChoice(settings.base_python, source, note=note)
-    if not hits:
-        return PythonChoice(
-            DEFAULT,
-            "default: no record names a Python",
-            note=f"Python {DEFAULT}: a default, since no record names the run's",
-        )
-    (minor, source), *rest = hits
+    declared = declared_pythons(snapshot, folders)
+    ours = f"python in {FILE_NAME} at the commit"
+    of_commit = [PythonRecord(facts.python, ours, "declared")] if facts.python else []
+    known = [
+        *recorded_pythons(record, registered),
+        *of_commit,
+        *(hit for hit in declared if hit.strength == "declared"),
+    ]
+    loose = [hit for hit in declared if hit.strength in ("bound", "hint")]
+    if not known and not settings.python:
+        if settings.base_python and all(settings.base_python in hit.minors for hit in loose if hit.strength == "bound"):
+            source = f"the base image {settings.base_image}"
+            note = f"Python {settings.base_python}: what {source} has, since no record names the run's"
+            return PythonChoice(settings.base_python, source, note=note)
+        return _guess(record, loose, passed_over or {})
+    given = [PythonRecord(settings.python, settings.source("python"), "recorded")] if settings.python else []
+    first, *rest = [*given, *known]
+    minor, source = first.minors[0], first.named
     considered = [
         Considered(
-            source=other_source,
-            value=redact(other),
-            reason=f"says the same as {source}" if other == minor else f"{source} comes first",
+            source=hit.named,
+            value=redact(hit.minors[0]),
+            reason=f"says the same as {source}" if hit.minors == (minor,) else f"{source} comes first",
         )
-        for other, other_source in rest
+        for hit in rest
     ]
-    considered += [
-        Considered(source=other_source, value=text, reason="a bound, not a record")
-        for text, other_source in bounds
-        if not _only(text, other_source)
+    considered += [Considered(source=hit.source, value=redact(hit.text), reason=_loose(hit, minor)) for hit in loose]
+    return PythonChoice(
+        minor,
+        source,
+        tuple(considered),
+        note=_disagreement(known) if not settings.python else None,
+        recorded=known[0].text if known else None,
+    )
+
+
+def _guess(record: RunRecord, loose: Iterable[PythonRecord], passed_over: Mapping[str, str]) -> PythonChoice:
+    bounds = [hit for hit in loose if hit.strength == "bound"]
+    hints = [hit for hit in loose if hit.strength == "hint"]
+    admitted = set(KNOWN)
+    for bound in bounds:
+        admitted = (admitted & set(bound.minors)) or admitted
+    there = [minor for minor in released_by(record.start_time) if minor in admitted]
+    there = there or [minor for minor in KNOWN if minor in admitted]  # a clock was wrong: what comes next
+    hinted = [hit.minors[0] for hit in hints if hit.minors[0] in there]
+    order = [*hinted, *(minor for minor in there if minor not in hinted)]
+    left = [minor for minor in order if minor not in passed_over] or order
+    minor = left[0]
+    when = "" if record.start_time is None else f" of {record.start_time:%Y-%m-%d}"
+    words = [f"the newest{when} that can be had and that its packages have wheels for"]
+    source = _OF_THE_DAY
+    if minor in hinted:
+        source = hints[0].source
+        words = [f"{source} tests with it"]
+    elif bounds:
+        source = f"{bounds[0].source} ({bounds[0].text})"
+        words.append("within " + " and ".join(f"{bound.text} of {bound.source}" for bound in bounds))
+    considered = [
+        Considered(source=_OF_THE_DAY, value=other, reason=redact(reason)) for other, reason in passed_over.items()
     ]
-    return PythonChoice(minor, source, tuple(considered))
+    considered += [Considered(source=hit.source, value=redact(hit.text), reason=_loose(hit, minor)) for hit in loose]
+    passed = f"; not {', '.join(f'{other} ({reason})' for other, reason in passed_over.items())}" if passed_over else ""
+    return PythonChoice(
+        minor,
+        source,
+        tuple(considered),
+        note=redact(f"Python {minor}: no record names the run's; {', '.join(words)}{passed}"),
+        alternatives=tuple(left[1:]),
+    )
 
 
-def _hit(text: str, source: str) -> list[tuple[str, str]]:
-    match = _VERSION.match(text.strip().lower())
-    if match is None:
-        return []
-    patch = match["patch"]
-    return [(match["minor"], f"{source} ({match['minor']}{patch})" if patch else source)]
+def _loose(hit: PythonRecord, minor: str) -> str:
+    what = "a bound" if hit.strength == "bound" else "what tests run on"
+    return f"{what}, not a record" + ("" if minor in hit.minors else f"; it does not have {minor}")
 
 
-def _bounds(snapshot: RepositorySnapshot, folders: Iterable[str]) -> list[tuple[str, str]]:
-    bounds: list[tuple[str, str]] = []
-    for folder in folders:
-        for name, path in (("uv.lock", ()), ("pyproject.toml", ("project",))):
-            full = posixpath.normpath(posixpath.join(folder, name))
-            text = table(load_toml(snapshot.texts.get(full)), *path).get("requires-python")
-            if isinstance(text, str) and text.strip():
-                bounds.append((text.strip(), f"requires-python of {full}"))
-    return bounds
-
-
-def _only(text: str, source: str) -> tuple[str, str] | None:
-    """Return the one minor version that a bound such as `==3.10.*` or `>=3.10,<3.11` admits, None for several."""
-    admitted = _all_admitted(text)
-    return (admitted[0], f"{source} ({text})") if len(admitted) == 1 else None
-
-
-def _admitted(text: str, preferred: str | None) -> str | None:
-    admitted = _all_admitted(text)
-    return next((minor for minor in (preferred, *MAKEABLE, *_OTHERS) if minor in admitted), None)
-
-
-def _all_admitted(text: str) -> list[str]:
-    try:
-        specifiers = SpecifierSet(text)
-    except InvalidSpecifier:
-        return []
-    minors = [f"3.{number}" for number in range(6, 20)]
-    # A minor counts where any of its patches does: `>=3.9.1` admits 3.9.
-    return [minor for minor in minors if any(specifiers.contains(Version(f"{minor}.{patch}")) for patch in range(30))]
+def _disagreement(known: list[PythonRecord]) -> str | None:
+    """Return the sentence on sources of one kind that name several versions: which of them ran is not known."""
+    first = known[0]
+    others = [hit for hit in known if hit.strength == first.strength and hit.minors != first.minors]
+    if not others:
+        return None
+    listed = ", ".join(f"{hit.minors[0]} by {hit.source}" for hit in others)
+    return redact(f"Python {first.minors[0]}: by {first.source}, which comes first; {listed}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from runner.lineage.packages import normalise
 from runner.report.phrases import (
     allowed,
     command,
@@ -21,17 +20,19 @@ from runner.report.phrases import (
     size,
     subject,
 )
-from runner.schema.comparison import Comparison, EnvironmentDifference, Outcome
+from runner.schema.comparison import Comparison, EnvironmentComparison, Outcome, PackageComparison
 from runner.schema.lineage import Considered
 from runner.schema.model_files import RegisteredModel
 from runner.schema.plan import Plan
 from runner.schema.reproduction import Missing, Reproduction
-from runner.schema.rerun import Hardware, Rerun
+from runner.schema.rerun import CaptureReport, Hardware, LoadedLibrary, Rerun
 from runner.verdict.registered import agreement
 
 _ACTIVE = re.compile(r"[\\`*\[\]|~$<>&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|:(?=//)")
 _LEADING = re.compile(r"^(\d*)(?=(?:[-+#=]+|[.)])(?:\s|$))")
 _TEXT_LIMIT = 300
+_TELLING_FLAGS = ("avx", "fma", "sse4", "amx", "asimd", "sve", "bf16")
+"""Of a processor's flags those by which libraries of linear algebra choose their code."""
 
 
 def render_markdown(reproduction: Reproduction) -> str:
@@ -302,34 +303,72 @@ def _environment(plan: Plan | None, rerun: Rerun, comparison: Comparison | None)
             lines.append(
                 f"System packages of the training's image, with what they need ({source}): {inline(versions)}."
             )
-    recorded = {package.name: package for package in comparison.environment} if comparison is not None else {}
-    rows = [_package(name, environment.packages.get(name), recorded) for name in sorted({*recorded} - {"python"})]
-    if "python" in recorded:
-        rows.append(_package("python", environment.python, recorded))
-    other = sorted(name for name in environment.packages if normalise(name) not in recorded)
-    rows.sort(key=lambda row: row[3] == "same")
-    rows += [(inline(name), "-", inline(environment.packages[name]), "not recorded") for name in other]
-    if rows:
-        lines.append(_table(("package", "recorded", "rerun", ""), rows))
-    lines.append(_hardware(rerun.hardware))
+    if comparison is not None:
+        lines += _difference(comparison.environment)
+    lines.append(_hardware(rerun.hardware, rerun.capture))
     return "## Environment\n\n" + "\n\n".join(lines)
 
 
-def _package(name: str, ran: str | None, recorded: dict[str, EnvironmentDifference]) -> tuple[str, str, str, str]:
-    package = recorded[name]
-    return inline(name), inline(package.original), inline(package.rerun or ran), package.outcome
+def _difference(found: EnvironmentComparison) -> list[str]:
+    """Return the environment beside the recorded one: what could have moved numbers, counts, and every package."""
+    rows: list[tuple[str, ...]] = [
+        (inline(item.name), inline(item.original), inline(item.rerun), item.outcome, _recorded_by(item), "")
+        for item in (found.python,)
+        if item is not None
+    ]
+    if found.platform is not None:
+        platform = found.platform
+        rows.append(("platform", inline(platform.original), inline(platform.rerun), platform.outcome, "-", ""))
+        if platform.gpu_original is not None or platform.gpus_rerun:
+            here = ", ".join(platform.gpus_rerun) or "none"
+            rows.append(("GPU", inline(platform.gpu_original), inline(here), "", "-", ""))
+    order = ("changed", "removed", "added", "same", "unknown")
+    rows += [
+        (
+            inline(item.name),
+            inline(item.original),
+            inline(item.rerun),
+            item.outcome,
+            _recorded_by(item),
+            item.moves_numbers if item.differs else "",
+        )
+        for item in sorted(found.packages, key=lambda item: (order.index(item.outcome), item.name))
+    ]
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in found.counts.items() if count)
+    head = ("package", "recorded", "rerun", "", "recorded by", "moves numbers")
+    return [f"{inline(found.reading)} ({counts})." if found.reading else f"Packages: {counts}.", _table(head, rows)]
 
 
-def _hardware(hardware: Hardware) -> str:
+def _recorded_by(package: PackageComparison) -> str:
+    return {"run": "the run", "commit": "its commit", None: "-"}[package.recorded_by]
+
+
+def _hardware(hardware: Hardware, capture: CaptureReport) -> str:
     facts = [
         ("Platform", hardware.platform),
         ("CPU", hardware.cpu_model),
+        ("CPU flags", _flags(hardware)),
         ("CPUs", str(hardware.cpus)),
+        ("GPUs", ", ".join(capture.gpus) or None),
         ("C library", hardware.libc),
+        ("Compiler of Python", hardware.compiler),
         ("Kernel", hardware.kernel),
-        ("BLAS", ", ".join(hardware.blas) or None),
+        ("Libraries", "; ".join(map(_library, capture.libraries)) or None),
+        ("Variables", " ".join(f"{name}={value}" for name, value in capture.variables.items()) or None),
     ]
     return _table(("rerun on", ""), [(label, inline(value)) for label, value in facts if value is not None])
+
+
+def _flags(hardware: Hardware) -> str | None:
+    """Return how many there are, and of those that choose code paths the ones that are there."""
+    telling = [flag for flag in hardware.cpu_flags if flag.startswith(_TELLING_FLAGS)]
+    return f"{len(hardware.cpu_flags)}: {' '.join(telling)}" if hardware.cpu_flags else None
+
+
+def _library(library: LoadedLibrary) -> str:
+    threads = None if library.threads is None else plural(library.threads, "thread")
+    kernel = None if library.kernel is None else f"code for {library.kernel}"
+    return ", ".join(part for part in (library.name, threads, kernel, library.version) if part)
 
 
 def _log(rerun: Rerun) -> str:

@@ -111,6 +111,8 @@ def _limits(page: Page, plan: Plan) -> None:
     memory = "unlimited" if limits.memory_bytes is None else f"{limits.memory_bytes / (1 << 30):.3g} GiB"
     cpus = f"CPUs {limits.cpuset}" if limits.cpuset else "all CPUs"
     page.row("limits", f"memory {memory}, {cpus}, {limits.pids} processes")
+    if limits.gpus is not None:
+        page.row("", f"GPUs: {plain(limits.gpus)}  {plain(limits.gpus_source or '')}".rstrip())
     network = "open (--allow network)" if "network" in plan.policy.allow else "none while training"
     page.row("network", f"{network}; no credentials")
 

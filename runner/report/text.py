@@ -5,7 +5,6 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from runner.lineage.packages import PYTHON
 from runner.report.phrases import (
     allowed,
     command,
@@ -185,12 +184,15 @@ def _as_recorded(plan: Plan, rerun: Rerun | None, comparison: Comparison | None)
     """Return how many versions are there because they were recorded, and how far all are the recorded ones."""
     count = plan.environment.constrained(rerun.environment.packages) if rerun is not None else 0
     constrained = f", {plural(count, 'version')} as recorded" if count else ""
-    packages = comparison.environment if comparison is not None else ()
-    packages = tuple(package for package in packages if package.name != PYTHON)  # it is named beside
-    other = [package for package in packages if package.outcome != "same"]
+    if comparison is None:
+        return constrained
+    found = comparison.environment
+    other, recorded = found.differing, sum(package.recorded_by is not None for package in found.packages)
     if other:
-        return f"{constrained}: {plural(len(other), 'package')} of {len(packages)} other than recorded"
-    return constrained or (": same as recorded" if packages else "")
+        return f"{constrained}: {plural(len(other), 'package')} other than recorded, {found.counts['same']} the same"
+    if found.complete:
+        return f"{constrained}: same as recorded"
+    return f"{constrained}: {recorded} of {recorded} recorded packages as recorded" if recorded else constrained
 
 
 def _file(file: RestoredFile) -> str:
@@ -291,8 +293,8 @@ def _suspects(page: Page, reproduction: Reproduction) -> None:
     decisive = [param for param in comparison.params if param.decisive]
     if decisive and all(param.outcome is Outcome.EQUAL for param in decisive):
         out.append(f"params ({len(decisive)} of {len(decisive)} equal)")
-    if comparison.environment and not changed_packages(comparison):
-        out.append(f"packages ({len(comparison.environment)} as recorded)")
+    if comparison.environment.recorded and not changed_packages(comparison):
+        out.append(f"packages ({len(comparison.environment.recorded)} as recorded)")
     if out:
         page.row("ruled out", listed(out))
 

@@ -51,6 +51,14 @@ _NAMES = (
     "Pipfile.lock",
     "pylock.toml",
     ".python-version",
+    ".tool-versions",
+    "runtime.txt",
+    "poetry.lock",
+    "pdm.lock",
+    "pylock.toml",
+    "Pipfile",
+    "Pipfile.lock",
+    "Dockerfile",
     "setup.py",
     "setup.cfg",
     "runner.yaml",
@@ -62,6 +70,7 @@ _NAMES = (
 )
 _LOCKS = frozenset({"uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock", "pylock.toml"})
 _AT_THE_ROOT = frozenset({"Dockerfile"})
+_WORKFLOWS = ".github/workflows/"
 _KINDS: dict[str, Literal["file", "symlink", "submodule"]] = {"120000": "symlink", "160000": "submodule"}
 _LOG = ("log", "-z", "--raw", "--no-abbrev", "--no-renames", "--full-history", "-c", "--format=%x01%H %ct")
 _MOST_COMMITS = 200  # of those that are made in an hour
@@ -150,7 +159,7 @@ def _is_read(entry: TreeEntry, wanted: set[str]) -> bool:
         return False
     return (
         entry.path in wanted
-        or entry.path in _AT_THE_ROOT
+        or entry.path.startswith(_WORKFLOWS)
         or _is_config(entry.path)
         or any(fnmatchcase(name, pattern) for pattern in _NAMES)
     )

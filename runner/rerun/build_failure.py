@@ -132,4 +132,4 @@ def lacks_tool(reason: str) -> bool:
 
 def what_is_built(name: str | None, version: str | None) -> str:
     """Return a package for people; of None it is the repository's own."""
-    return "the repository's own package" if name is None else f"{name} {version}"
+    return "the repository's own package" if name is None else f"{name} {version or ''}".rstrip()

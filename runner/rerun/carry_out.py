@@ -89,7 +89,6 @@ def carry_out(plan: Plan, place: Place, paper: Paper, *, keep: bool, offline: bo
             place.engine,
             plan,
             rerun=place.rerun,
-            environment_key=environment.key,
             volume=place.volume,
             outputs_folder=paper.outputs,
             keep=keep,

@@ -45,7 +45,6 @@ def collect(
     plan: Plan,
     *,
     rerun: str,
-    environment_key: str,
     volume: str,
     outputs_folder: Path,
     keep: bool,
@@ -64,7 +63,6 @@ def collect(
         ),
         payload={
             "rerun": rerun,
-            "environment": environment_key,
             "expected_outputs": list(plan.expected_outputs),
             "output_bytes": plan.limits.output_bytes,
             "copy_bytes": COPY_BYTES,

@@ -48,7 +48,8 @@ def ready_keys(plan: Plan) -> dict[str, str]:
             "as_of": spec.model_dump(mode="json")["as_of"],
             "python": spec.python,
             "constraints": spec.constraints,
-            "overrides": spec.overrides,
+            "overrides": (*spec.overrides, *spec.substitutions),
+            **({"left_out": spec.left_out, "indexes": spec.indexes} if spec.substitutions else {}),
             "install_project": spec.install_project,
             "undated": "undated" in plan.policy.allow,
             "redate": "redate" in plan.policy.allow,
@@ -168,6 +169,28 @@ def _make(
     )
 
 
+def lacks_wheels(
+    engine: Engine, plan: Plan, *, volume: str, network: NetworkSettings, progress: Progress, offline: bool
+) -> str | None:
+    """Return why the packages cannot be had on the plan's Python without building any, None where they can.
+
+    Resolves and installs nothing. What the repository's own package needs counts as far as it is written down. Raises
+    IndexUnavailable where the index refused.
+    """
+    day = plan.environment.as_of or plan.run.start_time
+    payload = _payload(plan, day, network, offline=offline) | {"wheels_alone": True}
+    request = _resolve_request(plan, volume=volume, network=network, offline=offline)
+    try:
+        result = call(engine, request, payload=payload, progress=progress)
+    except MissingFact as missing:
+        return missing.cause
+    return (
+        None
+        if result["state"] == "ready"
+        else f"{what_is_built(result['name'], result['version'])} has no wheel for it"
+    )
+
+
 def as_resolved(record: Mapping[str, Any], *, cached: bool) -> ResolvedEnvironment:
     """Return the record of a ready environment, as our containers give it, as a value."""
     return ResolvedEnvironment(
@@ -218,7 +241,9 @@ def _payload(plan: Plan, day: datetime | None, network: NetworkSettings, *, offl
         "python": spec.python,
         "image": _image(plan),
         "constraints": list(spec.constraints),
-        "overrides": list(spec.overrides),
+        "overrides": [*spec.overrides, *spec.substitutions],
+        "left_out": list(spec.left_out),
+        "indexes": list(spec.indexes),
         "install_project": spec.install_project,
         "offline": offline,
         "network": {

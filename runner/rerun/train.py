@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from runner.engine.interface import ContainerRequest, Engine, VolumeMount
 from runner.inside import layout
+from runner.plan.gpus import gives_gpus
 from runner.progress import Progress
 from runner.redact import redact
 from runner.rerun.watch import OutputWatch
@@ -109,6 +110,7 @@ def train_request(plan: Plan, *, rerun: str, environment_key: str, volume: str) 
         tmpfs={"/tmp": "size=1g,mode=1777"},  # noqa: S108  # the container's own
         memory_bytes=plan.limits.memory_bytes,
         cpuset=plan.limits.cpuset,
+        gpus=plan.limits.gpus if gives_gpus(plan.limits.gpus) else None,
         pids=plan.limits.pids,
         shm_bytes=plan.limits.shm_bytes,
         timeout_s=plan.limits.timeout_s,

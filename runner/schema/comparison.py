@@ -80,13 +80,77 @@ class FileComparison(Value):
     note: str | None = None
 
 
-class EnvironmentDifference(Value):
-    """A package, or Python itself, as recorded and as it ran."""
+PackageOutcome = Literal["same", "added", "removed", "changed", "unknown"]
+
+
+class PackageComparison(Value):
+    """A package, or Python itself, as recorded and as it ran.
+
+    `unknown` is one of which no version is recorded; `added` one that a record of all packages does not have.
+    `recorded_by` tells whether the run recorded the version or its commit pins it. `moves_numbers` tells whether
+    another version can move numbers.
+    """
 
     name: str
     original: str | None
     rerun: str | None
-    outcome: Literal["same", "added", "removed", "changed"]
+    outcome: PackageOutcome
+    recorded_by: Literal["run", "commit"] | None = None
+    moves_numbers: Literal["can", "perhaps", "not by itself"] = "perhaps"
+
+    @property
+    def differs(self) -> bool:
+        """Tell whether it ran otherwise than recorded."""
+        return self.outcome in ("changed", "added", "removed")
+
+    @property
+    def words(self) -> str:
+        """The difference in words: `torch 2.1.0 recorded, 2.1.2 ran`."""
+        return f"{self.name} {self.original or 'not'} recorded, {self.rerun or 'none'} ran"
+
+
+class PlatformComparison(Value):
+    """The operating system that was recorded, if any, and the platform of the rerun.
+
+    `gpu_original` is the sign by which the run is known to have used a GPU, `gpus_rerun` are those that the rerun used.
+    """
+
+    original: str | None
+    rerun: str
+    gpu_original: str | None = None
+    gpus_rerun: tuple[str, ...] = ()
+    outcome: Literal["same", "changed", "unknown"]
+
+    @property
+    def lacks_gpu(self) -> bool:
+        """Tell whether the run used a GPU and the rerun did not."""
+        return self.gpu_original is not None and not self.gpus_rerun
+
+
+class EnvironmentComparison(Value):
+    """The environment that trained beside the recorded one.
+
+    `packages` are all that were recorded by the run or that ran; `counts` are of their outcomes. `complete` tells that
+    the commit has a record of all packages (a lock). `reading` is the line that says which differences could move
+    numbers. A difference explains a divergence; it decides about none.
+    """
+
+    packages: tuple[PackageComparison, ...] = ()
+    counts: dict[str, int] = {}
+    complete: bool = False
+    python: PackageComparison | None = None
+    platform: PlatformComparison | None = None
+    reading: str = ""
+
+    @property
+    def recorded(self) -> tuple[PackageComparison, ...]:
+        """The packages of which the run itself recorded the version."""
+        return tuple(package for package in self.packages if package.recorded_by == "run")
+
+    @property
+    def differing(self) -> tuple[PackageComparison, ...]:
+        """The packages that ran otherwise than recorded."""
+        return tuple(package for package in self.packages if package.differs)
 
 
 class Comparison(Value):
@@ -104,7 +168,7 @@ class Comparison(Value):
     params: tuple[ParamComparison, ...]
     outputs: tuple[FileComparison, ...]
     registered: RegisteredComparison | None = None
-    environment: tuple[EnvironmentDifference, ...] = ()
+    environment: EnvironmentComparison = EnvironmentComparison()
     mappings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     ignored_metrics: int = 0

@@ -17,6 +17,7 @@ from runner.schema.notation import (
     parse_bytes,
     parse_cpus,
     parse_duration,
+    parse_gpus,
     parse_relative_path,
     parse_system_package,
 )
@@ -128,6 +129,12 @@ Cpus = Annotated[
     str, AfterValidator(parse_cpus), WithJsonSchema({"type": ["string", "integer"], "examples": ["4", "0-3"]})
 ]
 
+Gpus = Annotated[
+    str,
+    AfterValidator(parse_gpus),
+    WithJsonSchema({"type": ["string", "integer"], "examples": ["all", "1", "device=0"]}),
+]
+
 
 class Section(BaseModel):
     """Base of all sections: immutable, and closed, so that a misspelt key is an error and not a silent default."""
@@ -185,6 +192,7 @@ class LimitsSection(Section):
         default=None, description="Most processes and threads."
     )
     shm_size: Bytes | None = Field(default=None, description="Size of /dev/shm.")
+    gpus: Gpus | None = Field(default=None, description="GPUs of the training: all, none, a number, device=0,1.")
     output: Bytes | None = Field(default=None, description="Most that the training may write; 16g by default.")
     log: Bytes | None = Field(default=None, description="Most that is kept of the training's log; 64m by default.")
 

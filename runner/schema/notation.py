@@ -1,4 +1,4 @@
-"""How people write sizes, durations, processors, packages and digests of files; the first as docker has them."""
+"""How people write sizes, durations, processors, GPUs, packages and digests of files; as docker has the first four."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kmgtp])i?)?b?", re.IGNORECASE)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?")
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9.+-]*[a-z0-9+](?:=[A-Za-z0-9][A-Za-z0-9.+:~-]*)?")
+_GPUS = re.compile(r"all|(?:count=)?[1-9]\d*|device=[\w:-]+(?:,[\w:-]+)*")
 _CPUSET = re.compile(r"\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*")
 
 
@@ -66,6 +67,16 @@ def parse_system_package(text: str) -> str:
     if _PACKAGE.fullmatch(text) is None:
         raise ValueError(f"{text!r} is no name of a Debian package such as libgomp1")
     return text
+
+
+def parse_gpus(text: str) -> str:
+    """Return GPUs in docker's notation, `all`, `2` or `device=0,GPU-1a2b`, or `none`. Raises ValueError."""
+    found = text.strip().strip("\"'").lower() if "=" not in text else text.strip().strip("\"'")
+    if found in ("0", "none"):
+        return "none"
+    if not _GPUS.fullmatch(found):
+        raise ValueError(f"{text!r} is neither all, none, a number of GPUs nor device=0,1")
+    return found.removeprefix("count=")
 
 
 def cpus_in(cpuset: str) -> int:

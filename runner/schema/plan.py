@@ -71,12 +71,18 @@ class Policy(Value):
 
 
 class Limits(Value):
-    """What the training may use. `cpuset` is the engine's notation (`0-3`), None for all processors."""
+    """What the training may use.
+
+    `cpuset` is the engine's notation (`0-3`), None for all processors. `gpus` is docker's (`all`, `2`, `device=0,1`) or
+    `none`; None where nobody asked and the run is not known to have used one.
+    """
 
     timeout_s: Annotated[float, Field(gt=0)]
     timeout_source: str
     memory_bytes: Annotated[int, Field(gt=0)] | None = None
     cpuset: str | None = None
+    gpus: str | None = None
+    gpus_source: str | None = None
     pids: Annotated[int, Field(gt=0)] = 4096
     shm_bytes: Annotated[int, Field(gt=0)] = 1 << 30
     log_bytes: Annotated[int, Field(gt=0)] = 64 << 20
@@ -88,10 +94,14 @@ class EnvironmentSpec(Value):
 
     `source` says which in a phrase (`uv.lock at the commit`). `files` maps each path that takes part to its text at
     the commit. `exact` is true where every package is pinned. `as_of` is the date after which uploads are not seen;
-    None where the lock decides alone. `python` is a minor version such as `3.11`. `install_project` tells that the
+    None where the lock decides alone. `python` is a minor version such as `3.11`; `python_recorded` is the one of the
+    best record, with its patch where that is told, None where none names one; `python` is a guess then, and may turn
+    out to be one of `python_alternatives`, the likeliest first. `install_project` tells that the
     repository itself is a package to be built and installed. `constraints` are `NAME==VERSION` for what the files leave
     open, as `constraints_source` recorded it; what needs none of these packages does not get them. `overrides` win
     over all. `index_dates` is the digest of the upload times that the auditor brought for indexes that give none.
+    `substitutions` are further ones that an allowance stands for, from `indexes` beside the repository's own;
+    `left_out` are packages that only what they replace needs.
     """
 
     kind: Literal[
@@ -105,11 +115,16 @@ class EnvironmentSpec(Value):
     as_of: UtcTime | None
     python: str
     python_source: str
+    python_recorded: str | None = None
+    python_alternatives: tuple[str, ...] = ()
     install_project: bool = False
     constraints: tuple[str, ...] = ()
     constraints_source: str | None = None
     overrides: tuple[str, ...] = ()
     index_dates: str | None = None
+    substitutions: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    indexes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -150,7 +165,8 @@ class Images(Value):
 
     `base_origin` says how the base image was had: `--base-image`, `registry`, or `mmdebstrap SUITE`. `train` is the
     tools image with the system packages, which `system_packages` maps to their versions with all that came along; None
-    where there are none: then the training runs on `tools`.
+    where there are none: then the training runs on `tools`. `gpus` tells whether the engine can give a container any,
+    None where no engine was asked.
     """
 
     base: str
@@ -163,6 +179,7 @@ class Images(Value):
     system_packages: dict[str, str] = {}
     engine: str | None = None
     platform: str | None = None
+    gpus: bool | None = None
 
 
 class Remote(Value):
@@ -218,7 +235,7 @@ class Plan(Value):
     root). `command_inferred` is true where no record or person gave it. `options_uncovered` names options of the
     script whose value nothing pins. `variables` are environment variables of the training. `expected_outputs` are
     paths that must be absent before and written by the training. `digest` covers what is to be reproduced,
-    `execution_digest` how.
+    `execution_digest` how. `gpu_recorded` is the sign by which the run is known to have used a GPU.
     """
 
     schema_version: Literal[1] = 1
@@ -230,6 +247,7 @@ class Plan(Value):
     command_source: str
     command_inferred: bool
     recorded_command: str | None = None
+    gpu_recorded: str | None = None
     code_changed: CodeChange | None = None
     options_uncovered: tuple[str, ...] = ()
     working_directory: str = "."
@@ -265,10 +283,9 @@ class Plan(Value):
             },
             "policy": {key: value for key, value in document["policy"].items() if key != "source"},
         }
-        if self.environment.constraints:
-            what["environment"]["constraints"] = document["environment"]["constraints"]
-        if self.environment.index_dates is not None:
-            what["environment"]["index_dates"] = self.environment.index_dates
+        for key in ("constraints", "index_dates", "substitutions", "left_out"):
+            if document["environment"][key]:
+                what["environment"][key] = document["environment"][key]
         if self.system_packages.names:
             what["system_packages"] = document["system_packages"]["names"]
         if self.registered is not None:

@@ -104,11 +104,25 @@ class TrackerRead(Value):
     detail: str
 
 
+class LoadedLibrary(Value):
+    """A library of linear algebra, OpenMP or CUDA that the training had loaded when it ended.
+
+    `name` is its file with the folder around it. `threads` are those that it uses; `kernel` is the processor that
+    OpenBLAS chose its code for, `version` what it says of itself; None where the library does not tell.
+    """
+
+    name: str
+    threads: int | None = None
+    kernel: str | None = None
+    version: str | None = None
+
+
 class CaptureReport(Value):
     """All that the capture wrote, and whether it can be trusted to be whole.
 
     `processes` counts the Python processes that loaded it, `mlflow_processes` those that imported MLflow;
     `files_absent` were opened for reading, and neither there nor made by the training;
+    `libraries`, `variables` (of the environment, those that can move numbers) and `gpus` are as its processes ended;
     `unobserved` are sentences on files and hosts that went unseen, which leaves the logged values whole;
     `problems` are sentences: truncated lines, limits reached, an MLflow process without a capture.
     """
@@ -123,6 +137,9 @@ class CaptureReport(Value):
     files_opened_before_output: tuple[str, ...] = ()
     files_absent: tuple[str, ...] = ()
     hosts_tried: tuple[str, ...] = ()
+    libraries: tuple[LoadedLibrary, ...] = ()
+    variables: dict[str, str] = {}
+    gpus: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
     unobserved: tuple[str, ...] = ()
 
@@ -187,15 +204,19 @@ class ResolvedEnvironment(Value):
 
 
 class Hardware(Value):
-    """Where it ran: what can move numbers without any of the inputs changing."""
+    """Where it ran: what can move numbers without any of the inputs changing.
+
+    `compiler` is what the training's Python was built with; `cpu_flags` are sorted, `cpu_flags_digest` is of them.
+    """
 
     platform: str
     cpu_model: str | None
+    cpu_flags: tuple[str, ...] = ()
     cpu_flags_digest: str | None
     cpus: int
     libc: str | None
+    compiler: str | None = None
     kernel: str | None
-    blas: tuple[str, ...] = ()
 
 
 class Rerun(Value):

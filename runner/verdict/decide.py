@@ -43,7 +43,7 @@ def decide(
     `record_changed` tells that the tracker's record is another one afterwards, `registered_change` what became of the
     registered model meanwhile, `lacking` what the commit lacks of what the training needs, if that was looked for.
     """
-    terms = _terms(plan, record, rerun)
+    terms = _terms(plan, rerun, comparison)
     open_points = not_verified(plan, record, rerun, comparison)
 
     def decision(verdict: Verdict, reason: str, missing: tuple[Missing, ...] = ()) -> Decision:
@@ -84,7 +84,7 @@ def decide(
     return decision(verdict, _agreement(comparison) + _cap(plan, rerun, comparison) + _ignored(comparison))
 
 
-def _terms(plan: Plan, record: RunRecord, rerun: Rerun) -> str:
+def _terms(plan: Plan, rerun: Rerun, comparison: Comparison) -> str:
     """Return what must stand in every reason.
 
     That is what was given in place of the recorded, a looser policy (rule 8), another platform (rule 25), packages of
@@ -93,7 +93,7 @@ def _terms(plan: Plan, record: RunRecord, rerun: Rerun) -> str:
     looser = looser_than_default(plan.policy)
     parts = list(given_otherwise(plan))
     parts += [f"policy looser than default: {', '.join(looser)}"] if looser else []
-    platform = platform_difference(record, rerun)
+    platform = platform_difference(comparison)
     parts += [platform] if platform else []
     later = redated(plan, rerun)
     parts += [later] if later else []

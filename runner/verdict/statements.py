@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from runner.compare.environment import recorded_platform
-from runner.lineage.packages import PYTHON
+from runner.plan.gpus import gives_gpus
 from runner.plan.lists.requirements import pinned_names
 from runner.redact import redact
 from runner.schema.comparison import Comparison, MetricComparison, Outcome
@@ -13,6 +12,8 @@ from runner.schema.plan import GIVEN_BASE, EnvironmentSpec, Plan
 from runner.schema.rerun import Rerun
 from runner.schema.run_record import RunRecord
 from runner.verdict.causes import CACHE, given_outputs, workspace_inputs
+
+_WITH_PATCH = 2  # dots in a full version
 
 
 def verified(plan: Plan, rerun: Rerun, comparison: Comparison, *, finished: bool) -> tuple[str, ...]:
@@ -22,9 +23,10 @@ def verified(plan: Plan, rerun: Rerun, comparison: Comparison, *, finished: bool
         if file.opened and file.unchanged and file.digest == file.expected and file.held_by not in (None, CACHE):
             lines.append(f"data: {file.path} {file.digest}, bytes checked, opened by the training")
     lines += _pinned(plan.environment, rerun)
-    recorded = [package for package in comparison.environment if package.outcome == "same"]
-    if recorded:
-        lines.append(f"packages: {len(recorded)} of {len(comparison.environment)} as the run recorded them")
+    recorded = comparison.environment.recorded
+    same = sum(package.outcome == "same" for package in recorded)
+    if same:
+        lines.append(f"packages: {same} of {len(recorded)} as the run recorded them")
     if not plan.command_inferred and plan.recorded_command is None:
         lines.append(f"command: {redact(plan.command_source)}")
     return (*lines, *_numbers(comparison)) if finished else tuple(lines)
@@ -34,7 +36,8 @@ def _pinned(specification: EnvironmentSpec, rerun: Rerun) -> Iterator[str]:
     """Yield how many of the installed packages have the version that the named source pins, if any."""
     installed, source = rerun.environment.packages, redact(specification.source)
     count = len(pinned_names(specification) & installed.keys())
-    alone = specification.exact and specification.as_of is None and not specification.overrides
+    replaced = specification.overrides or specification.substitutions
+    alone = specification.exact and specification.as_of is None and not replaced
     if alone and (specification.is_lock or count == len(installed)):
         yield f"environment: {len(installed)} packages, exact ({source})"
     elif count:
@@ -80,7 +83,7 @@ def not_verified(plan: Plan, record: RunRecord, rerun: Rerun, comparison: Compar
         *_environment(plan, rerun, comparison),
         *_files(plan, rerun, comparison),
         *_registered(plan, comparison),
-        *_platform(record, rerun),
+        *_platform(plan, rerun, comparison),
         *rerun.capture.unobserved,
     ]
     if plan.command_inferred:
@@ -103,7 +106,18 @@ def given_otherwise(plan: Plan) -> tuple[str, ...]:
         words.append(f"{given} {lineage.commit[:12]}: the run recorded {lineage.recorded_commit[:12]}")
     if plan.recorded_command is not None:
         words.append(f"{plan.command_source} `{plan.command}`: the run's record gives `{plan.recorded_command}`")
+    if _other_python(plan):
+        environment = plan.environment
+        words.append(
+            f"{environment.python_source} {environment.python}: the run recorded {environment.python_recorded}"
+        )
     return tuple(redact(text) for text in words)
+
+
+def _other_python(plan: Plan) -> bool:
+    """Tell whether the auditor gave another minor version of Python than is recorded."""
+    recorded = plan.environment.python_recorded
+    return recorded is not None and recorded.split(".")[:2] != plan.environment.python.split(".")
 
 
 def code_is_as_recorded(plan: Plan) -> bool:
@@ -160,11 +174,12 @@ def _environment(plan: Plan, rerun: Rerun, comparison: Comparison) -> Iterator[s
     if rerun.environment.built_from_source:
         yield f"built from source: {', '.join(rerun.environment.built_from_source)}"
     yield from _images(plan)
-    for package in comparison.environment:
-        if package.outcome != "same":
-            name = "Python" if package.name == PYTHON else package.name
-            yield f"environment: {name} {package.original} recorded, {package.rerun or 'none'} ran"
-    if all(package.name != PYTHON for package in comparison.environment):
+    for package in comparison.environment.differing:
+        yield f"environment: {package.words}"
+    python = comparison.environment.python
+    if python is not None and python.differs and not _other_python(plan):
+        yield f"environment: Python {python.original} recorded, {python.rerun} ran"
+    elif python is None or python.original is None or python.original.count(".") < _WITH_PATCH:
         yield f"Python patch version: not recorded, {rerun.environment.python} ran"
 
 
@@ -219,15 +234,24 @@ def _registered(plan: Plan, comparison: Comparison) -> Iterator[str]:
             yield f"registered: {line}"
 
 
-def _platform(record: RunRecord, rerun: Rerun) -> Iterator[str]:
-    recorded = platform_difference(record, rerun)
+def _platform(plan: Plan, rerun: Rerun, comparison: Comparison) -> Iterator[str]:
     here = rerun.hardware.cpu_model or rerun.hardware.platform
-    yield recorded or f"hardware: the run does not record it, rerun on {here}"
+    gpus = plan.limits.gpus
+    if gives_gpus(gpus) and not rerun.capture.gpus:
+        yield f"GPU: {gpus} by {plan.limits.gpus_source}, and no process of the training was seen to use one"
+    elif rerun.capture.gpus:
+        yield f"GPU: the run does not record which, rerun on {', '.join(rerun.capture.gpus)}"
+    yield platform_difference(comparison) or f"hardware: the run does not record it, rerun on {here}"
 
 
-def platform_difference(record: RunRecord, rerun: Rerun) -> str | None:
-    """Return that the run was recorded on another operating system, None where nothing says so (rule 25)."""
-    recorded = recorded_platform(record)
-    if recorded is None or recorded.lower() in rerun.hardware.platform.lower():
+def platform_difference(comparison: Comparison) -> str | None:
+    """Return that the run was recorded on another platform, None where nothing says so (rule 25)."""
+    platform = comparison.environment.platform
+    if platform is None:
         return None
-    return f"recorded on {recorded}, rerun on {rerun.hardware.platform}"
+    words = []
+    if platform.outcome == "changed":
+        words.append(f"recorded on {platform.original}, rerun on {platform.rerun}")
+    if platform.lacks_gpu:
+        words.append(f"recorded on a GPU ({platform.gpu_original}), rerun without")
+    return "; ".join(words) or None

@@ -141,6 +141,37 @@ def test_commands_to_type_next_do_what_is_said(demo: Done) -> None:
     assert without_figures(shown) == without_figures(typed[2].stdout)[: len(shown.splitlines())]
 
 
+def test_evidence_holds_the_environment_that_trained_beside_the_recorded_one(demo: Done) -> None:
+    """The demo's trainings compute with NumPy and scikit-learn, whose wheels bring OpenBLAS and OpenMP."""
+    folder = demo.project.repository / "reproductions" / demo.project.runs["experiment_v1"] / "latest"
+    document = json.loads((folder / "reproduction.json").read_text())
+    capture, hardware, compared = (
+        document["rerun"]["capture"],
+        document["rerun"]["hardware"],
+        document["comparison"]["environment"],
+    )
+    processors = document["rerun"]["hardware"]["cpus"]
+    found = {library["name"].partition("/")[0].partition(".")[0]: library for library in capture["libraries"]}
+    assert {"numpy", "scipy", "scikit_learn"} <= found.keys()
+    assert 1 <= found["numpy"]["threads"] <= processors
+    assert found["numpy"]["version"].startswith("OpenBLAS 0.3.")
+    assert found["numpy"]["kernel"] in found["numpy"]["version"]
+    assert 1 <= found["scikit_learn"]["threads"] <= processors
+    assert capture["variables"].items() >= {"LANG": "C.UTF-8", "TZ": "UTC"}.items()
+    assert len(hardware["cpu_flags"]) > 10
+    assert hardware["compiler"].startswith("GCC")
+    assert hardware["libc"].startswith("glibc 2.")
+    packages = {package["name"]: package for package in compared["packages"]}
+    assert packages["numpy"]["outcome"] == "same"
+    assert packages["numpy"]["recorded_by"] == "commit"
+    assert packages["numpy"]["original"] == packages["numpy"]["rerun"]
+    assert compared["counts"]["changed"] == compared["counts"]["removed"] == compared["counts"]["added"] == 0
+    assert compared["complete"]
+    report = (folder / "report.md").read_text()
+    assert compared["reading"] in report
+    assert "OpenBLAS" in report
+
+
 def test_made_again_elsewhere_the_project_has_the_same_commits_data_models_and_numbers(
     demo: Done, engine: DockerEngine, shared_images: Prepared, tmp_path: Path
 ) -> None:

@@ -28,7 +28,7 @@ from runner.engine.docker import DockerEngine, connect
 from runner.engine.find import EngineAddress
 from runner.engine.interface import ContainerRequest, VolumeMount
 from runner.engine.sweep import clear_work, sweep
-from runner.errors import EngineUnavailable, ImageUnavailable, InternalError
+from runner.errors import EngineUnavailable, ImageUnavailable, InternalError, UsageError
 from tests.support.engines import MIB, Pieces, left_of, run
 from tests.support.more_engines import NAMES, Engines
 
@@ -322,6 +322,18 @@ def test_limits_hold(engine: DockerEngine, image: str) -> None:
     """
     ran = run(engine, python(image, script, cpuset="0", pids=32, shm_bytes=128 * MIB))
     assert ran.out.split() == ["1", str(128 * MIB), "limited", "True"]
+
+
+def test_gpus_that_the_engine_cannot_give_are_an_error_of_usage_and_leave_nothing(
+    engine: DockerEngine, image: str
+) -> None:
+    request = shell(image, "echo there", gpus="all")
+    if engine.info.gpus:
+        assert run(engine, request).out == "there\n"
+        return
+    with pytest.raises(UsageError, match="GPUs were asked for") as caught:
+        run(engine, request)
+    assert "--gpus none" in caught.value.remedy
 
 
 def test_a_bridge_is_had_only_when_asked_for(engine: DockerEngine, image: str) -> None:

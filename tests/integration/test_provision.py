@@ -23,7 +23,7 @@ from runner.errors import DiskFull, EngineUnavailable, IndexUnavailable, Missing
 from runner.inside import layout
 from runner.network import NetworkSettings, read_network_settings
 from runner.progress import NoProgress
-from runner.rerun.provision import provision, ready_keys
+from runner.rerun.provision import lacks_wheels, provision, ready_keys
 from runner.schema.plan import Allowance, EnvironmentSpec, Images, Plan, Policy
 from runner.schema.rerun import ResolvedEnvironment
 from tests.support.engines import run
@@ -582,3 +582,31 @@ def test_a_full_volume_is_said_to_be_full(case: Case, engine: DockerEngine, inde
     finally:
         engine.client.remove_volume(name)
     assert isinstance(error, DiskFull)
+
+
+def test_builds_without_cuda_stand_in_for_those_of_a_list_and_what_only_cuda_needs_is_left_out(case: Case) -> None:
+    """An index of our own stands for PyTorch's: it has local versions, and none of what CUDA needs."""
+    listed = "torch==2.1.0+cu118\nnvidia-cublas-cu11==11.11.3.6\none==1.0\n"
+    with PackageIndex() as index:
+        index.add_wheel("torch", "2.1.0+cpu")
+        index.add_wheel("one", "1.0")
+        error = refused(case, case.plan(listed), index)
+        fields = {"substitutions": ("torch==2.1.0+cpu",), "left_out": ("nvidia-cublas-cu11",)}
+        made = case.provision(case.plan(listed, **fields), index)
+    assert isinstance(error, MissingFact)
+    assert (made.packages["torch"], made.packages["one"]) == ("2.1.0+cpu", "1.0")
+    assert "nvidia-cublas-cu11" not in made.packages
+
+
+def test_a_python_that_lacks_wheels_is_told_without_building_anything(case: Case) -> None:
+    with PackageIndex() as index:
+        index.add_wheel("one", "1.0")
+        index.add_source("sourced", "1.0", "def module(): return ''\n")
+        options: dict[str, Any] = {"volume": case.volume, "progress": NoProgress(), "offline": False}
+        options["network"] = NetworkSettings(index_url=index.address)
+        assert lacks_wheels(case.engine, case.plan("one==1.0\n"), **options) is None
+        assert lacks_wheels(case.engine, case.plan("one\nsourced==1.0\n"), **options) == (
+            "sourced 1.0 has no wheel for it"
+        )
+        assert "no-such" in (lacks_wheels(case.engine, case.plan("no-such==1.0\n"), **options) or "")
+        assert lacks_wheels(case.engine, case.plan("-e .\none==1.0\n", install_project=True), **options) is None

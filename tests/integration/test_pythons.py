@@ -10,6 +10,8 @@ import pytest
 
 from runner.engine.base_image import SUITES
 from runner.engine.docker import DockerEngine
+from runner.errors import MissingFact
+from runner.planning import plan_run
 from runner.progress import NoProgress
 from runner.reproduce import reproduce
 from runner.schema.reproduction import Reproduction, Verdict
@@ -33,7 +35,7 @@ SAYS_ITS_VERSION = "import sys\nassert '%d.%d' % sys.version_info[:2] == '{minor
 
 def record_with_python(project: RecordedProject, minor: str, requirements: str, by: str) -> None:
     """Have the project's commit, or its run, say with which Python it was made."""
-    files: dict[str, str | bytes | None] = {"requirements.txt": requirements}
+    files: dict[str, str | bytes | None] = {"requirements.txt": requirements, ".python-version": None}
     if by == BY_VERSION_FILE:
         files[".python-version"] = f"{minor}\n"
     elif by == BY_BOUND:
@@ -112,3 +114,43 @@ def test_a_python_that_no_image_can_be_had_for_is_named_with_those_that_can(
     for other in SUITES:
         assert other in reproduction.missing.remedy
     assert reproduction.rerun is None
+
+
+def test_a_run_that_records_no_python_gets_the_newest_that_its_packages_have_wheels_for(
+    shared_engine: DockerEngine, tmp_path: Path
+) -> None:
+    """numpy 1.22 has wheels up to Python 3.10: 3.11 and 3.13 can be had, and only 3.9 can be had without building."""
+    (tmp_path / "author").mkdir()
+    project = RecordedProject(tmp_path / "author")
+    files = {"requirements.txt": f"{MLFLOW_2_2}numpy==1.22.4\n", ".python-version": None}
+    project.commit_training(script(before=SAYS_ITS_VERSION.format(minor="3.9")), files)
+    project.record(start_ms=int(time.time() * 1000))
+    reproduction = judge(project, shared_engine, tmp_path / "elsewhere")
+    assert reproduction.verdict is Verdict.IDENTICAL, (reproduction.reason, reproduction.rerun)
+    assert reproduction.rerun is not None
+    assert reproduction.rerun.environment.python.startswith("3.9.")
+    note = next(line for line in reproduction.not_verified if line.startswith("Python 3.9: no record names the run's"))
+    assert "3.13 (" in note
+    assert "3.11 (numpy 1.22.4 has no wheel for it)" in note
+
+
+def test_a_plan_says_that_its_python_cannot_be_had(shared_engine: DockerEngine, tmp_path: Path) -> None:
+    (tmp_path / "author").mkdir()
+    project = RecordedProject(tmp_path / "author")
+    record_with_python(project, "3.7", MLFLOW_2_22, BY_VERSION_FILE)
+    settings = load_settings(Flags(tracker=str(project.tracker)), {}, tmp_path)
+    with pytest.raises(MissingFact, match=r"Python 3\.7") as caught:
+        plan_run(RUN_ID, settings, progress=NoProgress())
+    assert (caught.value.exit_code, caught.value.fact) == (3, "python")
+    assert "--python" in caught.value.remedy
+
+
+def test_another_python_that_the_auditor_gives_is_in_every_reason(shared_engine: DockerEngine, tmp_path: Path) -> None:
+    (tmp_path / "author").mkdir()
+    project = RecordedProject(tmp_path / "author")
+    project.commit_training(files={".python-version": "3.8.10\n"})
+    project.record()
+    reproduction = judge(project, shared_engine, tmp_path / "elsewhere", python="3.11")
+    assert reproduction.verdict is Verdict.IDENTICAL
+    assert reproduction.reason.endswith("; --python 3.11: the run recorded 3.8.10")
+    assert reproduction.not_verified[0] == "--python 3.11: the run recorded 3.8.10"

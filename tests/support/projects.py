@@ -67,21 +67,26 @@ class RecordedProject:
         self.commit = ""
 
     def commit_training(self, text: str | None = None, files: Mapping[str, str | bytes | None] | None = None) -> str:
-        """Commit script, requirements and pointers; the data's is stale, the model's is not there yet."""
+        """Commit script, requirements and pointers; the data's is stale, the model's is not there yet.
+
+        What `files` has as None is removed, or left out.
+        """
         stale = self.store.put(b"0.5\n")
-        self.commit = self.repository.commit(
-            {
-                "train.py": script() if text is None else text,
-                "requirements.txt": REQUIREMENTS,
-                "data/train.csv.dvc": pointer_text("train.csv", stale),
-                "data/.gitignore": "/train.csv\n",
-                ".dvc/config": dvc_config("../../remote"),
-                ".dvc/.gitignore": "/config.local\n/tmp\n/cache\n",
-                ".gitignore": "mlruns/\nruns/model.bin\nreproductions/\n",
-                **(files or {}),
-            },
-            "Train",
-        )
+        content: dict[str, str | bytes | None] = {
+            "train.py": script() if text is None else text,
+            "requirements.txt": REQUIREMENTS,
+            ".python-version": "3.11\n",
+            "data/train.csv.dvc": pointer_text("train.csv", stale),
+            "data/.gitignore": "/train.csv\n",
+            ".dvc/config": dvc_config("../../remote"),
+            ".dvc/.gitignore": "/config.local\n/tmp\n/cache\n",
+            ".gitignore": "mlruns/\nruns/model.bin\nreproductions/\n",
+            **(files or {}),
+        }
+        there = {
+            path: text for path, text in content.items() if text is not None or (self.repository.path / path).exists()
+        }
+        self.commit = self.repository.commit(there, "Train")
         return self.commit
 
     def commit_pointers(self) -> str:

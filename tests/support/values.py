@@ -133,6 +133,12 @@ def model_file(**fields: Any) -> LineageFile:
     return LineageFile(**{**values, **fields})
 
 
+LOCK = "version = 1\n" + "".join(
+    f'[[package]]\nname = "{name}"\nversion = "{version}"\n'
+    for name, version in (("scikit-learn", "1.4.2"), ("numpy", "1.26.4"), ("mlflow", "2.22.0"))
+)
+
+
 def make_plan(**fields: Any) -> Plan:
     """A plan of which every fact was recorded. `files` and `policy` may be given alone."""
     files = fields.pop("files", (data_file(), model_file()))
@@ -168,11 +174,12 @@ def make_plan(**fields: Any) -> Plan:
             kind="uv.lock",
             source="uv.lock at the commit",
             main="uv.lock",
-            files={"uv.lock": "version = 1\n"},
+            files={"uv.lock": LOCK},
             exact=True,
             as_of=None,
             python="3.9",
             python_source=".python-version at the commit",
+            python_recorded="3.9.18",
         ),
         "policy": Policy(),
         "limits": Limits(timeout_s=960.0, timeout_source="three times the recorded duration, and ten minutes"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from runner.plan.images import NOT_MADE
 from runner.planning import Found, cache_folder
 from runner.planning import make_plan as plan_of
 from runner.progress import NoProgress
+from runner.schema.plan import Images, Plan
 from runner.settings import Flags, load_settings
 from tests.support.repositories import Repository, dvc_config
 from tests.support.values import make_plan, make_record
@@ -170,3 +172,89 @@ def test_a_person_is_asked_once_where_the_answer_matters(
     plan = plan_of(record, settings, lambda _: NOT_MADE, Found(), Asking(), confirm=confirm)
     assert questions == ["Send credentials of this host to s3, host amazonaws.com, bucket data?"] * asked
     assert plan.remotes[0].confirmed_by == confirmed
+
+
+def had(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    *,
+    images: tuple[str, ...],
+    wheels: tuple[str, ...] = (),
+    files: dict[str, str] | None = None,
+    asks: bool = True,
+) -> tuple[Plan, list[str]]:
+    """The plan of a run of 2024-01 where images and wheels can be had for these Pythons, and what was asked."""
+    monkeypatch.setenv("REPRO_CACHE_DIR", str(tmp_path / "cache"))
+    repository = Repository(tmp_path / "clone")
+    commit = repository.commit({"train.py": "print()\n", "requirements.txt": "six==1.16.0\n", **(files or {})})
+    start = datetime(2024, 1, 2, tzinfo=timezone.utc)
+    record = make_record(
+        tags={"git_commit": commit, "mlflow.source.name": "train.py"},
+        params={},
+        environment_files=(),
+        start_time=start,
+        end_time=start,
+    )
+    asked: list[str] = []
+
+    def images_for(python: str) -> Images:
+        asked.append(f"image {python}")
+        if python not in images:
+            raise MissingFact(f"no image of {python}", "--python", fact="python")
+        return NOT_MADE.model_copy(update={"base": f"py{python}"})
+
+    def lacks_wheels(plan: Plan) -> str | None:
+        python = plan.environment.python
+        assert plan.images.base == f"py{python}"
+        asked.append(f"wheels {python}")
+        return None if python in wheels else "numpy 1.22.0 has no wheel for it"
+
+    settings = load_settings(Flags(), {}, repository.path)
+    found = Found()
+    lacks = lacks_wheels if asks else None
+    plan = plan_of(record, settings, images_for, found, NoProgress(), lacks_wheels=lacks)
+    assert found.plan == plan == plan.sealed()
+    return plan, asked
+
+
+def test_a_guessed_python_is_the_newest_that_an_image_and_all_wheels_can_be_had_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    plan, asked = had(monkeypatch, tmp_path, images=("3.11", "3.9"), wheels=("3.9",))
+    assert asked == ["image 3.12", "image 3.11", "wheels 3.11", "image 3.10", "image 3.9", "wheels 3.9"]
+    assert (plan.environment.python, plan.images.base) == ("3.9", "py3.9")
+    note = next(note for note in plan.environment.notes if note.startswith("Python 3.9"))
+    assert "3.12 (no image has it), 3.10 (no image has it), 3.11 (numpy 1.22.0 has no wheel for it)" in note
+
+
+def test_where_no_python_has_all_wheels_the_newest_is_left_to_build_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    plan, asked = had(monkeypatch, tmp_path, images=("3.11", "3.9"))
+    assert asked[-1] == "image 3.6"
+    assert (plan.environment.python, plan.images.base) == ("3.11", "py3.11")
+
+
+def test_without_an_engine_that_resolves_the_newest_that_can_be_had_is_planned(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    plan, asked = had(monkeypatch, tmp_path, images=("3.11", "3.9"), asks=False)
+    assert (plan.environment.python, asked) == ("3.11", ["image 3.12", "image 3.11"])
+
+
+def test_a_recorded_python_is_never_another_whatever_can_be_had(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with pytest.raises(MissingFact, match=r"no image of 3\.8"):
+        had(monkeypatch, tmp_path, images=("3.11", "3.9"), files={".python-version": "3.8\n"})
+
+
+def test_a_recorded_python_is_not_asked_for_wheels(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    files = {".python-version": "3.9\n"}
+    assert had(monkeypatch, tmp_path, images=("3.11", "3.9"), files=files)[1] == ["image 3.9"]
+
+
+def test_where_no_guess_can_be_had_the_likeliest_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(MissingFact, match=r"no image of 3\.12") as caught:
+        had(monkeypatch, tmp_path, images=())
+    assert caught.value.fact == "python"

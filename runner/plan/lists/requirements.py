@@ -15,7 +15,7 @@ from runner.schema.plan import EnvironmentSpec
 from runner.schema.snapshot import RepositorySnapshot
 
 _MAIN_NAMES = ("requirements.lock", "requirements-lock.txt", "requirements_lock.txt", "requirements.txt")
-_PINNED = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*)\s*(?:\[[^\]]*\])?\s*={2,3}\s*[^\s*,;]+\s*(?:;.*)?")
+_PINNED = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*)\s*(?:\[[^\]]*\])?\s*={2,3}\s*(?P<version>[^\s*,;]+)\s*(?:;.*)?")
 _INCLUDE = re.compile(r"(?:-r|--requirement|-c|--constraint)[\s=]*(?P<path>\S+)")
 _PROJECT = re.compile(r"(?:(?:-e|--editable)[\s=]*)?(?:file:)?\.(?:\[[^\]]*\])?/?")
 _COMPLETE = re.compile(
@@ -30,8 +30,8 @@ class RequirementFiles:
 
     `paths` are those that take part, the main one first, `lacking` included ones that the commit has not. `pinned` is
     true where every requirement is exact. `complete` tells that the list also holds what its packages need in turn: a
-    tool wrote it, or each line has a hash. `pins` are the normalised names of the exact ones. `installs_project` is
-    true where it asks for the repository itself.
+    tool wrote it, or each line has a hash. `versions` are the exact ones, each with its normalised name.
+    `installs_project` is true where it asks for the repository itself.
     """
 
     paths: tuple[str, ...]
@@ -40,7 +40,12 @@ class RequirementFiles:
     complete: bool
     installs_project: bool
     unpinned: tuple[str, ...] = ()
-    pins: tuple[str, ...] = ()
+    versions: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def pins(self) -> tuple[str, ...]:
+        """The normalised names of the exact ones."""
+        return tuple(name for name, _ in self.versions)
 
     @property
     def lists_packages(self) -> bool:
@@ -53,7 +58,7 @@ def read_files(texts: Mapping[str, str], main: str) -> RequirementFiles:
     seen: list[str] = []
     lacking: list[str] = []
     unpinned: list[str] = []
-    pins: list[str] = []
+    versions: list[tuple[str, str]] = []
     project = False
     requirements = 0
     hashed = True
@@ -83,7 +88,7 @@ def read_files(texts: Mapping[str, str], main: str) -> RequirementFiles:
                 if pin is None:
                     unpinned.append(bare)
                 else:
-                    pins.append(normalise(pin["name"]))
+                    versions.append((normalise(pin["name"]), pin["version"]))
 
     read(main, constraint=False)
     complete = bool(requirements) and (hashed or any(_COMPLETE.search(texts[path]) for path in seen))
@@ -94,7 +99,7 @@ def read_files(texts: Mapping[str, str], main: str) -> RequirementFiles:
         complete=complete,
         installs_project=project,
         unpinned=tuple(unpinned),
-        pins=tuple(pins),
+        versions=tuple(versions),
     )
 
 
@@ -109,7 +114,8 @@ def pinned_names(specification: EnvironmentSpec) -> frozenset[str]:
         names = set(locked_names(specification.kind, specification.files.get(main)))
     elif main is not None and specification.kind == "requirements":
         names = set(read_files(specification.files, main).pins)
-    return frozenset(names - {normalise(re.split(r"[^\w.-]", text, maxsplit=1)[0]) for text in specification.overrides})
+    replaced = (*specification.overrides, *specification.substitutions)
+    return frozenset(names - {normalise(re.split(r"[^\w.-]", text, maxsplit=1)[0]) for text in replaced})
 
 
 def find_requirements(snapshot: RepositorySnapshot, folder: str) -> list[PackageList]:

@@ -453,3 +453,53 @@ def test_a_file_that_was_not_there_is_absent_unless_the_training_made_it(tmp_pat
     write_events(tmp_path, START, *absent, opened("cache.pkl", "w"), opened("late.csv"))
     report = read(tmp_path)
     assert (report.files_absent, report.problems) == (("data/x.csv",), ())
+
+
+def loaded(*libraries: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    return {"event": "loaded", "libraries": list(libraries), "variables": {}, "gpus": [], **fields}
+
+
+OPENBLAS = {"name": "numpy.libs/libopenblas.so", "threads": 2, "kernel": "Haswell", "version": "OpenBLAS 0.3.23"}
+
+
+def test_what_each_process_had_loaded_is_listed_once(tmp_path: Path) -> None:
+    openmp = {"name": "lib/libgomp.so.1", "threads": 4}
+    variables = {"OMP_NUM_THREADS": "2"}
+    write_events(
+        tmp_path,
+        START,
+        loaded(OPENBLAS, openmp, variables=variables),
+        loaded(OPENBLAS, {**openmp, "threads": 1}, gpus=["NVIDIA A100", "NVIDIA A100"]),
+    )
+    report = read(tmp_path)
+    assert [(library.name, library.threads, library.kernel) for library in report.libraries] == [
+        ("lib/libgomp.so.1", 1, None),
+        ("lib/libgomp.so.1", 4, None),
+        ("numpy.libs/libopenblas.so", 2, "Haswell"),
+    ]
+    assert (report.variables, report.gpus, report.problems) == (variables, ("NVIDIA A100",), ())
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        loaded(libraries="x"),
+        loaded(gpus=None),
+        loaded("x"),  # type: ignore[arg-type]  # hostile
+        loaded({"name": "x", "threads": "2"}),
+        loaded({"name": 3}),
+        loaded(variables=[]),
+        loaded(gpus=[3]),
+    ],
+)
+def test_libraries_of_another_shape_are_a_problem(tmp_path: Path, event: dict[str, Any]) -> None:
+    write_events(tmp_path, START, event)
+    assert "what it never writes" in read(tmp_path).problems[0]
+
+
+def test_what_a_training_forges_of_libraries_and_variables_is_limited(tmp_path: Path) -> None:
+    many = [{"name": f"lib{number}", "threads": None} for number in range(50)]
+    names = {"X" * 500: "1", "a b": "2", "LD_PRELOAD": "3"}
+    write_events(tmp_path, START, loaded(*many, variables=names))
+    report = read(tmp_path, CaptureLimits(libraries=10))
+    assert (len(report.libraries), report.variables) == (10, {"LD_PRELOAD": "3"})

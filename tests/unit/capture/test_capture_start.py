@@ -339,4 +339,4 @@ def test_what_every_start_pays_for_imports_little(capture: Path) -> None:
         )
     )
     own = {name for name in with_capture - bare if not name.startswith("reproducibility_runner")}
-    assert own <= {"_json", "fcntl", "time", "__future__"}
+    assert own <= {"_json", "atexit", "fcntl", "time", "__future__"}

@@ -96,7 +96,6 @@ class World:
         """Run the phase."""
         request = {
             "rerun": "r1",
-            "environment": "none",
             "expected_outputs": [],
             "output_bytes": 1 << 30,
             "copy_bytes": 1 << 20,

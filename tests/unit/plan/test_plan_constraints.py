@@ -109,7 +109,7 @@ def test_with_wins_over_what_was_recorded() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["torch==2.1.0+cpu", "torch @ https://files.example/torch.whl", "-e .", "pywin32==306", "torch===of-mine"],
+    ["torch @ https://files.example/torch.whl", "-e .", "pywin32==306", "torch===of-mine"],
 )
 def test_what_no_index_has_for_linux_is_left_out_with_a_note(line: str) -> None:
     for own in ("torch\n", None):
@@ -117,6 +117,15 @@ def test_what_no_index_has_for_linux_is_left_out_with_a_note(line: str) -> None:
         lines = spec.constraints or tuple(spec.files["requirements.txt"].splitlines())
         assert lines == ("numpy==1.26.4", "six==1.16.0")
         assert any("recorded and left out:" in note and line[:5] in note for note in spec.notes)
+        assert not spec.exact
+
+
+def test_of_a_local_version_the_public_one_holds_with_a_note() -> None:
+    for own in ("torch\n", None):
+        spec = specified(own, f"{RECORDED}torch==2.1.0+cu118\n")
+        lines = spec.constraints or tuple(spec.files["requirements.txt"].splitlines())
+        assert lines == ("numpy==1.26.4", "six==1.16.0", "torch==2.1.0")
+        assert any("recorded as a build of its own" in note and "torch 2.1.0+cu118" in note for note in spec.notes)
         assert not spec.exact
 
 

@@ -200,3 +200,34 @@ def test_several_recorded_versions_are_given_up_where_no_single_one_is_in_the_wa
 def test_a_list_that_contradicts_itself_is_not_laid_to_what_was_recorded(tmp_path: Path) -> None:
     uv = Recorded(*(Unsatisfiable(CONFLICT) for _ in range(5)))
     assert contradicted(tmp_path, uv).event["cause"].startswith("the packages cannot be had together: Because a==1")
+
+
+def test_what_is_left_out_is_in_no_list_and_further_indexes_are_asked(tmp_path: Path) -> None:
+    lines = (f"{pin} {HASH}" for pin in ("torch==2.1.0+cu118", "NVIDIA_nccl==2", "six==1"))
+    text = "\n".join(["--extra-index-url https://one.example/simple", *lines])
+    given = specification(
+        files={"requirements.txt": text},
+        overrides=("torch==2.1.0+cpu",),
+        left_out=("nvidia-nccl",),
+        indexes=("https://two.example/whl",),
+    )
+    uv = Recorded(f"six==1 {HASH}\ntorch==2.1.0+cpu {HASH}\n")
+    wanted = read(given, uv, folder=tmp_path, python="python3")
+    assert wanted.indexes == ["https://one.example/simple", "https://two.example/whl"]
+    wanted.with_setuptools = False
+    resolve(given, wanted, uv, folder=tmp_path / "lock", python="python3")
+    assert (tmp_path / "lock" / "requirements.in").read_text() == "six==1\ntorch==2.1.0+cpu\n"
+
+
+@pytest.mark.parametrize("hashed", [True, False])
+def test_a_build_that_no_index_has_is_named_with_the_index_that_has_it(tmp_path: Path, hashed: bool) -> None:
+    line = f"torch==2.1.0+cu118 {HASH}" if hashed else "torch==2.1.0+cu118"
+    given = specification(files={"requirements.txt": f"{line}\n"})
+    refused = Unsatisfiable("Because there is no version of torch==2.1.0+cu118 and you require torch==2.1.0+cu118")
+    uv = Recorded("", refused) if hashed else Recorded(refused)
+    wanted = read(given, uv, folder=tmp_path, python="python3")
+    with pytest.raises(PhaseError) as caught:
+        resolve(given, wanted, uv, folder=tmp_path / "lock", python="python3")
+    assert "has torch 2.1.0+cu118" in caught.value.event["cause"]
+    assert "UV_INDEX=https://download.pytorch.org/whl/cu118" in caught.value.event["remedy"]
+    assert "--allow cpu-torch" in caught.value.event["remedy"]

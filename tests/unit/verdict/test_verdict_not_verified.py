@@ -137,7 +137,22 @@ def test_each_inexactness_of_the_environment_is_not_verified_word_for_word():
 
 def test_a_python_without_a_recorded_patch_version_is_not_verified():
     """rule 26"""
-    assert said(judge(make_record(environment_files=())), "Python patch version: not recorded, 3.9.18 ran")
+    for recorded, lacks in (("3.9", True), (None, True), ("3.9.18", False)):
+        environment = changed(make_plan().environment, python_recorded=recorded)
+        decision = judge(plan=changed(make_plan(), environment=environment))
+        assert said(decision, "Python patch version: not recorded, 3.9.18 ran") is lacks
+
+
+def test_another_python_than_recorded_is_in_the_reason_and_another_patch_is_noted():
+    """rule 26"""
+    environment = make_plan().environment
+    given = changed(environment, python_source="--python", python_recorded="3.8.10")
+    decision = judge(plan=changed(make_plan(), environment=given))
+    assert decision.reason.endswith("; --python 3.9: the run recorded 3.8.10")
+    assert decision.not_verified[0] == "--python 3.9: the run recorded 3.8.10"
+    patched = judge(plan=changed(make_plan(), environment=changed(environment, python_recorded="3.9.2")))
+    assert "3.9.2" not in patched.reason
+    assert said(patched, "environment: Python 3.9.2 recorded, 3.9.18 ran")
 
 
 def test_everything_that_is_wrong_is_told_and_the_first_decides():

@@ -67,12 +67,19 @@ def test_params_that_say_themselves_that_nothing_seeds_the_run_are_suspects(name
 
 
 def test_another_platform_and_another_python_are_suspects():
-    files = (TextFile(path="m/python_env.yaml", text="python: 3.9.2"),)
-    record = make_record(environment_files=files, tags={"mlflow.source.name": "/Users/ann/train.py"})
-    assert found(record) == (
+    record = make_record(environment_files=(), tags={"mlflow.source.name": "/Users/ann/train.py"})
+    plan = make_plan(environment=changed(make_plan().environment, python_recorded="3.9.2"))
+    assert found(record, plan, WORSE) == (
         "platform: recorded on macOS, rerun on Linux-6.1-x86_64",
         "Python: 3.9.2 recorded, 3.9.18 ran",
     )
+
+
+def test_a_gpu_that_is_not_here_is_the_likeliest():
+    plan = make_plan(gpu_recorded="param device=cuda")
+    first, second = found(recorded(), plan)
+    assert first == "platform: recorded on a GPU (param device=cuda), rerun without"
+    assert second.startswith("environment: numpy")
 
 
 def test_code_is_ruled_out_only_where_the_record_proves_a_clean_work_tree_of_the_commit_that_ran():

@@ -1,0 +1,45 @@
+"""Which versions a specification pins by itself, to be compared with what trained."""
+
+from __future__ import annotations
+
+from runner.lineage.packages import normalise
+from runner.plan.lists.requirements import pinned_names, read_files
+from runner.plan.toml_text import load_toml, table
+from runner.schema.plan import EnvironmentSpec
+
+
+def pinned_versions(specification: EnvironmentSpec) -> dict[str, frozenset[str]]:
+    """Return the versions that a specification pins, by normalised names; none for a name that is listed without one.
+
+    A lock may hold several of one for several platforms, and none of the project itself.
+    """
+    main = specification.main
+    found: dict[str, set[str]] = {name: set() for name in pinned_names(specification)}
+    if main is not None and specification.kind == "uv.lock":
+        packages = load_toml(specification.files.get(main)).get("package")
+        for package in packages if isinstance(packages, list) else ():
+            if isinstance(package, dict):
+                version = package.get("version")
+                versions = found.setdefault(normalise(str(package.get("name"))), set())
+                versions |= {version} if isinstance(version, str) else set()
+    elif main is not None and specification.kind == "requirements":
+        for name, version in read_files(specification.files, main).versions:
+            found.setdefault(name, set()).add(version)
+    return {name: frozenset(versions) for name, versions in found.items()}
+
+
+def is_complete(specification: EnvironmentSpec) -> bool:
+    """Tell whether a specification lists every package that there was: a lock, or a list that a tool froze."""
+    if specification.kind == "requirements" and specification.main is not None:
+        return read_files(specification.files, specification.main).complete
+    return specification.exact and specification.as_of is None
+
+
+def project_name(specification: EnvironmentSpec) -> str | None:
+    """Return the normalised name of the repository's own package, None where its `pyproject.toml` has none."""
+    for path, text in specification.files.items():
+        document = load_toml(text) if path.endswith("pyproject.toml") else {}
+        name = table(document, "project").get("name") or table(document, "tool", "poetry").get("name")
+        if isinstance(name, str):
+            return normalise(name)
+    return None
