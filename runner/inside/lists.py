@@ -16,6 +16,7 @@ from runner.inside.environment import normalised
 from runner.inside.locked.formats import FORMATS
 from runner.inside.protocol import MISSING, PhaseError
 from runner.inside.requirements import Requirements, lock_text, read_requirements
+from runner.inside.source_tree import SourceTree
 from runner.inside.uv import Uv
 from runner.inside.wanted import Specification, Wanted
 
@@ -23,8 +24,9 @@ from runner.inside.wanted import Specification, Wanted
 def read(specification: Specification, uv: Uv, *, folder: Path, python: str) -> Wanted:
     """Read what the files ask for. Raises PhaseError for what cannot be had again."""
     wanted = _READERS[specification.kind](specification, uv, folder, python)
-    if specification.install_project and wanted.project is None:
-        wanted.project = ""
+    root = posixpath.normpath(specification.root or ".")
+    if specification.install_project and all(tree.address or tree.path != root for tree in wanted.trees):
+        wanted.trees.append(SourceTree(root, editable=True))
     return wanted
 
 
@@ -57,7 +59,7 @@ def _read_uv_lock(specification: Specification, uv: Uv, folder: Path, python: st
     arguments = ["export", "--frozen", "--offline", "--no-emit-workspace", "--no-header", "--no-annotate"]
     arguments += ["--project", str(project), "--python", python, "--format", "requirements.txt"]
     exported = uv.run(arguments, cwd=str(project))
-    return Wanted(lock=lock_text(exported), indexes=indexes)
+    return Wanted(lock=lock_text(exported), closed=True, indexes=indexes)
 
 
 def _read_locked(specification: Specification, _uv: Uv, _folder: Path, _python: str) -> Wanted:
@@ -98,7 +100,8 @@ def _read_requirements(specification: Specification, _uv: Uv, _folder: Path, _py
     found = read_requirements(specification.files, specification.main or "", replaced=specification.replaced)
     wanted = _wanted(found)
     if found.project is not None:
-        wanted.project, wanted.editable = found.project, found.editable
+        root = posixpath.normpath(specification.root or ".")
+        wanted.trees.append(SourceTree(root, extras=found.project, editable=found.editable))
     if found.hashed:
         wanted.lock = lock_text("\n".join(found.lines))
     return wanted
@@ -118,7 +121,7 @@ def _read_pyproject(specification: Specification, _uv: Uv, _folder: Path, _pytho
     if specification.install_project:
         # The project's own wheel names its requirements, dynamic ones too.
         declared = [str(line) for line in document.get("project", {}).get("dependencies", ())]
-        return Wanted(project="", indexes=indexes, declared=declared, with_setuptools=True)
+        return Wanted(indexes=indexes, declared=declared, with_setuptools=True)
     project = document.get("project", {})
     if "dependencies" in project.get("dynamic", ()) or "dependencies" not in project:
         raise PhaseError(

@@ -16,10 +16,12 @@ from typing import Protocol
 
 from runner.inside.diagnosis import explained
 from runner.inside.environment import normalised
+from runner.inside.indexes import IndexSettings
 from runner.inside.protocol import MISSING, PhaseError
 from runner.inside.requirements import hashes, lock_text, pinned_here, requirement_name
+from runner.inside.source_tree import SourceTree
 from runner.inside.stand_ins import StandIns
-from runner.inside.uv import IndexSettings, Unsatisfiable, Uv, WheelsNeeded, compile_arguments, install_arguments
+from runner.inside.uv import Unsatisfiable, Uv, WheelsNeeded, compile_arguments, install_arguments
 from runner.inside.wanted import Specification, Wanted
 
 # What `ensurepip` and pip's virtual environments put beside the packages before Python 3.12: nobody listed it, many
@@ -53,11 +55,11 @@ def resolve(
     folder: Path,
     python: str,
     built: Sequence[Built] = (),
-    project: Built | None = None,
+    trees: Sequence[tuple[SourceTree, Built]] = (),
 ) -> str:
     """Return the lock: sorted lines `NAME==VERSION [; marker] --hash=sha256:…`, one a package.
 
-    `built` are wheels for what indexes have only as source, `project` is that of the repository itself. Raises
+    `built` are wheels for what indexes have only as source, `trees` those of places of no index. Raises
     WheelsNeeded where one more must be built, PhaseError for all else.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -68,7 +70,7 @@ def resolve(
         uv.run(["venv", "--quiet", "--python", python, "--no-project", str(folder / "empty")])
         empty = str(folder / "empty" / "bin" / "python")
         try:
-            uv.run(install_arguments(str(folder / "index.txt"), python=empty, dry_run=True))
+            uv.run(install_arguments(str(folder / "index.txt"), python=empty, dry_run=True), by_hash=True)
         except Unsatisfiable as error:
             raise explained(error, uv.settings, day=specification.day) from error
         return text
@@ -76,8 +78,8 @@ def resolve(
     if wanted.lock is not None:
         kept = (line for line in wanted.lock.splitlines() if requirement_name(line) not in specification.replaced)
         lines = [line.split(" --hash", 1)[0] for line in kept]
-    if project is not None and specification.kind != "uv.lock":
-        lines.append(f"{project.name}{wanted.project or ''} @ file://{project.path}")
+    if not wanted.closed:
+        lines += [f"{wheel.name}{tree.extras} @ file://{wheel.path}" for tree, wheel in trees]
     overrides = [_override(text) for text in specification.overrides]
     _write(folder / "requirements.in", "\n".join([*lines, *overrides]) + "\n")
     _write(folder / "overrides.txt", "\n".join(overrides) + "\n")

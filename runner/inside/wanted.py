@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runner.inside.requirements import requirement_name
+from runner.inside.source_tree import SourceTree
 
 
 @dataclass(frozen=True)
@@ -53,16 +54,16 @@ class Wanted:
     """What the files ask for, read statically.
 
     Either `lock` is the text of an exact hashed lock, or `lines` are requirements to be resolved with `constraints`.
-    `project` is None, or the extras (`[a]` or empty) with which the repository itself is installed; `editable` tells
-    how. `indexes` and `links` are what the repository names. `declared` are requirements of the repository's own
-    package, which its wheel brings.
+    `trees` are places of no index that packages are built from and installed besides: the repository itself, a folder
+    of it; `closed` tells that the list has all that these need, too. `indexes` and `links` are what the repository
+    names. `declared` are requirements of the repository's own package, which its wheel brings.
     """
 
     lines: list[str] = field(default_factory=list)
     constraints: list[str] = field(default_factory=list)
     lock: str | None = None
-    project: str | None = None
-    editable: bool = True
+    trees: list[SourceTree] = field(default_factory=list)
+    closed: bool = False
     indexes: list[str] = field(default_factory=list)
     links: list[str] = field(default_factory=list)
     declared: list[str] = field(default_factory=list)

@@ -15,8 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from runner.engine.interface import ContainerRequest, Engine, VolumeMount
-from runner.errors import InternalError, MissingFact, NotByThen
+from runner.credentials.indexes import with_index_credentials
+from runner.engine.interface import ContainerOutcome, ContainerRequest, Engine, VolumeMount
+from runner.errors import DiskFull, InternalError, MissingFact, NotByThen
 from runner.inside import layout
 from runner.inside.environment import LAYOUT_VERSION, SECRETS
 from runner.inside.requirements import requirement_name
@@ -28,6 +29,7 @@ from runner.redact import redact
 from runner.rerun.answers import bundle_answer
 from runner.rerun.exchange import call, inside_argv
 from runner.rerun.redate import first_that_works
+from runner.rerun.watch import OutputWatch
 from runner.schema.base import canonical_digest
 from runner.schema.plan import Plan
 from runner.schema.rerun import ResolvedEnvironment
@@ -36,6 +38,17 @@ _MAX_ROUNDS = 40  # of building: an environment with more packages without a whe
 _BUILD_TIMEOUT_S = 3600.0
 _LOG_BYTES = 64 << 10
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+_NO_SPACE = re.compile(r"No space left on device|Errno 28\b|Disk quota exceeded")
+_ASKED_NETWORK = "it tried to reach the network"
+# The archive of a commit has no history to count versions in: each tool that would is told one.
+_NO_HISTORY = {
+    "SETUPTOOLS_SCM_PRETEND_VERSION": "0",
+    "PBR_VERSION": "0",
+    "PDM_BUILD_SCM_VERSION": "0",
+    "POETRY_DYNAMIC_VERSIONING_BYPASS": "0",
+    "UV_DYNAMIC_VERSIONING_BYPASS": "0",
+}
 
 _CAUSES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"fatal error: (?P<what>[\w./+-]+): No such file or directory"), "the header {what} is missing"),
@@ -50,11 +63,16 @@ _CAUSES: tuple[tuple[re.Pattern[str], str], ...] = (
         "{what} is missing",
     ),
     (
+        re.compile(r"Do you have `?(?P<what>[\w-]+)`? in your PATH"),
+        "{what} is missing",
+    ),
+    (
         re.compile(
             r"Name or service not known|Temporary failure in name resolution|Network is unreachable|"
-            r"Could not resolve host|Failed to establish a new connection"
+            r"Could not resolve (?:host|proxy)|Failed to establish a new connection|Max retries exceeded with url|"
+            r"getaddrinfo (?:failed|ENOTFOUND|EAI_AGAIN)|dns error|failed to lookup address|dial tcp|ENETUNREACH"
         ),
-        "it tried to reach the network",
+        _ASKED_NETWORK,
     ),
     (re.compile(r"ModuleNotFoundError: No module named '(?P<what>[\w.]+)'"), "it imports {what} undeclared"),
 )
@@ -80,9 +98,11 @@ def ready_keys(plan: Plan) -> dict[str, str]:
             "image": _image(plan),
         }
     )
+    # What was built with a network is never taken where none is allowed.
+    open_network = "build-network" in plan.policy.allow
     return {
         "specification": specification,
-        "repository": _key([plan.lineage.repository, plan.lineage.commit, _image(plan)]),
+        "repository": _key([plan.lineage.repository, plan.lineage.commit, _image(plan), open_network]),
     }
 
 
@@ -108,6 +128,9 @@ def provision(
     are those of the first later day. Raises NotByThen where it does not, MissingFact where the packages cannot be had
     or built, IndexUnavailable where the index refused (or `offline` forbids to ask it), DiskFull.
     """
+    told, network = network.notes, with_index_credentials(network)
+    for note in network.notes[len(told) :]:
+        progress.line(note)
     make = partial(
         _make,
         engine,
@@ -155,6 +178,7 @@ def _make(
             payload={**payload, "jobs": jobs},
             progress=progress,
             answers={} if bundle is None else {"bundle": bundle_answer(bundle)},
+            secrets=network.secrets,
         )
         if result["state"] == "ready":
             return as_resolved(result["environment"], cached=result["cached"])
@@ -189,32 +213,41 @@ def _moment(text: str | None) -> datetime | None:
 
 
 def explain_build_failure(
-    name: str | None, version: str | None, log: str, *, dated: bool = False, fixed: bool = True
+    job: Mapping[str, Any],
+    log: str,
+    *,
+    limit: str = "",
+    open_network: bool = False,
+    dated: bool = False,
+    fixed: bool = True,
 ) -> MissingFact:
     """Return the error for a build that failed, from the end of its log: what was missing, where that can be told.
 
-    `name` of None is the repository's own package. `dated` tells that a later day has other packages to build it with,
-    and another version of it unless that is `fixed`.
+    `limit` says which limit ended it, in words that go on from `it`; `open_network` that it could reach the network;
+    `dated` that a later day has other packages to build it with, and another version of it unless that is `fixed`.
     """
-    what = _what(name, version)
     lines = [line.rstrip() for line in _CONTROL.sub("", redact(log)).splitlines() if line.strip()]
-    reason, network = "", False
+    reason = limit
     for pattern, sentence in _CAUSES:
-        if match := pattern.search("\n".join(lines)):
+        if not reason and (match := pattern.search("\n".join(lines))):
             reason = sentence.format(**match.groupdict())
-            network = "network" in sentence
-            break
-    remedy = f"runner reproduce RUN --with {name or 'NAME'}==VERSION    a version that has a wheel, or --python X.Y"
-    lacks_tool = "compiler" in reason or "header" in reason or "missing" in reason
-    if network:
+    name = job["name"] or "NAME"
+    remedy = f"runner reproduce RUN --with {name}==VERSION    a version that has a wheel, or --python X.Y"
+    lacks_tool = "compiler" in reason or "header" in reason or "is missing" in reason
+    if reason == _ASKED_NETWORK and not open_network:
         remedy = "runner reproduce RUN --allow build-network"
+    elif "memory" in limit:
+        remedy = "runner reproduce RUN --memory SIZE    or a version that has a wheel: --with NAME==VERSION"
     elif lacks_tool:
         remedy += "; or an image that has what is missing: --base-image REF"
-    later = dated and not (fixed and lacks_tool)
+    later = dated and not limit and reason != _ASKED_NETWORK and not (fixed and lacks_tool)
     if later:
         remedy = f"{REDATE}; {remedy}"
+    failed = f"{job['title']} has no wheel for this Python and building it failed"
+    if job["tree"] is not None:
+        failed = f"building {job['title']} failed"
     return (NotByThen if later else MissingFact)(
-        f"{what} has no wheel for this Python and building it failed{': ' + reason if reason else ''}",
+        f"{failed}{': ' + reason if reason else ''}",
         remedy,
         fact="environment",
         nearest=tuple(line[:300] for line in lines[-8:]),
@@ -260,6 +293,7 @@ def _payload(plan: Plan, day: datetime | None, network: NetworkSettings, *, offl
             "extra_index_urls": list(network.extra_index_urls),
             "find_links": list(network.find_links),
             "trusted_hosts": list(network.trusted_hosts),
+            "index_strategy": network.index_strategy,
             "proxies": network.proxies,
         },
     }
@@ -283,29 +317,45 @@ def _resolve_request(plan: Plan, *, volume: str, network: NetworkSettings, offli
 def _build(engine: Engine, plan: Plan, job: Mapping[str, Any], *, volume: str, progress: Progress) -> None:
     from runner.inside.build import NEEDS_MORE
 
-    progress.update(f"building {_what(job['name'], job['version'])} from source")
+    progress.update(f"building {job['title']} from source")
     log = _Tail()
-    outcome = engine.run(build_request(plan, job, volume=volume), stdout=log.feed, stderr=log.feed)
+    written = {"folders": [f"{job['path']}/output", f"{job['path']}/workspace"]}
+    with OutputWatch(engine, plan, what=written, volume=volume) as watch:
+        outcome = engine.run(
+            build_request(plan, job, volume=volume), stdout=log.feed, stderr=log.feed, stop=watch.exceeded
+        )
     if outcome.exit_code in (0, NEEDS_MORE) and not outcome.out_of_memory:
         return
     text = log.text()
-    if outcome.timed_out:
-        text += f"\nstopped after {_BUILD_TIMEOUT_S:.0f} seconds"
-    elif outcome.out_of_memory:
-        text += "\nkilled for memory"
+    limit = _limit_met(outcome, plan)
+    if not limit and _NO_SPACE.search(text):
+        raise DiskFull(
+            f"building {job['title']} ran out of disk space in the volume {volume}",
+            "runner setup --prune    or give the engine a larger disk",
+        )
     spec = plan.environment
     fixed = pinned_names(spec) | {requirement_name(line) for line in (*spec.constraints, *spec.overrides)}
     raise explain_build_failure(
-        job["name"],
-        job["version"],
+        job,
         text,
+        limit=limit,
+        open_network="build-network" in plan.policy.allow,
         dated=job["build_as_of"] is not None,
         fixed=job["name"] is None or job["name"] in fixed,
     )
 
 
-def _what(name: str | None, version: str | None) -> str:
-    return "the repository's own package" if name is None else f"{name} {version}"
+def _limit_met(outcome: ContainerOutcome, plan: Plan) -> str:
+    """Return which limit ended a build, in words that go on from `it`; empty where none did."""
+    if outcome.stopped:
+        return f"it wrote more than it may ({plan.limits.output_bytes >> 20} MiB)"
+    if outcome.timed_out:
+        return f"it was stopped after {_BUILD_TIMEOUT_S / 60:.0f} minutes"
+    if outcome.out_of_memory:
+        return "it needs more memory than it may have"
+    if outcome.out_of_processes:
+        return f"it may have no more processes and threads ({plan.limits.pids})"
+    return ""
 
 
 def build_request(plan: Plan, job: Mapping[str, Any], *, volume: str) -> ContainerRequest:
@@ -315,21 +365,21 @@ def build_request(plan: Plan, job: Mapping[str, Any], *, volume: str) -> Contain
         VolumeMount(volume=volume, subpath=f"{subpath}/input", target=f"{path}/input", read_only=True),
         VolumeMount(volume=volume, subpath=f"{subpath}/output", target=f"{path}/output"),
     ]
-    if job["name"] is None:
+    if job["in_workspace"]:
         # Where the training will have it, so that an editable install leads there.
         mounts.append(VolumeMount(volume=volume, subpath=f"{subpath}/workspace", target=layout.WORKSPACE_TARGET))
     environment = {
         "PATH": f"{path}/input/venv/bin:/usr/local/bin:/usr/bin:/bin",
         "VIRTUAL_ENV": f"{path}/input/venv",
         "HOME": "/tmp",  # noqa: S108  # in the container
+        "TMPDIR": f"{path}/output/tmp",  # on the disk, and counted
         "LANG": "C.UTF-8",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     if plan.run.start_time is not None:
         environment["SOURCE_DATE_EPOCH"] = str(int(plan.run.start_time.timestamp()))
-    if job["name"] is None:
-        # The archive of a commit has no history to count versions in.
-        environment |= {"SETUPTOOLS_SCM_PRETEND_VERSION": "0", "PBR_VERSION": "0"}
+    if job["tree"] is not None:
+        environment |= _NO_HISTORY
     return ContainerRequest(
         image=plan.images.tools,
         argv=(layout.TOOLS_PYTHON, "-I", f"{layout.LIBRARY}/runner/inside/build.py", path),

@@ -18,17 +18,14 @@ import pytest
 from runner.engine.base_image import ensure_base_image
 from runner.engine.docker import DockerEngine, connect
 from runner.engine.images import ensure_tools_image
-from runner.engine.interface import ContainerRequest, VolumeMount
 from runner.errors import DiskFull, EngineUnavailable, IndexUnavailable, MissingFact, RunnerError
 from runner.inside import layout
-from runner.network import NetworkSettings, read_network_settings
-from runner.progress import NoProgress
-from runner.rerun.provision import provision, ready_keys
-from runner.schema.plan import Allowance, EnvironmentSpec, Images, Plan, Policy
+from runner.rerun.provision import ready_keys
+from runner.schema.plan import Images
 from runner.schema.rerun import ResolvedEnvironment
-from tests.support.engines import run
 from tests.support.package_index import PackageIndex
-from tests.support.values import changed, make_plan
+from tests.support.provisioning import Case, own_commit, refused
+from tests.support.values import changed
 
 YEAR_2024 = datetime(2024, 1, 1, tzinfo=timezone.utc)
 YEAR_2025 = datetime(2025, 1, 1, tzinfo=timezone.utc)
@@ -64,82 +61,6 @@ def index() -> Iterator[PackageIndex]:
         yield index
 
 
-class Case:
-    """Provisions plans in one volume, and looks at what is there."""
-
-    def __init__(self, engine: DockerEngine, images: Images, volume: str) -> None:
-        self.engine, self.images, self.volume = engine, images, volume
-
-    def plan(
-        self, text: str = "", *, commit: str | None = None, allow: tuple[Allowance, ...] = (), **fields: Any
-    ) -> Plan:
-        """A plan with requirements; `commit` gives it a repository and commit of its own."""
-        values: dict[str, Any] = {
-            "kind": "requirements",
-            "source": "requirements.txt at the commit",
-            "main": "requirements.txt",
-            "files": {"requirements.txt": text},
-            "exact": False,
-            "as_of": None,
-            "python": "3.11",
-            "python_source": "default",
-        }
-        plan = make_plan(environment=EnvironmentSpec(**(values | fields)), images=self.images)
-        plan = changed(plan, policy=Policy(allow=allow))
-        if commit is not None:
-            plan = changed(plan, lineage=changed(plan.lineage, commit=commit))
-        return plan
-
-    def provision(
-        self, plan: Plan, index: PackageIndex | str | None = None, *, engine: DockerEngine | None = None, **options: Any
-    ) -> ResolvedEnvironment:
-        """Provision from one of our indexes, or from this host's."""
-        network = read_network_settings()
-        if index is not None:
-            network = NetworkSettings(index_url=index if isinstance(index, str) else index.address)
-        options = {"offline": False, "progress": NoProgress(), **options}
-        return provision(engine or self.engine, plan, volume=self.volume, network=network, **options)
-
-    def shell(self, script: str, **options: Any) -> str:
-        """Run a script that sees the whole volume, and return what it prints."""
-        done = run(
-            self.engine,
-            ContainerRequest(
-                image=self.images.tools,
-                argv=("sh", "-ec", script),
-                purpose="test",
-                mounts=(VolumeMount(volume=self.volume, target=layout.CACHE),),
-                **options,
-            ),
-        )
-        assert done.outcome.exit_code == 0, done.err
-        return done.out
-
-    def python(self, environment: ResolvedEnvironment, script: str) -> str:
-        """Run a script as the training will: its environment alone, read-only, as another user."""
-        folder = f"{layout.ENVIRONMENTS}/{environment.key}"
-        done = run(
-            self.engine,
-            ContainerRequest(
-                image=self.images.tools,
-                argv=(f"{folder}/bin/python", "-c", script),
-                purpose="test",
-                mounts=(
-                    VolumeMount(
-                        volume=self.volume,
-                        subpath=layout.environment_subpath(environment.key),
-                        target=folder,
-                        read_only=True,
-                    ),
-                ),
-                user=f"{layout.TRAINER_UID}:{layout.TRAINER_GID}",
-                hardened=True,
-            ),
-        )
-        assert done.outcome.exit_code == 0, done.err
-        return done.out
-
-
 @pytest.fixture(scope="module")
 def case(engine: DockerEngine, images: Images, volume: str) -> Case:
     return Case(engine, images, volume)
@@ -149,18 +70,6 @@ def case(engine: DockerEngine, images: Images, volume: str) -> Case:
 def small(case: Case) -> ResolvedEnvironment:
     """six and idna from the real index, as of a day."""
     return case.provision(case.plan("six\nidna<3\n", as_of=YEAR_2024))
-
-
-def own_commit() -> str:
-    """A commit that no other test has."""
-    return uuid.uuid4().hex + "0" * 8
-
-
-def refused(case: Case, plan: Plan, index: PackageIndex | str | None = None, **options: Any) -> RunnerError:
-    """The error that provisioning ends with."""
-    with pytest.raises(RunnerError) as caught:
-        case.provision(plan, index, **options)
-    return caught.value
 
 
 def test_unpinned_requirements_resolve_as_of_the_date_to_exact_versions_with_hashes(small: ResolvedEnvironment) -> None:
@@ -264,56 +173,6 @@ def test_another_python_than_the_images_is_a_missing_fact(case: Case) -> None:
     error = refused(case, case.plan("six\n", python="3.8"))
     assert isinstance(error, MissingFact)
     assert "needs Python 3.8" in error.cause
-
-
-NOSY = """
-import json, socket, urllib.request
-def seen():
-    what = {"uid": os.getuid(), "environ": dict(os.environ), "cache": [], "writable": [], "network": "none"}
-    for folder, folders, files in os.walk("/cache"):
-        what["cache"] += [os.path.join(folder, name) for name in files]
-        if os.access(folder, os.W_OK):
-            what["writable"].append(folder)
-    try:
-        urllib.request.urlopen("ADDRESS/ran-with-a-network", timeout=3)
-        what["network"] = "reached"
-    except OSError:
-        pass
-    what["interfaces"] = [name for _, name in socket.if_nameindex()]
-    return what
-SEEN = seen()
-def module():
-    return "seen = " + repr(SEEN)
-"""
-
-
-def test_what_building_runs_sees_no_network_no_credentials_and_nothing_of_others(
-    case: Case, small: ResolvedEnvironment
-) -> None:
-    with PackageIndex(userinfo="reader:geheim-1234") as index:
-        index.add_source("nosy", "1.0", NOSY.replace("ADDRESS", index.address))
-        made = case.provision(
-            case.plan("nosy==1.0\n", commit=own_commit(), as_of=YEAR_2025), index.address_with_credentials
-        )
-        seen = json.loads(case.python(made, "import json, nosy; print(json.dumps(nosy.seen))"))
-    assert seen["network"] == "none"
-    assert seen["interfaces"] == ["lo"]
-    # It ran in phase 2b alone: neither resolving nor fetching imported the backend.
-    assert not [path for path in index.requests if "ran-with-a-network" in path]
-    assert seen["uid"] == layout.TRAINER_UID
-    assert "geheim" not in json.dumps(seen)
-    assert not [path for path in seen["cache"] if "/jobs/" not in path]
-    assert seen["writable"]
-    assert all("/output" in folder for folder in seen["writable"])
-    assert "geheim" not in made.lock
-    assert "geheim" not in case.shell(f"grep -rl geheim {layout.CACHE} || true")
-
-
-def test_the_auditor_may_give_building_a_network(case: Case, index: PackageIndex) -> None:
-    index.add_source("nosy", "1.0", NOSY.replace("ADDRESS", index.address))
-    plan = case.plan("nosy==1.0\n", commit=own_commit(), allow=("build-network",))
-    made = case.provision(plan, index)
-    assert "eth0" in case.python(made, "import nosy; print(nosy.seen['interfaces'])")
 
 
 def test_a_build_that_fails_is_a_missing_fact_with_what_was_missing_and_the_end_of_its_log(

@@ -59,7 +59,16 @@ def test_keys_are_file_names() -> None:
     assert all(len(key) == 40 and key.isalnum() for key in ready_keys(make_plan()).values())
 
 
-JOB = {"path": "/cache/built/r/jobs/j", "subpath": "built/r/jobs/j", "name": "one", "version": "1.0", "again": False}
+OWN = {"name": None, "title": "the repository's own package", "tree": "k"}
+JOB = {
+    "path": "/cache/built/r/jobs/j",
+    "subpath": "built/r/jobs/j",
+    "name": "one",
+    "version": "1.0",
+    "title": "one 1.0",
+    "tree": None,
+    "in_workspace": False,
+}
 
 
 def test_building_has_no_network_no_rights_and_sees_its_own_folders_only() -> None:
@@ -77,7 +86,7 @@ def test_building_has_no_network_no_rights_and_sees_its_own_folders_only() -> No
 
 
 def test_the_repositorys_own_package_is_built_where_the_training_will_have_it() -> None:
-    request = build_request(make_plan(), {**JOB, "name": None}, volume="v")
+    request = build_request(make_plan(), {**JOB, "name": None, "tree": "k", "in_workspace": True}, volume="v")
     assert request.mounts[-1].target == layout.WORKSPACE_TARGET
     assert request.mounts[-1].subpath == "built/r/jobs/j/workspace"
 
@@ -107,7 +116,7 @@ def test_index_credentials_travel_by_standard_input_alone() -> None:
     ],
 )
 def test_a_failed_build_says_what_was_missing(log: str, words: str) -> None:
-    error = explain_build_failure("ujson", "1.35", f"lots\nof output\n{log}\n")
+    error = explain_build_failure({**JOB, "name": "ujson", "title": "ujson 1.35"}, f"lots\nof output\n{log}\n")
     assert words in error.cause
     assert "ujson 1.35" in error.cause
     assert error.fact == "environment"
@@ -116,6 +125,6 @@ def test_a_failed_build_says_what_was_missing(log: str, words: str) -> None:
 
 
 def test_a_builds_log_reaches_the_terminal_without_controls_and_secrets() -> None:
-    error = explain_build_failure(None, None, "\x1b[31mred\x1b[0m\x07 password=hunter2\n")
+    error = explain_build_failure(OWN, "\x1b[31mred\x1b[0m\x07 password=hunter2\n")
     assert error.nearest == ("red password=***",)
     assert "the repository's own package" in error.cause

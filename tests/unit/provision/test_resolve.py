@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from runner.inside.indexes import IndexSettings
 from runner.inside.lists import read
 from runner.inside.protocol import PhaseError
 from runner.inside.requirements import lock_text
 from runner.inside.resolve import Built, pins, resolve, split_built
-from runner.inside.uv import IndexSettings, Unsatisfiable, Uv, WheelsNeeded
+from runner.inside.uv import Unsatisfiable, Uv, WheelsNeeded
 from runner.inside.wanted import Specification
 
 HASH = f"--hash=sha256:{'a' * 64}"
