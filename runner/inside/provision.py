@@ -100,6 +100,8 @@ class _Provision:
         for tree, wheel in trees:
             how = "linked to the workspace" if _linked(wheel.path) else "as a wheel"
             what = "the repository itself" if (tree.address, tree.path) == (None, ".") else tree.title
+            if not tree.exact:
+                what += f", commit {self.built.commit_of_tree(tree.key)},"
             notes.append(f"{what} was installed as {wheel.name} {wheel.version}, {how}")
         if self.uv.settings.strategy not in (None, FIRST_INDEX):
             notes.append(f"package indexes were trusted alike ({self.uv.settings.strategy}): names may be another's")

@@ -73,7 +73,7 @@ def resolve(
             uv.run(install_arguments(str(folder / "index.txt"), python=empty, dry_run=True), by_hash=True)
         except Unsatisfiable as error:
             raise explained(error, uv.settings, day=specification.day) from error
-        return text
+        return _seeded(text, wanted, uv, folder, python)
     lines = list(wanted.lines)
     if wanted.lock is not None:
         kept = (line for line in wanted.lock.splitlines() if requirement_name(line) not in specification.replaced)
@@ -123,10 +123,7 @@ def resolve(
     except Unsatisfiable as error:
         raise _why_not(error, specification, compiled, uv.settings) from error
     text = lock_text(output)
-    named = {requirement_name(line) for line in text.splitlines()}
-    if wanted.with_setuptools and sys.version_info < _SETUPTOOLS_UNTIL and "setuptools" not in named:
-        text = lock_text(text + _setuptools(uv, folder, python, wanted.notes))
-    return text
+    return _seeded(text, wanted, uv, folder, python)
 
 
 class _Compiled(Protocol):
@@ -185,6 +182,14 @@ def _contradicted(error: Unsatisfiable, specification: Specification, compiled: 
                 fact="environment",
             )
     return None
+
+
+def _seeded(text: str, wanted: Wanted, uv: Uv, folder: Path, python: str) -> str:
+    """Return the lock with what virtual environments had beside the packages, where it lacks it."""
+    named = {requirement_name(line) for line in text.splitlines()}
+    if not wanted.with_setuptools or sys.version_info >= _SETUPTOOLS_UNTIL or "setuptools" in named:
+        return text
+    return lock_text(text + _setuptools(uv, folder, python, wanted.notes))
 
 
 def _setuptools(uv: Uv, folder: Path, python: str, notes: list[str]) -> str:

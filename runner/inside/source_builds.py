@@ -11,9 +11,10 @@ A key stands for a repository and commit, what is asked for and the day whose pa
 offered to the resolver whatever the day, so that nothing of another day may lie there.
 
 A job is a dictionary, which the host hands to 2b and back: `path` and `subpath`; `name` and `version` of a source
-archive, or `tree`, the key of a source tree; `title`, what a person calls it; `in_workspace`, whether it is built where
-the training will have the repository; `build_as_of`, the day whose packages it sees; `asked`, how often the build said
-that it needs more; `chain`, what needs it to be built, outermost first.
+archive, or `tree`, the key of a source tree, with its `commit` and the `known_version` of that; `title`, what a person
+calls it; `in_workspace`, whether it is built where the training will have the repository; `build_as_of`, the day whose
+packages it sees; `asked`, how often the build said that it needs more; `chain`, what needs it to be built, outermost
+first.
 
 Archives are read here and never unpacked; what was built is looked at as hostile input. No command of ours starts an
 interpreter in whose environment packages are installed: their `.pth` files would run. Standard library and uv.
@@ -30,7 +31,7 @@ import shutil
 import stat
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,10 @@ class BuildFolder:
         """Return the wheel of a source tree, None before it is built."""
         found = _wheels(self.tree_path(key))
         return found[0] if found else None
+
+    def commit_of_tree(self, key: str) -> str:
+        """Return the commit that the wheel of a source tree was built from."""
+        return (self.tree_path(key) / "commit").read_text(encoding="ascii")
 
     def tree_path(self, key: str) -> Path:
         """Return where the wheel of a source tree is kept."""
@@ -168,7 +173,7 @@ class Preparation:
             protocol.receive("bundle", str(bundle))
             _archive_of_commit(bundle, commit, archive)
         else:
-            _receive_archive(tree, archive)
+            commit = protocol.receive("source", str(archive), {"address": tree.address, "revision": tree.revision})
         described: dict[str, Any] = {
             "name": None if tree.name is None else normalised(tree.name),
             "version": None,
@@ -176,6 +181,8 @@ class Preparation:
             "build_as_of": self.build_as_of,
             "chain": [],
             "tree": tree.key,
+            "commit": commit,
+            "known_version": tree.known_version,
         }
         if tree.is_file:
             return self._file(job, archive, tree, described)
@@ -233,6 +240,8 @@ class Preparation:
             temporary = kept.with_name(f".{self.folder.attempt}.tmp")
             shutil.copyfile(wheel, temporary, follow_symlinks=False)
             temporary.chmod(0o444)
+            if job["tree"] is not None:
+                (folder / "commit").write_text(job["commit"], encoding="ascii")
             os.replace(temporary, kept)
         shutil.rmtree(job["path"], ignore_errors=True)
 
@@ -348,16 +357,6 @@ class Preparation:
         (job / "input").mkdir(parents=True)
         _own_folder(job / "output")
         return job
-
-
-def _receive_archive(tree: SourceTree, target: Path) -> None:
-    """Ask the host for the files of another repository at the revision that the list names."""
-
-    def take(_: str, pieces: Iterator[bytes]) -> None:
-        with open(target, "wb") as file:
-            file.writelines(pieces)
-
-    protocol.ask_for_files("source", {"address": tree.address, "revision": tree.revision}, take)
 
 
 def _archive_of_commit(bundle: Path, commit: str, target: Path) -> None:

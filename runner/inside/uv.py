@@ -34,6 +34,10 @@ _TRIED = re.compile(r"^DEBUG Searching for a compatible version of (?P<name>[A-Z
 _YANKED = re.compile(
     r"warning: `(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^`]+)` is yanked(?: \(reason: \"(?P<why>.*)\"\))?"
 )
+_OUTDATED = re.compile(
+    r"existing lockfile due to (?P<why>(?:mismatched (?:requirements|dependency groups|extras|members)"
+    r"|change in Python requirement|missing root package)[^\n]*)"
+)
 _HASH = re.compile(r"Hash mismatch for `(?P<package>[^`]+)`")
 _NAMED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*[A-Za-z0-9]|[A-Za-z0-9]")
 _UNKNOWN = re.compile(r"Because (?P<name>[A-Za-z0-9._-]+) was not found in the package registry")
@@ -161,6 +165,20 @@ class Uv:
             for own in self.settings.own:
                 if not any(same_index(index, each) for each in self.settings.own) and knows(own, name, self.settings):
                     raise _shadow(name, version, own, index)
+
+    def outdated(self, project: str, *, python: str) -> str | None:
+        """Return why `uv.lock` in the folder `project` is not that of its projects, None where it is.
+
+        uv compares them without an index. What else keeps it from taking the lock as it is, such as other indexes, says
+        nothing about the projects. Only for projects that say all of themselves: of others uv would run the build.
+        """
+        configuration = self._secrets / "empty.toml"
+        configuration.write_text("", encoding="utf-8")
+        argv = [UV, "lock", "--check", "--offline", "--verbose", "--project", project, "--python", python]
+        argv += ["--config-file", str(configuration), "--no-cache", "--no-build"]
+        _, _, said = _run(argv, environment=self._environment(), cwd=project)
+        match = _OUTDATED.search(said)
+        return None if match is None else match["why"].strip().replace("`", "")
 
     def _environment(self) -> dict[str, str]:
         environment = {

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from runner.inside.protocol import MISSING, PhaseError
 from runner.inside.requirements import requirement_name
 from runner.inside.source_tree import SourceTree
 
@@ -43,6 +45,19 @@ class Specification:
             day=request["build_as_of"],
         )
 
+    def text(self, path: str) -> str:
+        """Return the text of a file that takes part. Raises PhaseError where the plan lacks it."""
+        path = posixpath.normpath(path)
+        if path not in self.files:
+            raise PhaseError(
+                MISSING,
+                f"the commit holds no {path}",
+                "name the file that lists the packages with `environment:` in runner.yaml",
+                fact="environment",
+                looked_in=(path,),
+            )
+        return self.files[path]
+
     @property
     def replaced(self) -> frozenset[str]:
         """The packages, by normalised names, whose version the auditor gave."""
@@ -55,8 +70,9 @@ class Wanted:
 
     Either `lock` is the text of an exact hashed lock, or `lines` are requirements to be resolved with `constraints`.
     `trees` are places of no index that packages are built from and installed besides: the repository itself, a folder
-    of it; `closed` tells that the list has all that these need, too. `indexes` and `links` are what the repository
-    names. `declared` are requirements of the repository's own package, which its wheel brings.
+    of it, another repository. `closed` tells that the list holds what all of its packages need, those too. `indexes`
+    and `links` are what the repository names. `declared` are requirements of the repository's own package, which its
+    wheel brings.
     """
 
     lines: list[str] = field(default_factory=list)

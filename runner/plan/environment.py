@@ -84,6 +84,7 @@ def specify_environment(
         python=python.minor,
         python_source=python.source,
         install_project=found.install_project,
+        repositories=found.repositories,
         constraints=constraints,
         constraints_source=recorded.source if constraints else None,
         overrides=overrides,

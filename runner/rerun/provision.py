@@ -26,7 +26,8 @@ from runner.network import NetworkSettings
 from runner.plan.lists.requirements import pinned_names
 from runner.progress import Progress
 from runner.redact import redact
-from runner.rerun.answers import bundle_answer
+from runner.repository.package_source import fetch_source
+from runner.rerun.answers import Answer, bundle_answer, source_answer
 from runner.rerun.exchange import call, inside_argv
 from runner.rerun.redate import first_that_works
 from runner.rerun.watch import OutputWatch
@@ -42,13 +43,13 @@ _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _NO_SPACE = re.compile(r"No space left on device|Errno 28\b|Disk quota exceeded")
 _ASKED_NETWORK = "it tried to reach the network"
 # The archive of a commit has no history to count versions in: each tool that would is told one.
-_NO_HISTORY = {
-    "SETUPTOOLS_SCM_PRETEND_VERSION": "0",
-    "PBR_VERSION": "0",
-    "PDM_BUILD_SCM_VERSION": "0",
-    "POETRY_DYNAMIC_VERSIONING_BYPASS": "0",
-    "UV_DYNAMIC_VERSIONING_BYPASS": "0",
-}
+_COUNTS_VERSIONS = (
+    "SETUPTOOLS_SCM_PRETEND_VERSION",
+    "PBR_VERSION",
+    "PDM_BUILD_SCM_VERSION",
+    "POETRY_DYNAMIC_VERSIONING_BYPASS",
+    "UV_DYNAMIC_VERSIONING_BYPASS",
+)
 
 _CAUSES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"fatal error: (?P<what>[\w./+-]+): No such file or directory"), "the header {what} is missing"),
@@ -119,11 +120,13 @@ def provision(
     progress: Progress,
     offline: bool,
     bundle: Path | None = None,
+    mirrors: Path | None = None,
     sources: Mapping[str, str] | None = None,
 ) -> ResolvedEnvironment:
     """Make the environment of the plan ready in the cache volume, if it is not, and return what is in it.
 
-    `bundle` holds the commit, needed where the plan installs the project. `sources` maps paths of scripts to their
+    `bundle` holds the commit, needed where the plan installs the project; into the folder `mirrors` other repositories
+    are fetched that packages come from. `sources` maps paths of scripts to their
     texts: what they import is compiled. Where the packages of the run's day cannot be had and the plan allows it, they
     are those of the first later day. Raises NotByThen where it does not, MissingFact where the packages cannot be had
     or built, IndexUnavailable where the index refused (or `offline` forbids to ask it), DiskFull.
@@ -139,7 +142,7 @@ def provision(
         network=network,
         progress=progress,
         offline=offline,
-        bundle=bundle,
+        answers=_answers(plan, bundle, mirrors, offline=offline),
         sources=sources,
     )
     day = plan.environment.as_of or plan.run.start_time
@@ -161,7 +164,7 @@ def _make(
     network: NetworkSettings,
     progress: Progress,
     offline: bool,
-    bundle: Path | None,
+    answers: Mapping[str, Answer],
     sources: Mapping[str, str] | None,
 ) -> ResolvedEnvironment:
     """Make the environment with the packages of a day; `redated` says why it is not the run's own."""
@@ -177,7 +180,7 @@ def _make(
             _resolve_request(plan, volume=volume, network=network, offline=offline),
             payload={**payload, "jobs": jobs},
             progress=progress,
-            answers={} if bundle is None else {"bundle": bundle_answer(bundle)},
+            answers=answers,
             secrets=network.secrets,
         )
         if result["state"] == "ready":
@@ -190,6 +193,16 @@ def _make(
         "runner reproduce RUN --python X.Y    (a Python that the packages have wheels for)",
         fact="environment",
     )
+
+
+def _answers(plan: Plan, bundle: Path | None, mirrors: Path | None, *, offline: bool) -> dict[str, Answer]:
+    """Return what 2a may ask for: the commit, and other repositories that the plan names."""
+    answers = {} if bundle is None else {"bundle": bundle_answer(bundle)}
+    if mirrors is not None and plan.environment.repositories:
+        day = plan.environment.as_of or plan.run.start_time
+        fetch = partial(fetch_source, mirrors=mirrors, as_of=day, offline=offline)
+        answers["source"] = source_answer(plan.environment.repositories, fetch)
+    return answers
 
 
 def as_resolved(record: Mapping[str, Any], *, cached: bool) -> ResolvedEnvironment:
@@ -379,7 +392,7 @@ def build_request(plan: Plan, job: Mapping[str, Any], *, volume: str) -> Contain
     if plan.run.start_time is not None:
         environment["SOURCE_DATE_EPOCH"] = str(int(plan.run.start_time.timestamp()))
     if job["tree"] is not None:
-        environment |= _NO_HISTORY
+        environment |= dict.fromkeys(_COUNTS_VERSIONS, job["known_version"] or "0")
     return ContainerRequest(
         image=plan.images.tools,
         argv=(layout.TOOLS_PYTHON, "-I", f"{layout.LIBRARY}/runner/inside/build.py", path),

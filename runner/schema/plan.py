@@ -89,9 +89,9 @@ class EnvironmentSpec(Value):
     `source` says which in a phrase (`uv.lock at the commit`). `files` maps each path that takes part to its text at
     the commit. `exact` is true where every package is pinned. `as_of` is the date after which uploads are not seen;
     None where the lock decides alone. `python` is a minor version such as `3.11`. `install_project` tells that the
-    repository itself is a package to be built and installed. `constraints` are `NAME==VERSION` for what the files leave
-    open, as `constraints_source` recorded it; what needs none of these packages does not get them. `overrides` win
-    over all.
+    repository itself is a package to be built and installed; `repositories` are addresses of others that packages are
+    built from. `constraints` are `NAME==VERSION` for what the files leave open, as `constraints_source` recorded it;
+    what needs none of these packages does not get them. `overrides` win over all.
     """
 
     kind: Literal[
@@ -106,6 +106,7 @@ class EnvironmentSpec(Value):
     python: str
     python_source: str
     install_project: bool = False
+    repositories: tuple[str, ...] = ()
     constraints: tuple[str, ...] = ()
     constraints_source: str | None = None
     overrides: tuple[str, ...] = ()

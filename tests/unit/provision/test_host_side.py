@@ -59,7 +59,7 @@ def test_keys_are_file_names() -> None:
     assert all(len(key) == 40 and key.isalnum() for key in ready_keys(make_plan()).values())
 
 
-OWN = {"name": None, "title": "the repository's own package", "tree": "k"}
+OWN = {"name": None, "title": "the repository's own package", "tree": "k", "known_version": None}
 JOB = {
     "path": "/cache/built/r/jobs/j",
     "subpath": "built/r/jobs/j",
@@ -86,7 +86,7 @@ def test_building_has_no_network_no_rights_and_sees_its_own_folders_only() -> No
 
 
 def test_the_repositorys_own_package_is_built_where_the_training_will_have_it() -> None:
-    request = build_request(make_plan(), {**JOB, "name": None, "tree": "k", "in_workspace": True}, volume="v")
+    request = build_request(make_plan(), {**JOB, **OWN, "in_workspace": True}, volume="v")
     assert request.mounts[-1].target == layout.WORKSPACE_TARGET
     assert request.mounts[-1].subpath == "built/r/jobs/j/workspace"
 

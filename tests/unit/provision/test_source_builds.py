@@ -128,7 +128,7 @@ def test_a_wheel_with_odd_entries_is_refused_and_named(folder: BuildFolder) -> N
 
 def test_the_wheel_of_a_tree_is_kept_for_that_place_and_way_alone(folder: BuildFolder) -> None:
     tree = SourceTree("libs/a", editable=True)
-    made = {**job(folder, None, a="one-1.0-py3-none-any.whl"), "version": None, "tree": tree.key}
+    made = {**job(folder, None, a="one-1.0-py3-none-any.whl"), "version": None, "tree": tree.key, "commit": "c" * 40}
     assert collect(folder, made) is None
     assert folder.of_tree(tree.key) is not None
     assert folder.of_tree(SourceTree("libs/a").key) is None

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 
+from runner.inside import uv as uv_module
+from runner.inside.indexes import IndexSettings
 from runner.inside.protocol import PhaseError
 from runner.inside.uv import (
     Unsatisfiable,
+    Uv,
     WheelsNeeded,
     compile_arguments,
     explain,
     install_arguments,
 )
+from tests.support.lock_files import text as lock_file
 
 WHEELS = """\
 error: No solution found when resolving dependencies
@@ -209,3 +216,27 @@ def test_an_explanation_of_a_conflict_names_its_packages() -> None:
     assert isinstance(error, Unsatisfiable)
     assert error.packages >= {"requests", "urllib3"}
     assert error.sentence.startswith("Because requests==2.31.0 depends on urllib3>=1.21.1,<3")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "why"),
+    [
+        ("", "", None),
+        ('dependencies = ["click>=8.1,<8.2"', '# why\ndependencies = [\n  "click<8.2,>=8.1"', None),
+        ("click>=8.1,<8.2", "click>=8.1", "mismatched requirements for: sums==0.1.0"),
+        ('"tabulate[widechars]', '"tabulate', "mismatched requirements for: sums==0.1.0"),
+        (">=3.9,<3.14", ">=3.10,<3.14", "change in Python requirement: >=3.9, <3.14 vs. >=3.10, <3.14"),
+        ('"iniconfig', '"six", "iniconfig', "mismatched dependency groups for: sums==0.1.0"),
+    ],
+)
+def test_a_lock_is_compared_with_its_project_by_uv_itself(
+    before: str, after: str, why: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without an index, and whatever the formatting."""
+    monkeypatch.setattr(uv_module, "UV", str(Path(sys.executable).with_name("uv")))
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "uv.lock").write_text(lock_file("uv/uv.lock"))
+    (project / "pyproject.toml").write_text(lock_file("uv/pyproject.toml").replace(before, after) or "")
+    uv = Uv(IndexSettings(default="https://index.invalid/simple"), secrets=str(tmp_path))
+    assert uv.outdated(str(project), python=sys.executable) == why
