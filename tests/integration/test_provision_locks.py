@@ -10,8 +10,8 @@ from runner.engine.docker import DockerEngine
 from runner.errors import MissingFact
 from runner.prepare import Prepared, prepare
 from runner.schema.plan import Images
-from tests.integration.test_provision import Case, own_commit, refused
 from tests.support.lock_files import PDM, POETRY, text
+from tests.support.provisioning import Case, own_commit, refused
 from tests.unit.provision.test_locked import NEW, OLD
 
 OF_PIPENV = {**NEW, "packaging": "21.3", "pyparsing": "3.3.3"}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
@@ -16,10 +19,10 @@ from runner.prepare import Prepared
 from runner.repository.bundle import cached_bundle
 from runner.repository.mirror import open_mirror
 from runner.schema.rerun import ResolvedEnvironment
-from tests.integration.test_provision import Case, refused
 from tests.integration.test_provision_locks import case_of
 from tests.support.git_server import serving_git
 from tests.support.package_index import BACKEND, PackageIndex, wheel_bytes
+from tests.support.provisioning import Case, refused
 from tests.support.repositories import FIRST_DATE, Repository
 from tests.support.values import changed
 
@@ -47,10 +50,10 @@ def project(tmp_path: Path) -> Repository:
 
 
 def provisioned(
-    case: Case, project: Repository, files: Mapping[str, str | bytes | None], index: Any, tmp_path: Path, **fields: Any
+    case: Case, project: Repository, held: Mapping[str, str | bytes | None], index: Any, tmp_path: Path, **fields: Any
 ) -> ResolvedEnvironment:
     """Commit the files and provision from them as the host does, with the commit's bundle."""
-    commit = project.commit(files)
+    commit = project.commit(held)
     mirror = open_mirror(str(project.path), tmp_path / "cache", commit=commit)
     plan = case.plan(commit=commit, **fields)
     plan = changed(plan, lineage=changed(plan.lineage, repository=str(project.path)))
@@ -75,13 +78,7 @@ def test_folders_and_wheels_of_the_repository_are_installed_beside_packages(
         "wheels/baz-3.0-py3-none-any.whl": wheel_bytes("baz", "3.0", {"baz.py": "what = 'baz'\n"}, requires=("other",)),
     }
     made = provisioned(case, project, files, index, tmp_path, files={"requirements.txt": text})
-    assert made.packages == {
-        "bar": "1.0",
-        "baz": "3.0",
-        "foo": "1.0",
-        "other": "2.0",
-        "setuptools": made.packages["setuptools"],
-    }
+    assert made.packages == {"bar": "1.0", "baz": "3.0", "foo": "1.0", "other": "2.0"}
     assert case.python(made, "import foo, bar, baz; print(foo.what, bar.what, baz.what)").split() == [
         "foo",
         "bar",
@@ -120,6 +117,68 @@ def test_a_branch_of_another_repository_is_what_it_was_on_the_day(
         made = provisioned(case, project, {"requirements.txt": text}, index, tmp_path, as_of=day, **fields)
     assert case.python(made, "import lib; print(lib.number)").strip() == "1"
     assert any(commits[1] in note for note in made.notes)
+
+
+def test_members_of_a_workspace_are_installed_as_uv_has_them(
+    case: Case, project: Repository, index: PackageIndex, tmp_path: Path
+) -> None:
+    app = '[project]\nname = "app"\nversion = "1.0"\nrequires-python = ">=3.9"\ndependencies = ["foo"]\n'
+    app += '[tool.uv]\npackage = false\n[tool.uv.workspace]\nmembers = ["libs/*"]\n'
+    files = {"pyproject.toml": f"{app}[tool.uv.sources]\nfoo = {{ workspace = true }}\n"}
+    files |= package("foo", "what = 'foo'", "libs/foo/") | package("unused", "", "libs/unused/")
+    for name in files:
+        files[name] = files[name].replace(
+            'version = "1.0"\n[build', 'version = "1.0"\nrequires-python = ">=3.9"\n[build'
+        )
+    project.commit(files)
+    subprocess.run([Path(sys.executable).with_name("uv"), "lock", "--offline", "--quiet"], cwd=project.path, check=True)
+    files["uv.lock"] = (project.path / "uv.lock").read_text()
+    texts = {name: text for name, text in files.items() if name.endswith((".toml", ".lock"))}
+    made = provisioned(case, project, files, index, tmp_path, kind="uv.lock", main="uv.lock", files=texts)
+    assert made.packages == {"foo": "1.0"}
+    assert case.python(made, "import foo; print(foo.what)").strip() == "foo"
+
+
+POETRY_LOCK = """
+[[package]]
+name = "foo"
+version = "1.0"
+optional = false
+python-versions = "*"
+develop = true
+files = []
+[package.dependencies]
+other = "*"
+[package.source]
+type = "directory"
+url = "../libs/foo"
+
+[[package]]
+name = "other"
+version = "2.0"
+optional = false
+python-versions = "*"
+files = [{{file = "other-2.0-py3-none-any.whl", hash = "sha256:{sha256}"}}]
+
+[metadata]
+lock-version = "2.0"
+"""
+
+
+def test_a_path_dependency_of_a_poetry_lock_is_built_from_the_commit(
+    case: Case, project: Repository, index: PackageIndex, tmp_path: Path
+) -> None:
+    sha256 = hashlib.sha256(index.add_wheel("other", "2.0")).hexdigest()
+    index.add_wheel("other", "3.0")
+    texts = {
+        "app/pyproject.toml": '[tool.poetry.dependencies]\nfoo = { path = "../libs/foo", develop = true }\n',
+        "app/poetry.lock": POETRY_LOCK.format(sha256=sha256),
+    }
+    files = {**texts, **package("foo", "what = 'foo'", "libs/foo/")}
+    fields = {"kind": "poetry.lock", "root": "app", "main": "app/poetry.lock", "files": texts}
+    made = provisioned(case, project, files, index, tmp_path, **fields)
+    assert {"foo": "1.0", "other": "2.0"}.items() <= made.packages.items()
+    assert case.python(made, "import foo; print(foo.what)").strip() == "foo"
 
 
 def test_a_folder_that_is_no_package_is_a_missing_fact_that_names_it(
