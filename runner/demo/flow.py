@@ -98,6 +98,7 @@ def run_demo(
     page as soon as it is known. Raises UsageError for a folder that holds anything else, and what `make_project` and
     `reproduce` raise.
     """
+    from runner.credentials.indexes import with_index_credentials
     from runner.demo.project import existing_project, make_project
     from runner.network import read_network_settings
     from runner.planning import mirrors_folder
@@ -110,7 +111,11 @@ def run_demo(
             image = prepare(engine, base_image=base_image, progress=progress, install=install).tools
         with progress.phase("project"):
             project = make_project(
-                place, engine=engine, image=image, network=read_network_settings(), progress=progress
+                place,
+                engine=engine,
+                image=image,
+                network=with_index_credentials(read_network_settings()),
+                progress=progress,
             )
         show(describe_project(project, _as_typed(place)))
         try:

@@ -27,6 +27,7 @@ from typing import Any
 
 import reproducibility_runner
 import runner
+from runner.credentials.indexes import with_index_credentials
 from runner.engine import labels
 from runner.engine.archive import ByteStream, folder_files, pack
 from runner.engine.base_image import REPOSITORY as BASE_REPOSITORY
@@ -116,7 +117,7 @@ def _ensure_environment_image(
     if engine.image_digest(environment) is not None:
         return environment
     progress.line(f"making the image that holds DVC and uv, on {base.reference}")
-    network = network or read_network_settings()
+    network = network or with_index_credentials(read_network_settings())
     for note in network.notes:
         progress.line(note)
     arguments = {"BASE_IMAGE": base.reference, "OWNER": labels.owner()}

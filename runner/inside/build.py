@@ -54,9 +54,11 @@ _UNMET = r"""
 import importlib.metadata, json, re, sys
 def normalised(name): return re.sub(r"[-_.]+", "-", name).lower()
 have = {normalised(d.metadata["Name"]) for d in importlib.metadata.distributions() if d.metadata["Name"]}
-wanted = json.load(open(sys.argv[1]))
-names = [(text, re.match(r"\s*([A-Za-z0-9._-]+)", text)) for text in wanted]
-json.dump([text for text, match in names if match and normalised(match[1]) not in have], sys.stdout)
+known = json.load(open(sys.argv[1]))["requires"]
+def met(text):
+    name, rest = re.match(r"\s*([A-Za-z0-9._-]*)\s*(.*)", text, re.S).groups()
+    return text in known or (normalised(name) in have and rest in ("", ";") and name)
+json.dump([text for text in json.load(open(sys.argv[2])) if not met(text)], sys.stdout)
 """
 
 
@@ -65,11 +67,14 @@ def main() -> int:
     with open(os.path.join(sys.argv[1], "input", "job.json"), encoding="utf-8") as file:
         job = json.load(file)
     path = os.path.join(sys.argv[1], "input", "job.json")
+    os.makedirs(os.environ.get("TMPDIR", "/tmp"), exist_ok=True)  # noqa: S108  # the container's own
     _unpack(job)
     if status := _run(job, ["-c", _HOOK, path, "requires"]):
         return status
     listed = os.path.join(job["output"], "requires.json")
-    unmet = subprocess.run([job["python"], "-c", _UNMET, listed], capture_output=True, text=True, check=True).stdout
+    unmet = subprocess.run(
+        [job["python"], "-c", _UNMET, path, listed], capture_output=True, text=True, check=True
+    ).stdout
     if json.loads(unmet):
         with open(os.path.join(job["output"], "need.json"), "w", encoding="utf-8") as file:
             file.write(unmet)

@@ -17,8 +17,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from runner.inside.index_access import NotThere, page
+from runner.inside.indexes import IndexSettings
 from runner.inside.protocol import PhaseError
-from runner.inside.uv import IndexSettings
 
 _PORT = 8642  # always the same where it is free, since uv keeps what it fetched under the address of the index
 _KIND = "application/vnd.pypi.simple.v1+json"

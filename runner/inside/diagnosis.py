@@ -14,8 +14,9 @@ from packaging.version import InvalidVersion, Version
 
 from runner.inside.index_access import moment_of
 from runner.inside.index_pages import MINORS, IndexFile, files_of
+from runner.inside.indexes import IndexSettings
 from runner.inside.protocol import MISSING, PhaseError
-from runner.inside.uv import IndexSettings, Unsatisfiable
+from runner.inside.uv import Unsatisfiable
 
 _NO_SUCH_VERSION = re.compile(r"there (?:is|are) no versions? of (?P<name>[\w.-]+)==(?P<version>[\w.+!-]+)")
 _OTHER_PYTHON = re.compile(

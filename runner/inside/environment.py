@@ -17,7 +17,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,7 +26,7 @@ from typing import Any
 from runner.inside import layout
 
 SECRETS = "/secrets"  # a tmpfs in provision's container
-LAYOUT_VERSION = 2  # part of every key: raise it when environments or locks are made in another way
+LAYOUT_VERSION = 3  # part of every key: raise it when environments or locks are made in another way
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
@@ -35,15 +35,15 @@ _NAME = re.compile(r"[A-Za-z0-9._-]+")
 class Lock:
     """What a specification resolved to.
 
-    `built` are file names of wheels of ours, `project` that of the repository. `as_of` is the moment whose packages
-    these are, where any were open, `build_as_of` that of what building asked for; `redated` says why they are not the
-    run's.
+    `built` are file names of wheels that 2b made, `trees` those of wheels from source trees, in the order in which the
+    list names them. `as_of` is the moment whose packages these are, where any were open, `build_as_of` that of what
+    building asked for; `redated` says why they are not the run's.
     """
 
     environment: str
     text: str
     built: tuple[str, ...] = ()
-    project: str | None = None
+    trees: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     as_of: str | None = None
     build_as_of: str | None = None
@@ -90,7 +90,7 @@ def read_lock(specification: str, repository: str) -> Lock | None:
                     environment=str(document["environment"]),
                     text=str(document["text"]),
                     built=tuple(map(str, document["built"])),
-                    project=document["project"],
+                    trees=tuple(map(str, document["trees"])),
                     notes=tuple(map(str, document["notes"])),
                     as_of=document["as_of"],
                     build_as_of=document["build_as_of"],
@@ -103,7 +103,7 @@ def read_lock(specification: str, repository: str) -> Lock | None:
 
 def write_lock(specification: str, repository: str, lock: Lock) -> None:
     """Keep a lock; one with anything built in it is for this repository and commit alone."""
-    own = bool(lock.built or lock.project)
+    own = bool(lock.built or lock.trees)
     path = _lock_path(specification, repository if own else "")
     path.parent.mkdir(parents=True, exist_ok=True)
     _write_json(path, asdict(lock))
@@ -139,10 +139,13 @@ def environment_path(key: str) -> Path:
     return Path(layout.ENVIRONMENTS) / _checked(key)
 
 
-def environment_key(*, lock: str, python: str, image: str, repository: str, project: str | None) -> str:
-    """Return the key of the environment that a lock makes; `repository` is empty where nothing was built."""
+def environment_key(*, lock: str, python: str, image: str, repository: str, trees: Sequence[str]) -> str:
+    """Return the key of the environment that a lock makes; `repository` is empty where nothing was built.
+
+    `trees` are the digests of the wheels from source trees.
+    """
     parts = {"layout": LAYOUT_VERSION, "lock": lock, "python": python, "image": image, "repository": repository}
-    text = json.dumps({**parts, "project": project}, sort_keys=True)
+    text = json.dumps({**parts, "trees": list(trees)}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:40]
 
 

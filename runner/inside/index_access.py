@@ -12,15 +12,15 @@ import ssl
 import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from html.parser import HTMLParser
 from typing import IO, Any
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
+from runner.inside.indexes import IndexSettings
 from runner.inside.protocol import MISSING, UNAVAILABLE, PhaseError
-from runner.inside.uv import PYPI, IndexSettings
 
 _PAGE_LIMIT = 64 << 20
 _JSON = "application/vnd.pypi.simple.v1+json"
@@ -41,21 +41,19 @@ def opened(
             UNAVAILABLE, "a file of the package index is not in the cache, and --offline forbids to fetch it",
             "run without --offline", service="index",
         )  # fmt: skip
-    plain, credentials = _credentials(address, settings)
+    if urlsplit(address).scheme not in {"http", "https"}:
+        raise PhaseError(MISSING, f"the index names a file at {urlsplit(address).scheme}:", fact="environment")
+    plain = settings.credentials_for(address)[0]
     headers = {"Accept": accept, **({"Accept-Encoding": "gzip"} if compressed else {})}
-    request = urllib.request.Request(plain, headers=headers)  # noqa: S310  # http and https alone
-    if credentials is not None:
-        request.add_unredirected_header("Authorization", f"Basic {base64.b64encode(credentials.encode()).decode()}")
     context = ssl.create_default_context(cafile=settings.ca_path)
     if urlsplit(plain).hostname in settings.trusted_hosts:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    proxies = {name.removesuffix("_proxy"): value for name, value in settings.proxies.items() if name != "no_proxy"}
-    for scheme in ("http", "https"):
-        if "all" in proxies:
-            proxies.setdefault(scheme, proxies["all"])
     opener = urllib.request.build_opener(
-        urllib.request.ProxyHandler(proxies), urllib.request.HTTPSHandler(context=context)
+        urllib.request.ProxyHandler(_proxies(plain, settings)),
+        urllib.request.HTTPSHandler(context=context),
+        _Redirects(settings),
     )
+    request = _with_credentials(address, headers, settings)
     try:
         with opener.open(request, timeout=60) as response:
             yield response
@@ -100,9 +98,13 @@ def page(index: str, package: str, settings: IndexSettings) -> list[dict[str, An
     return entries
 
 
-def indexes(settings: IndexSettings) -> tuple[str, ...]:
-    """Return the addresses that are asked for a package, in uv's order."""
-    return (*settings.own, *settings.named, settings.default or PYPI)
+def knows(index: str, name: str, settings: IndexSettings) -> bool:
+    """Tell whether an index knows a package. Raises PhaseError where it does not say."""
+    try:
+        with opened(f"{index.rstrip('/')}/{name}/", settings, accept=_ACCEPTED):
+            return True
+    except NotThere:
+        return False
 
 
 def moment_of(text: str | None) -> datetime | None:
@@ -146,25 +148,41 @@ class _Links(HTMLParser):
         self.entries.append(entry)
 
 
-def _credentials(address: str, settings: IndexSettings) -> tuple[str, str | None]:
-    parts = urlsplit(address)
-    if parts.scheme not in {"http", "https"}:
-        raise PhaseError(MISSING, f"the index names a file at {parts.scheme}:", fact="environment")
-    for known in (address, settings.default or "", *settings.own, *settings.links):
-        userinfo, at, _ = urlsplit(known).netloc.rpartition("@")
-        if at and _origin(known) == _origin(address):
-            return _without_userinfo(address), unquote(userinfo)
-    return address, None
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects to http and https; credentials are put on each hop anew, by its own address."""
+
+    def __init__(self, settings: IndexSettings) -> None:
+        self._settings = settings
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        if urlsplit(newurl).scheme not in {"http", "https"}:
+            raise urllib.error.URLError(f"it leads to {urlsplit(newurl).scheme}:")
+        request = super().redirect_request(req, fp, code, msg, headers, newurl)
+        return request if request is None else _with_credentials(newurl, request.headers, self._settings)
+
+
+def _with_credentials(address: str, headers: Mapping[str, str], settings: IndexSettings) -> urllib.request.Request:
+    plain, credentials = settings.credentials_for(address)
+    request = urllib.request.Request(plain, headers=dict(headers))  # noqa: S310  # http and https alone
+    if credentials is not None:
+        request.add_unredirected_header("Authorization", f"Basic {base64.b64encode(credentials.encode()).decode()}")
+    return request
+
+
+def _proxies(address: str, settings: IndexSettings) -> dict[str, str]:
+    proxies = {name.removesuffix("_proxy"): value for name, value in settings.proxies.items()}
+    for scheme in ("http", "https"):
+        if "all" in proxies:
+            proxies.setdefault(scheme, proxies["all"])
+    passed_by = urllib.request.proxy_bypass_environment(  # type: ignore[attr-defined]  # not in its stubs
+        urlsplit(address).hostname or "", proxies
+    )
+    return {} if passed_by else proxies
 
 
 def _without_userinfo(address: str) -> str:
     parts = urlsplit(address)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-
-
-def _origin(address: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(address)
-    return parts.scheme, parts.hostname, parts.port
 
 
 def _unreachable(address: str, why: str) -> PhaseError:

@@ -16,8 +16,8 @@ from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sd
 from packaging.version import InvalidVersion, Version
 
 from runner.inside.environment import normalised
-from runner.inside.index_access import NotThere, indexes, moment_of, page
-from runner.inside.uv import IndexSettings
+from runner.inside.index_access import NotThere, moment_of, page
+from runner.inside.indexes import FIRST_INDEX, IndexSettings
 
 MINORS = range(6, 20)
 """The minors of Python 3 that anything is looked for."""
@@ -57,14 +57,19 @@ class IndexFile:
 
 
 def files_of(name: str, settings: IndexSettings) -> tuple[IndexFile, ...]:
-    """Return the files of a package on all indexes, empty where none has it. Raises PhaseError (unavailable)."""
+    """Return the files of a package on the indexes that it may come from, empty where none has it.
+
+    That is the first of the host's own that knows it, else all others. Raises PhaseError (unavailable).
+    """
     found: list[IndexFile] = []
-    for index in indexes(settings):
+    for index in settings.order:
         try:
             entries = page(index, normalised(name), settings)
         except NotThere:
             continue
         found += [file for file in map(_file, entries) if file is not None]
+        if index in settings.own and settings.strategy in (None, FIRST_INDEX):
+            break
     return tuple(found)
 
 

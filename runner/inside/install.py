@@ -1,11 +1,14 @@
 """Phase 2a, second half: an environment from a lock, by hard links out of uv's cache, at its final place.
 
-Only wheels are installed, and only such whose hash the lock holds: unpacked, never run. Standard library and uv.
+Only wheels are installed, and only such whose hash the lock holds: unpacked, never run. uv is given an environment only
+while it is empty. Standard library and uv.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,14 +28,14 @@ def install(
     python: str,
     python_version: str,
     wheels: Sequence[Built],
-    project: Built | None,
+    trees: Sequence[Built],
     build_cache: str,
     sources: Mapping[str, str],
     direct: Sequence[str],
 ) -> Environment:
     """Make the environment of a lock unless it is ready, and return its record.
 
-    `python` is the interpreter that it is made with, `wheels` and `project` are what was built for this repository.
+    `python` is the interpreter that it is made with, `wheels` and `trees` are what was built for this repository.
     `sources` and `direct` say what the training will import: its scripts, and the packages that were asked for.
     Whoever comes second waits for the first. Raises WheelsNeeded and PhaseError.
     """
@@ -47,8 +50,8 @@ def install(
                 uv,
                 python=python,
                 python_version=python_version,
-                wheels=wheels if project is None else [*wheels, project],
-                project=project,
+                wheels=[*wheels, *trees],
+                trees=trees,
                 build_cache=build_cache,
                 sources=sources,
                 direct=direct,
@@ -67,7 +70,7 @@ def _make(
     python: str,
     python_version: str,
     wheels: Sequence[Built],
-    project: Built | None,
+    trees: Sequence[Built],
     build_cache: str,
     sources: Mapping[str, str],
     direct: Sequence[str],
@@ -77,16 +80,14 @@ def _make(
     uv.run(["venv", "--python", python, "--no-project", str(folder)])
     interpreter = str(folder / "bin" / "python")
     index, built = split_built(lock.text, wheels)
-    if project is not None and project not in built:
-        built.append(project)
+    built += [wheel for wheel in trees if wheel not in built]
     if index:
         listing = folder / "lock.txt"
         listing.write_text(index, encoding="utf-8")
-        uv.run(install_arguments(str(listing), python=interpreter))
+        uv.run(install_arguments(str(listing), python=interpreter), by_hash=True)
     if built:
-        paths = [str(wheel.path) for wheel in built]
         # In a cache of its own: what foreign code built never enters the shared one.
-        uv.with_cache(build_cache).run(["pip", "install", "--python", interpreter, "--no-deps", "--no-build", *paths])
+        _add(folder, [wheel.path for wheel in built], uv.with_cache(build_cache), python=python)
     site = environment.site_packages(folder)
     write_pth(site)
     protocol.progress("compiling")
@@ -99,6 +100,28 @@ def _make(
         packages=environment.freeze(site),
         built_from_source=tuple(f"{wheel.name}=={wheel.version}" for wheel in built),
     )
+
+
+def _add(folder: Path, wheels: Sequence[Path], uv: Uv, *, python: str) -> None:
+    """Add wheels to an environment that holds packages.
+
+    They are unpacked into an empty one and moved: with another cache uv asks the environment's Python what it is, which
+    would run the `.pth` files of all that is installed.
+    """
+    aside = folder / ".aside"
+    uv.run(["venv", "--relocatable", "--python", python, "--no-project", str(aside)])
+    empty = _files(aside)
+    interpreter = str(aside / "bin" / "python")
+    uv.run(["pip", "install", "--python", interpreter, "--no-deps", "--no-build", *map(str, wheels)])
+    for path in sorted(_files(aside) - empty):
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(aside / path, target)
+    shutil.rmtree(aside)
+
+
+def _files(folder: Path) -> set[Path]:
+    return {Path(root, name).relative_to(folder) for root, _, names in os.walk(folder) for name in names}
 
 
 def write_pth(site: Path) -> None:

@@ -100,14 +100,17 @@ def ask_for_files(name: str, value: Any, take: Callable[[str, Iterator[bytes]], 
         take(header["name"], _pieces(header["size"]))
 
 
-def receive(name: str, path: str) -> None:
-    """Ask the host for one file and write it to a path."""
+def receive(name: str, path: str, value: Any = None) -> str:
+    """Ask the host for one file, write it to a path and return the name that the host has for it."""
+    names = []
 
-    def take(_: str, pieces: Iterator[bytes]) -> None:
+    def take(called: str, pieces: Iterator[bytes]) -> None:
+        names.append(called)
         with open(path, "wb") as file:
             file.writelines(pieces)
 
-    ask_for_files(name, None, take)
+    ask_for_files(name, value, take)
+    return names[0]
 
 
 def _line() -> dict[str, Any]:

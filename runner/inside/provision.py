@@ -17,11 +17,14 @@ from typing import Any
 from runner.inside import environment, lists, resolve
 from runner.inside.dated_indexes import DatedIndexes
 from runner.inside.environment import SECRETS, Lock
+from runner.inside.indexes import FIRST_INDEX, index_settings
 from runner.inside.install import install
 from runner.inside.protocol import MISSING, PhaseError, progress
 from runner.inside.requirements import hashes, requirement_name
-from runner.inside.source_builds import BuildFolder, collect, prepare_project, prepare_source
-from runner.inside.uv import Uv, WheelsNeeded, index_settings
+from runner.inside.resolve import Built
+from runner.inside.source_builds import BuildFolder, Preparation
+from runner.inside.source_tree import SourceTree
+from runner.inside.uv import Uv, WheelsNeeded
 from runner.inside.wanted import Specification, Wanted
 
 
@@ -31,10 +34,9 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
     Request: specification, repository, builds (keys), attempt (letters and digits, new for each provision), commit,
     kind, root, main, files, as_of, build_as_of, redated, python (minor), image (digest), constraints, overrides,
     install_project, sources {path: text}, upload_times {file name: moment}, offline, jobs[] (what 2b has run),
-    network {ca, index_url, extra_index_urls, find_links, trusted_hosts, proxies}.
-    Asks for: the `bundle` of the repository, if the project is to be built.
-    Result: {state: ready, cached, environment {…}} or
-    {state: build, jobs[] {path, subpath, name, version, build_as_of, again}}.
+    network {ca, index_url, extra_index_urls, find_links, trusted_hosts, index_strategy, proxies}.
+    Asks for: the `bundle` of the repository, if a package of its own is to be built; `source` {address, revision}.
+    Result: {state: ready, cached, environment {…}} or {state: build, jobs[] (see `runner.inside.source_builds`)}.
 
     With `wheels_alone` in the request nothing is made, and a specification that has wheels for all is `ready`, others
     {state: no wheels, name, version}.
@@ -85,10 +87,11 @@ class _Provision:
         self.python = python
         self.specification = Specification.of(request)
         self.built = BuildFolder(request["builds"], request["attempt"])
+        self.preparation = Preparation(self.built, uv, python, request["build_as_of"])
 
     def run(self) -> dict[str, Any]:
         self.built.sweep()
-        again = [job for job in map(self._collect, self.request["jobs"]) if job is not None]
+        again = [job for job in map(self.preparation.collect, self.request["jobs"]) if job is not None]
         if again:
             return {"state": "build", "jobs": again}
         # One at a time: the second finds what the first resolved.
@@ -101,9 +104,13 @@ class _Provision:
             wanted = lists.read(self.specification, self.uv, folder=folder, python=self.python)
             self.uv.settings = self.uv.settings.with_named(wanted.indexes, wanted.links)
             lock = environment.read_lock(self.request["specification"], self.request["repository"])
-            if lock is None or not self._still_there(lock):
-                if wanted.project is not None and self.built.project() is None:
-                    return {"state": "build", "jobs": [self._project_job(wanted)]}
+            if lock is None or not self._still_there(lock, wanted):
+                for tree in wanted.trees:
+                    if self.built.of_tree(tree.key) is not None:
+                        continue
+                    job = self.preparation.tree(tree, commit=self.request["commit"])
+                    if job is not None:
+                        return {"state": "build", "jobs": [job]}
                 try:
                     lock = self._resolve(wanted, folder)
                 except WheelsNeeded as needed:
@@ -112,29 +119,35 @@ class _Provision:
 
     def _resolve(self, wanted: Wanted, folder: Path) -> Lock:
         progress("resolving packages")
-        built, project = self.built.wheels(), self.built.project() if wanted.project is not None else None
-        uv = self.uv.with_cache(self.built.cache) if built or project else self.uv
+        built, trees = self.built.wheels(), self._trees(wanted)
+        uv = self.uv.with_cache(self.built.cache) if built or trees else self.uv
         text = resolve.resolve(
-            self.specification, wanted, uv, folder=folder / "lock", python=self.python, built=built, project=project
+            self.specification, wanted, uv, folder=folder / "lock", python=self.python, built=built, trees=trees
         )
         used = resolve.split_built(text, built)[1]
-        notes = [*wanted.notes, *(f"{wheel.name} {wheel.version} was built from source" for wheel in used)]
+        notes = [*wanted.notes, *self.uv.settings.notes]
+        notes += [f"{wheel.name} {wheel.version} was built from source" for wheel in used]
         notes += map(_withdrawn, sorted(uv.yanked.items()))
-        if project is not None:
-            how = "linked to the workspace" if _linked(project.path) else "as a wheel"
-            notes.append(f"the repository itself was installed as {project.name} {project.version}, {how}")
+        for tree, wheel in trees:
+            how = "linked to the workspace" if _linked(wheel.path) else "as a wheel"
+            what = "the repository itself" if (tree.address, tree.path) == (None, ".") else tree.title
+            if not tree.exact:
+                what += f", commit {self.built.commit_of_tree(tree.key)},"
+            notes.append(f"{what} was installed as {wheel.name} {wheel.version}, {how}")
+        if self.uv.settings.strategy not in (None, FIRST_INDEX):
+            notes.append(f"package indexes were trusted alike ({self.uv.settings.strategy}): names may be another's")
         key = environment.environment_key(
             lock=text,
             python=platform.python_version(),
             image=self.request["image"],
-            repository=self.request["repository"] if used or project else "",
-            project=None if project is None else project.sha256,
+            repository=self.request["repository"] if used or trees else "",
+            trees=[wheel.sha256 for _, wheel in trees],
         )
         lock = Lock(
             environment=key,
             text=text,
             built=tuple(wheel.path.name for wheel in used),
-            project=None if project is None else project.path.name,
+            trees=tuple(wheel.path.name for _, wheel in trees),
             notes=tuple(notes),
             as_of=self.specification.as_of,
             build_as_of=self.request["build_as_of"],
@@ -152,49 +165,33 @@ class _Provision:
             python=self.python,
             python_version=platform.python_version(),
             wheels=[wheel for wheel in self.built.wheels() if wheel.path.name in lock.built],
-            project=self.built.project() if lock.project is not None else None,
+            trees=[wheel for _, wheel in self._trees(wanted)],
             build_cache=self.built.cache,
             sources=self.request["sources"],
             direct=sorted(direct),
         )
         return {"state": "ready", "cached": known is not None, "environment": environment.record(made, lock)}
 
-    def _still_there(self, lock: Lock) -> bool:
-        project = self.built.project()
-        names = {wheel.path.name for wheel in self.built.wheels()}
-        return names.issuperset(lock.built) and (
-            lock.project is None or (project is not None and project.path.name == lock.project)
-        )
+    def _trees(self, wanted: Wanted) -> list[tuple[SourceTree, Built]]:
+        found = ((tree, self.built.of_tree(tree.key)) for tree in wanted.trees)
+        return [(tree, wheel) for tree, wheel in found if wheel is not None]
 
-    def _project_job(self, wanted: Wanted) -> dict[str, Any]:
-        progress("preparing the build of the repository's package")
-        return prepare_project(
-            self.built,
-            self.uv,
-            commit=self.request["commit"],
-            root=self.specification.root,
-            python=self.python,
-            build_as_of=self.request["build_as_of"],
-            editable=wanted.editable,
-        )
+    def _still_there(self, lock: Lock, wanted: Wanted) -> bool:
+        names = {wheel.path.name for wheel in self.built.wheels()}
+        trees = tuple(wheel.path.name for _, wheel in self._trees(wanted))
+        return names.issuperset(lock.built) and lock.trees == trees
 
     def _source_job(self, needed: WheelsNeeded, wanted: Wanted) -> dict[str, Any]:
-        lines = [line for line in (wanted.lock or "").splitlines() if requirement_name(line) == needed.name.lower()]
-        version = needed.version or resolve.pins(
-            "\n".join([*self.specification.constraints, *wanted.lines, *lines])
-        ).get(needed.name.lower())
-        return prepare_source(
-            self.built,
+        name = environment.normalised(needed.name)
+        lines = [line for line in (wanted.lock or "").splitlines() if requirement_name(line) == name]
+        limits = [*self.specification.constraints, *wanted.constraints, *wanted.lines]
+        version = needed.version or resolve.pins("\n".join([*limits, *lines])).get(name)
+        return self.preparation.source(
             WheelsNeeded(needed.name, version, needed.explanation),
-            self.uv,
-            python=self.python,
             as_of=self.specification.as_of,
-            build_as_of=self.request["build_as_of"],
             expected=frozenset(digest for line in lines for digest in hashes(line)),
+            constraints=[line for line in limits if requirement_name(line) == name],
         )
-
-    def _collect(self, job: dict[str, Any]) -> dict[str, Any] | None:
-        return collect(self.built, job, self.uv)
 
 
 def _withdrawn(yanked: tuple[str, str]) -> str:

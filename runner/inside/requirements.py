@@ -7,28 +7,30 @@ one that runs this, which is the training's. Standard library and `packaging`.
 
 from __future__ import annotations
 
+import contextlib
 import posixpath
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
+from packaging.markers import InvalidMarker, Marker, UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 
 from runner.inside.protocol import MISSING, PhaseError
+from runner.inside.source_tree import SourceTree, of_line
 
 _VARIABLE = re.compile(r"\$\{[A-Z0-9_]+\}")
 _COMMENT = re.compile(r"(^|\s)#.*$")
 _HASH = re.compile(r"--hash[=\s]\s*(?P<hash>sha(?:256|384|512):[0-9a-f]+)")
 _TRAILING_OPTION = re.compile(r"\s--(?:config-settings?|global-option|install-option)[=\s].*$")
-_PROJECT = re.compile(r"(?:file:)?\.?/?\s*(?P<extras>\[[A-Za-z0-9_., -]+\])?")
 _EGG = re.compile(r"#egg=(?P<name>[A-Za-z0-9._-]+)")
 _NAME = re.compile(r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)")
+_STAR = re.compile(r"(?P<bound>[<>]=?\s*[0-9][0-9.]*)\.\*")
 _BUILD_REQUIREMENT = re.compile(
     r"[A-Za-z0-9][A-Za-z0-9._-]*\s*(\[[A-Za-z0-9._, -]*\])?\s*(\(?\s*[<>=!~][A-Za-z0-9.*+!<>=~, ]*\)?)?\s*"
     r"(;[^@/\\\r\n]*)?"
 )
-_SHORT = {"-r": "--requirement", "-c": "--constraint", "-e": "--editable", "-i": "--index-url", "-f": "--find-links"}
+_SHORT = {"-r": "--requirement", "-c": "--constraint", "-i": "--index-url", "-f": "--find-links"}
 _MAX_FILES = 50
 
 
@@ -37,19 +39,18 @@ class Requirements:
     """Requirements of a project, read.
 
     `lines` are requirements, `constraints` the same of `-c` files. `hashed` is true where every line has a hash: the
-    file is a lock then. `project` holds the extras (`[a,b]` or empty) of a line that asks for the repository itself;
-    `editable` tells whether it was asked for with `-e`. `indexes` and `links` are https addresses. `notes` are
-    sentences about what was left out.
+    file is a lock then. `trees` are folders and archives of the repository, and other repositories, that are asked for.
+    `indexes` and `links` are https addresses. `notes` are sentences about what was left out.
     """
 
     lines: list[str] = field(default_factory=list)
     constraints: list[str] = field(default_factory=list)
-    project: str | None = None
-    editable: bool = False
+    trees: list[SourceTree] = field(default_factory=list)
     indexes: list[str] = field(default_factory=list)
     links: list[str] = field(default_factory=list)
     prereleases: bool = False
     notes: list[str] = field(default_factory=list)
+    root: str = "."
     replaced: frozenset[str] = frozenset()
 
     @property
@@ -61,9 +62,10 @@ class Requirements:
 def read_requirements(files: Mapping[str, str], main: str, *, replaced: frozenset[str] = frozenset()) -> Requirements:
     """Read a requirements file with all that it includes; lines of packages in `replaced` are left out.
 
-    Raises PhaseError (missing: environment) for what cannot be had again: local paths, git addresses, variables.
+    Paths begin at the folder of `main`, where `pip install -r` is called. Raises PhaseError (missing: environment) for
+    what cannot be had again: places that only the author's machine had, variables.
     """
-    found = Requirements(replaced=replaced)
+    found = Requirements(root=posixpath.dirname(main) or ".", replaced=replaced)
     _read(files, main, found, constraint=False, seen=[])
     return found
 
@@ -78,7 +80,7 @@ def _read(files: Mapping[str, str], path: str, found: Requirements, *, constrain
             continue
         if _VARIABLE.search(line):
             raise _missing(f"{path} takes a value from the environment, which no record holds: {line}")
-        if line.startswith("-"):
+        if line.startswith("-") and not line.startswith(("-e", "--editable")):
             _option(files, path, line, found, constraint=constraint, seen=[*seen, path])
         else:
             _requirement(path, line, found, constraint=constraint)
@@ -104,10 +106,6 @@ def _option(
         if "://" in value or included.startswith(("/", "../")):
             raise _missing(f"{path} includes {value}, which lies outside the repository")
         _read(files, included, found, constraint=constraint or option == "--constraint", seen=seen)
-    elif option == "--editable":
-        if not (match := _PROJECT.fullmatch(value)):
-            raise _missing(f"{path} installs {value}, which is no package of an index")
-        found.project, found.editable = match["extras"] or "", True
     elif option in {"--index-url", "--extra-index-url", "--find-links"}:
         if value.startswith("https://"):
             (found.links if option == "--find-links" else found.indexes).append(value)
@@ -121,19 +119,45 @@ def _option(
 
 def _requirement(path: str, line: str, found: Requirements, *, constraint: bool) -> None:
     line = _TRAILING_OPTION.sub("", line)
-    if match := _PROJECT.fullmatch(line):
-        found.project = match["extras"] or ""
-        return
-    bare = line.split(" --hash", 1)[0].split(" ;", 1)[0].strip()
-    address = bare.split("@", 1)[1].strip() if re.match(r"[\w.\[\], -]+@", bare) else bare
-    if re.match(r"(git|hg|svn|bzr)(\+|:)", address):
-        raise _missing(f"{path} installs {bare} from a repository, and not from an index")
-    if "://" in address or address.startswith("file:"):
-        if not address.startswith("https://"):
-            raise _missing(f"{path} installs {bare} from a place that only its author's machine had")
-    elif address.startswith((".", "/", "~")) or ("/" in address and address is bare):
-        raise _missing(f"{path} installs {bare}, which is a path and no package of an index")
-    (found.constraints if constraint else found.lines).append(line)
+    try:
+        place = of_line(line, found.root)
+    except ValueError as error:
+        raise _missing(
+            f"{path} installs {line.removeprefix('-e').strip()}, which cannot be had again: {error}"
+        ) from error
+    if place is None:
+        (found.constraints if constraint else found.lines).append(_readable(path, line, found.notes))
+    elif constraint:
+        found.notes.append(f"{path} limits a package to {place[0].title}, which is not followed")
+    elif _is_here(place[1]):
+        found.trees.append(place[0])
+
+
+def _readable(path: str, line: str, notes: list[str]) -> str:
+    """Return a line that installers of today read, too. Raises PhaseError for one that none ever did."""
+    bare, hashed, rest = line.partition(" --hash")
+    if bare.startswith("https://"):
+        return line
+    for text in (bare, _STAR.sub(r"\g<bound>", bare)):
+        with contextlib.suppress(InvalidRequirement):
+            Requirement(text)
+            if text != bare:
+                notes.append(f"{path}: {bare} is read as {text}, as pip did before 24.1")
+            return f"{text}{hashed}{rest}"
+    raise PhaseError(
+        MISSING,
+        f"{path} at the commit has a line that is no requirement: {line[:100]}",
+        "name another list with `environment:` in runner.yaml",
+        fact="environment",
+        looked_in=(path,),
+    )
+
+
+def _is_here(marker: str) -> bool:
+    try:
+        return not marker or Marker(marker).evaluate({"extra": ""})
+    except InvalidMarker as error:
+        raise _missing(f"the marker {marker} cannot be read") from error
 
 
 def _missing(cause: str) -> PhaseError:

@@ -17,6 +17,7 @@ from runner.inside.diagnosis import explained
 from runner.inside.environment import normalised
 from runner.inside.protocol import MISSING, PhaseError
 from runner.inside.requirements import hashes, lock_text, pinned_here, requirement_name
+from runner.inside.source_tree import SourceTree
 from runner.inside.stand_ins import StandIns
 from runner.inside.uv import (
     Unsatisfiable,
@@ -63,11 +64,11 @@ def resolve(
     folder: Path,
     python: str,
     built: Sequence[Built] = (),
-    project: Built | None = None,
+    trees: Sequence[tuple[SourceTree, Built]] = (),
 ) -> str:
     """Return the lock: sorted lines `NAME==VERSION [; marker] --hash=sha256:…`, one a package.
 
-    `built` are wheels for what indexes have only as source, `project` is that of the repository itself. Raises
+    `built` are wheels for what indexes have only as source, `trees` those of places of no index. Raises
     WheelsNeeded where one more must be built, PhaseError for all else.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -78,18 +79,18 @@ def resolve(
         uv.run(["venv", "--quiet", "--python", python, "--no-project", str(folder / "empty")])
         empty = str(folder / "empty" / "bin" / "python")
         try:
-            uv.run(install_arguments(str(folder / "index.txt"), python=empty, dry_run=True))
+            uv.run(install_arguments(str(folder / "index.txt"), python=empty, dry_run=True), by_hash=True)
         except Unsatisfiable as error:
             raise (
                 _no_such_build(error, text.splitlines()) or explained(error, uv.settings, day=specification.day)
             ) from error
-        return text
+        return _seeded(text, wanted, uv, folder, python)
     lines = list(wanted.lines)
     if wanted.lock is not None:
         kept = (line for line in wanted.lock.splitlines() if requirement_name(line) not in specification.replaced)
         lines = [line.split(" --hash", 1)[0] for line in kept]
-    if project is not None and specification.kind != "uv.lock":
-        lines.append(f"{project.name}{wanted.project or ''} @ file://{project.path}")
+    if not wanted.closed:
+        lines += [f"{wheel.name}{tree.extras} @ file://{wheel.path}" for tree, wheel in trees]
     overrides = tuple(_override(text) for text in specification.overrides)
     compiled = _Compilation(uv, folder, python, (*lines, *overrides), overrides, wanted, tuple(built))
     try:
@@ -97,10 +98,7 @@ def resolve(
     except Unsatisfiable as error:
         raise (_no_such_build(error, [*lines, *overrides]) or _why_not(error, specification, compiled)) from error
     text = lock_text(output)
-    named = {requirement_name(line) for line in text.splitlines()}
-    if wanted.with_setuptools and sys.version_info < _SETUPTOOLS_UNTIL and "setuptools" not in named:
-        text = lock_text(text + _setuptools(uv, folder, python, wanted.notes))
-    return text
+    return _seeded(text, wanted, uv, folder, python)
 
 
 @dataclass(frozen=True)
@@ -228,6 +226,14 @@ def _contradicted(error: Unsatisfiable, specification: Specification, compiled: 
                 fact="environment",
             )
     return None
+
+
+def _seeded(text: str, wanted: Wanted, uv: Uv, folder: Path, python: str) -> str:
+    """Return the lock with what virtual environments had beside the packages, where it lacks it."""
+    named = {requirement_name(line) for line in text.splitlines()}
+    if not wanted.with_setuptools or sys.version_info >= _SETUPTOOLS_UNTIL or "setuptools" in named:
+        return text
+    return lock_text(text + _setuptools(uv, folder, python, wanted.notes))
 
 
 def _setuptools(uv: Uv, folder: Path, python: str, notes: list[str]) -> str:

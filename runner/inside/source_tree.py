@@ -13,6 +13,7 @@ _FULL = re.compile(r"[0-9a-f]{40}")
 _ARCHIVES = (".whl", ".tar.gz", ".tgz", ".tar.bz2", ".zip")
 _EDITABLE = re.compile(r"(?:-e|--editable)(?:\s*=\s*|\s+)?")
 _NAMED = re.compile(r"(?P<name>[A-Za-z0-9][\w.-]*)\s*(?P<extras>\[[^\]]*\])?\s*@\s*(?P<place>[^@\s].*)")
+_VERSION_TAG = re.compile(r"(?:release[-/]?|version[-/]?)?v?(?P<version>\d+(?:\.\d+)+(?:(?:a|b|rc|\.post|\.dev)\d+)?)")
 _SCP = re.compile(r"(?P<user>[A-Za-z0-9._-]+@)?(?P<host>[A-Za-z0-9.-]+):(?P<path>(?!//|\d+/).+)")
 
 
@@ -42,6 +43,12 @@ class SourceTree:
     def exact(self) -> bool:
         """Tell whether it can never be anything else: a revision that is no full id may be moved."""
         return self.address is None or (self.revision is not None and _FULL.fullmatch(self.revision) is not None)
+
+    @property
+    def known_version(self) -> str | None:
+        """What a lock, or the name of a tag, says of its version; the archive of a commit has no tags to ask."""
+        match = _VERSION_TAG.fullmatch(self.revision or "")
+        return self.version or (match["version"] if match else None)
 
     @property
     def key(self) -> str:

@@ -17,7 +17,7 @@ from packaging.version import Version
 
 from runner.inside.index_access import moment_of
 from runner.inside.index_pages import IndexFile, files_of
-from runner.inside.uv import IndexSettings
+from runner.inside.indexes import IndexSettings
 
 _AT_ONCE = 8
 

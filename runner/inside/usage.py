@@ -1,6 +1,7 @@
-"""How much the training has written so far: asked while it runs, and once more afterwards. Standard library only.
+"""How much a training or a build has written so far: asked while it runs, of a training also after.
 
-What is measured is what its sandbox takes on disk more than when it was laid out; linked data is root's not counted.
+What is measured is what its folders take on disk more than when they were laid out; linked data is root's not counted.
+Standard library only.
 """
 
 from __future__ import annotations
@@ -21,10 +22,16 @@ _LONGEST_PATH = 4096 - 256 - 2  # Linux's, less a name
 
 
 def handle(request: dict[str, Any]) -> dict[str, Any]:
-    """Watch a rerun until it has written more than it may. Request: rerun, limit_bytes. Result: written_bytes."""
+    """Watch until more is written than may be. Result: written_bytes.
+
+    Request: limit_bytes, and `rerun` or, for a build, `folders[]` that were empty at first.
+    """
     while True:
         began = time.monotonic()
-        written = written_bytes(request["rerun"])
+        if "folders" in request:
+            written = sum(map(allocated_bytes, request["folders"]))
+        else:
+            written = written_bytes(request["rerun"])
         if written > request["limit_bytes"]:
             return {"written_bytes": written}
         time.sleep(max(_LEAST_S, _SHARE * (time.monotonic() - began)))

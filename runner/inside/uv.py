@@ -7,23 +7,21 @@ can have them expanded. There is no git on its PATH.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from runner.inside import layout, protocol
+from runner.inside.index_access import knows
+from runner.inside.indexes import EVERYWHERE, FIRST_INDEX, IndexSettings, origins, same_index
 from runner.inside.protocol import DISK_FULL, MISSING, UNAVAILABLE, PhaseError
 
 UV = str(Path(layout.TOOLS_PYTHON).with_name("uv"))
-PYPI = "https://pypi.org/simple"
 _SENTENCE = 400  # characters of uv's explanation that a person is shown
 _REASON = 200  # characters of a package's own reason
 _TOLD = re.compile(r"^(?:Resolved|Prepared|Installed|Downloading|Uninstalled) .*")
@@ -33,9 +31,12 @@ _NO_WHEELS = re.compile(r"(?P<name>[A-Za-z0-9._-]+)==(?P<version>[A-Za-z0-9.+!_-
 _UNDATED = re.compile(r"`(?P<file>[^`]+)` is missing an upload date")
 _LOGGED = ("DEBUG ", "TRACE ", "INFO ")
 _TRIED = re.compile(r"^DEBUG Searching for a compatible version of (?P<name>[A-Za-z0-9._-]+)", re.MULTILINE)
-_FROM = re.compile(r"\s+# from (?P<place>\S+)")
 _YANKED = re.compile(
     r"warning: `(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^`]+)` is yanked(?: \(reason: \"(?P<why>.*)\"\))?"
+)
+_OUTDATED = re.compile(
+    r"existing lockfile due to (?P<why>(?:mismatched (?:requirements|dependency groups|extras|members)"
+    r"|change in Python requirement|missing root package)[^\n]*)"
 )
 _HASH = re.compile(r"Hash mismatch for `(?P<package>[^`]+)`")
 _NAMED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*[A-Za-z0-9]|[A-Za-z0-9]")
@@ -48,6 +49,18 @@ _UNREACHED = re.compile(
     re.IGNORECASE,
 )
 _ADDRESS = re.compile(r"https?://[^\s()`'\"]+")
+_ELSEWHERE = re.compile(
+    r"hint: `(?P<name>[^`]+)` was found on (?P<own>\S+), but not at the requested version \((?P<version>[^)]*)\)\. "
+    r"A compatible version may be available on a subsequent index \(e\.g\., (?P<index>\S+)\)"
+)
+_MALFORMED = re.compile(
+    r"Failed to (?:install|download|prepare)[^\n]*?(?P<wheel>[A-Za-z0-9_.+!-]+(?:\.whl|==[A-Za-z0-9_.+!-]+))"
+    r"[^\n]*\n(?P<why>[^\0]*(?:Failed to extract|[Ww]heel is invalid|malformed wheel|reserved name|does not match"
+    r"|Failed to read from zip|metadata|dist-info)[^\0]*)"
+)
+_MISNAMED = re.compile(
+    r"Package metadata (?:name|version) `[^`]*` does not match given (?:name|version) `(?P<name>[^`]*)`"
+)
 _FULL = re.compile(r"No space left on device|os error 28|Disk quota exceeded", re.IGNORECASE)
 
 
@@ -79,60 +92,8 @@ class Unsatisfiable(PhaseError):
         )
 
 
-@dataclass(frozen=True)
-class IndexSettings:
-    """Where packages come from. `own` addresses are the host's, `named` ones the repository's.
-
-    `upload_times` maps file names to moments, for indexes that give none.
-    """
-
-    default: str | None = None
-    own: tuple[str, ...] = ()
-    named: tuple[str, ...] = ()
-    links: tuple[str, ...] = ()
-    trusted_hosts: tuple[str, ...] = ()
-    proxies: Mapping[str, str] = field(default_factory=dict)
-    ca_path: str | None = None
-    offline: bool = False
-    upload_times: Mapping[str, str] = field(default_factory=dict)
-
-    def with_named(self, indexes: Sequence[str], links: Sequence[str] = ()) -> IndexSettings:
-        """Return the settings with indexes that the repository names; PyPI is the default one anyway."""
-        others = [index.rstrip("/") for index in indexes if not _is_pypi(index)]
-        known = {index.rstrip("/") for index in (self.default or "", *self.own)}
-        named = tuple(dict.fromkeys(index for index in others if index not in known))
-        return replace(self, named=named, links=tuple(dict.fromkeys((*self.links, *links))))
-
-    def configuration(
-        self, *, without_build: Sequence[str] = (), address: Callable[[str], str] = lambda index: index
-    ) -> str:
-        """Return uv's configuration file.
-
-        `without_build` names packages whose metadata is not to be looked for, `address` tells where an index is asked.
-        """
-        lines = []
-        if self.links:
-            lines.append(f"find-links = {json.dumps(list(self.links))}")
-        if self.trusted_hosts:
-            lines.append(f"allow-insecure-host = {json.dumps(list(self.trusted_hosts))}")
-        if self.own or self.named:
-            # Pinned versions may lie on any of the indexes, as pip would find them; the first that has one wins.
-            lines.append('index-strategy = "unsafe-first-match"')
-        for index in (*self.own, *self.named):
-            lines += ["[[index]]", f"url = {json.dumps(address(index))}"]
-        if self.default:
-            lines += ["[[index]]", f"url = {json.dumps(address(self.default))}", "default = true"]
-        for name in without_build:
-            lines += ["[[dependency-metadata]]", f"name = {json.dumps(name)}", "requires-dist = []"]
-        return "\n".join(lines) + "\n"
-
-
 def _normalised(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
-
-
-def _is_pypi(index: str) -> bool:
-    return urlsplit(index).hostname in {"pypi.org", "pypi.python.org"}
 
 
 class Uv:
@@ -164,14 +125,32 @@ class Uv:
         other.yanked = self.yanked
         return other
 
-    def run(self, arguments: Sequence[str], *, cwd: str = "/", without_build: Sequence[str] = ()) -> str:
+    def run(
+        self, arguments: Sequence[str], *, cwd: str = "/", without_build: Sequence[str] = (), by_hash: bool = False
+    ) -> str:
         """Run uv and return its standard output.
 
-        Raises WheelsNeeded where a package would have to be built, PhaseError for all else.
+        A package is taken from the first index that knows it, unless the arguments name each file `by_hash`; or what
+        the repository names does not do without another index, and none of the host's own knows the package. Raises
+        WheelsNeeded where a package would have to be built, PhaseError for all else.
         """
+        try:
+            return self._run(arguments, FIRST_INDEX, cwd=cwd, without_build=without_build)
+        except (Unsatisfiable, WheelsNeeded) as error:
+            several = bool(self.settings.named) or (by_hash and bool(self.settings.own))
+            if self.settings.strategy is not None or not several:
+                raise
+            try:
+                output = self._run(arguments, EVERYWHERE, cwd=cwd, without_build=without_build)
+            except (Unsatisfiable, WheelsNeeded) as second:
+                raise second from error
+        if not by_hash:
+            self._refuse_shadows(output)
+        return output
+
+    def _run(self, arguments: Sequence[str], strategy: str, *, cwd: str, without_build: Sequence[str]) -> str:
         configuration = self._secrets / "uv.toml"
-        address = self._stand_in or (lambda index: index)
-        text = self.settings.configuration(without_build=without_build, address=address)
+        text = self.settings.configuration(without_build=without_build, strategy=strategy, stand_in=self._stand_in)
         configuration.write_text(text, encoding="utf-8")
         argv = [UV, *arguments, "--config-file", str(configuration), "--cache-dir", self.cache]
         if self.settings.offline:
@@ -186,6 +165,29 @@ class Uv:
         for match in _YANKED.finditer(stderr):
             self.yanked[f"{match['name']}=={match['version']}"] = (match["why"] or "").strip()[:_REASON]
         return stdout
+
+    def _refuse_shadows(self, lock: str) -> None:
+        """Raise PhaseError for a package that one of the host's own indexes knows and another one served."""
+        if self.settings.offline:  # what is in the cache was looked at when it was fetched
+            return
+        for name, (version, index) in origins(lock).items():
+            for own in self.settings.own:
+                if not any(same_index(index, each) for each in self.settings.own) and knows(own, name, self.settings):
+                    raise _shadow(name, version, own, index)
+
+    def outdated(self, project: str, *, python: str) -> str | None:
+        """Return why `uv.lock` in the folder `project` is not that of its projects, None where it is.
+
+        uv compares them without an index. What else keeps it from taking the lock as it is, such as other indexes, says
+        nothing about the projects. Only for projects that say all of themselves: of others uv would run the build.
+        """
+        configuration = self._secrets / "empty.toml"
+        configuration.write_text("", encoding="utf-8")
+        argv = [UV, "lock", "--check", "--offline", "--verbose", "--project", project, "--python", python]
+        argv += ["--config-file", str(configuration), "--no-cache", "--no-build"]
+        _, _, said = _run(argv, environment=self._environment(), cwd=project)
+        match = _OUTDATED.search(said)
+        return None if match is None else match["why"].strip().replace("`", "")
 
     def _environment(self) -> dict[str, str]:
         environment = {
@@ -206,6 +208,14 @@ class Uv:
             passed_by = ",".join(filter(None, (environment.get("no_proxy"), "127.0.0.1")))
             environment |= {"no_proxy": passed_by, "NO_PROXY": passed_by}
         return environment
+
+
+class Shadowed(Unsatisfiable):
+    """No versions fit together, and an index after the first that knows a package has other versions of it."""
+
+    def __init__(self, stderr: str, name: str, version: str, own: str, index: str) -> None:
+        super().__init__(stderr)
+        self.event = _shadow(name, version, own, index).event
 
 
 def compile_arguments(
@@ -239,19 +249,7 @@ def compile_arguments(
 
 def undated_links(output: str, links: Iterable[str]) -> list[str]:
     """Return the packages of a compiled lock, by normalised names, that came by a link: links have no upload times."""
-    places = {_plain(link) for link in links}
-    found, name = [], ""
-    for line in output.splitlines():
-        if place := _FROM.match(line):
-            found += [name] if _plain(place["place"]) in places else []
-        elif line[:1].isalnum():
-            name = _normalised(re.split(r"[\s=\[@;]", line, maxsplit=1)[0])
-    return found
-
-
-def _plain(address: str) -> str:
-    parts = urlsplit(address)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
+    return [name for name, (_, place) in origins(output).items() if any(same_index(place, link) for link in links)]
 
 
 def dated(day: str | None, pinned: Iterable[str] = ()) -> list[str]:
@@ -266,22 +264,6 @@ def install_arguments(lock: str, *, python: str, dry_run: bool = False) -> list[
     """Return the arguments that install a lock: wheels only, each with a hash that the lock holds."""
     arguments = ["pip", "install", "--python", python, "--no-deps", "--require-hashes", "--no-build", "-r", lock]
     return [*arguments, "--dry-run"] if dry_run else arguments
-
-
-def index_settings(
-    network: Mapping[str, Any], *, ca_path: str | None, offline: bool, upload_times: Mapping[str, str] | None = None
-) -> IndexSettings:
-    """Return the settings that the host sent."""
-    return IndexSettings(
-        default=network.get("index_url"),
-        own=tuple(network.get("extra_index_urls", ())),
-        links=tuple(network.get("find_links", ())),
-        trusted_hosts=tuple(network.get("trusted_hosts", ())),
-        proxies=dict(network.get("proxies", {})),
-        ca_path=ca_path,
-        offline=offline,
-        upload_times=dict(upload_times or {}),
-    )
 
 
 def undated_index(file: str, *, looked_up: bool = False) -> PhaseError:
@@ -306,7 +288,12 @@ def explain(stderr: str) -> Exception:  # noqa: PLR0911  # a row of cases, the m
             "packages are not in the cache, and --offline forbids to fetch them", "run without --offline"
         )
     if refused := _REFUSED.search(stderr):
-        return _unavailable(f"the package index refused: {_sentence(refused['hint'])}", "runner doctor")
+        address = _ADDRESS.search(refused["hint"])
+        where = "https://HOST/simple" if address is None else address[0]
+        return _unavailable(
+            f"the package index refused: {_sentence(refused['hint'])}",
+            f"export UV_INDEX=NAME={where} UV_INDEX_NAME_USERNAME=... UV_INDEX_NAME_PASSWORD=...",
+        )
     if mismatch := _HASH.search(stderr):
         return PhaseError(
             MISSING,
@@ -322,6 +309,24 @@ def explain(stderr: str) -> Exception:  # noqa: PLR0911  # a row of cases, the m
     if needed := _WHEELS.search(stderr):
         versions = [m for m in _NO_WHEELS.finditer(stderr) if m["name"].lower() == needed["name"].lower()]
         return WheelsNeeded(needed["name"], versions[0]["version"] if versions else None, _sentence(stderr))
+    if misnamed := _MISNAMED.search(stderr):
+        return PhaseError(
+            MISSING,
+            f"{misnamed['name']} of the package index is no wheel that can be installed: {misnamed[0]}",
+            "name another version with --with NAME==VERSION",
+            fact="environment",
+        )
+    if malformed := _MALFORMED.search(stderr):
+        why = " ".join(line.strip().removeprefix("cause: ") for line in malformed["why"].splitlines() if line.strip())
+        return PhaseError(
+            MISSING,
+            f"{malformed['wheel']} of the package index is no wheel that can be installed: {why[:300]}",
+            "name another version with --with NAME==VERSION",
+            fact="environment",
+        )
+    if elsewhere := _ELSEWHERE.search(stderr):
+        index = elsewhere["index"].rstrip(")")
+        return Shadowed(stderr, elsewhere["name"], elsewhere["version"].rpartition("==")[2], elsewhere["own"], index)
     if unknown := _UNKNOWN.search(stderr):
         return PhaseError(
             MISSING,
@@ -330,6 +335,17 @@ def explain(stderr: str) -> Exception:  # noqa: PLR0911  # a row of cases, the m
             fact="environment",
         )
     return Unsatisfiable(stderr)
+
+
+def _shadow(name: str, version: str, own: str, index: str) -> PhaseError:
+    return PhaseError(
+        MISSING,
+        f"{name} {version} is on {urlsplit(index).hostname} and not on {urlsplit(own).hostname}, an index of your own "
+        f"that knows {name}: what another index has under that name may be another package",
+        f"--with {name}==VERSION    that your own index has; or, where all are trusted alike, "
+        "UV_INDEX_STRATEGY=unsafe-best-match",
+        fact="environment",
+    )
 
 
 def _unavailable(cause: str, remedy: str) -> PhaseError:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from runner.inside.protocol import MISSING, PhaseError
 from runner.inside.requirements import requirement_name
+from runner.inside.source_tree import SourceTree
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,19 @@ class Specification:
             indexes=tuple(request.get("indexes", ())),
         )
 
+    def text(self, path: str) -> str:
+        """Return the text of a file that takes part. Raises PhaseError where the plan lacks it."""
+        path = posixpath.normpath(path)
+        if path not in self.files:
+            raise PhaseError(
+                MISSING,
+                f"the commit holds no {path}",
+                "name the file that lists the packages with `environment:` in runner.yaml",
+                fact="environment",
+                looked_in=(path,),
+            )
+        return self.files[path]
+
     @property
     def replaced(self) -> frozenset[str]:
         """The packages, by normalised names, whose version the auditor gave."""
@@ -58,16 +74,17 @@ class Wanted:
     """What the files ask for, read statically.
 
     Either `lock` is the text of an exact hashed lock, or `lines` are requirements to be resolved with `constraints`.
-    `project` is None, or the extras (`[a]` or empty) with which the repository itself is installed; `editable` tells
-    how. `indexes` and `links` are what the repository names. `declared` are requirements of the repository's own
-    package, which its wheel brings.
+    `trees` are places of no index that packages are built from and installed besides: the repository itself, a folder
+    of it, another repository. `closed` tells that the list holds what all of its packages need, those too. `indexes`
+    and `links` are what the repository names. `declared` are requirements of the repository's own package, which its
+    wheel brings.
     """
 
     lines: list[str] = field(default_factory=list)
     constraints: list[str] = field(default_factory=list)
     lock: str | None = None
-    project: str | None = None
-    editable: bool = True
+    trees: list[SourceTree] = field(default_factory=list)
+    closed: bool = False
     indexes: list[str] = field(default_factory=list)
     links: list[str] = field(default_factory=list)
     declared: list[str] = field(default_factory=list)

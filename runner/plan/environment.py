@@ -96,6 +96,7 @@ def specify_environment(
         python_recorded=python.recorded,
         python_alternatives=python.alternatives,
         install_project=found.install_project,
+        repositories=found.repositories,
         constraints=constraints,
         constraints_source=recorded.source if constraints else None,
         overrides=overrides,

@@ -212,7 +212,7 @@ def forget_mirror(location: str, cache: Path) -> None:
     """Remove what the cache holds of the repository at `location`, a work tree or an address, if anything."""
     key = parse_address(location).key
     with contextlib.suppress(FileNotFoundError), locked(cache / f"{key}.lock"):
-        for name in (f"{key}.git", f"{key}.bundles", f"{key}.double"):
+        for name in (f"{key}.git", f"{key}.bundles", f"{key}.archives", f"{key}.double"):
             shutil.rmtree(cache / name, ignore_errors=True)
         (cache / f"{key}.lock").unlink()
 

@@ -1,7 +1,8 @@
 """What a phase may ask of this host while it runs, as bytes for its standard input; never held whole.
 
-The host answers about two things only: the repository's bundle, and the folders that are remotes of the plan. What a
-container asks for is input: it names objects by their digests, and never a path.
+The host answers about three things only: the repository's bundle, other repositories that the plan takes packages from,
+and the folders that are remotes of the plan. What a container asks for is input: it names objects by their digests, and
+never a path.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,22 @@ def bundle_answer(bundle: Path) -> Answer:
             yield from files([("bundle", _open(bundle))])
         except OSError as error:
             raise RepositoryUnavailable(f"the bundle of the commit cannot be read: {error}", "run it again") from error
+
+    return answer
+
+
+def source_answer(allowed: Collection[str], fetch: Callable[[str, str | None], tuple[str, Path]]) -> Answer:
+    """Return what answers with an archive of another repository, called by its commit.
+
+    `allowed` are the addresses of the plan; `fetch` takes one with a revision.
+    """
+
+    def answer(asked: Any) -> Iterator[bytes]:
+        address, revision = asked["address"], asked["revision"]
+        if address not in allowed or not isinstance(revision, str | None):
+            raise InternalError("provision asked for a repository that the plan does not name", "report it")
+        commit, archive = fetch(address, revision)
+        yield from files([(commit, _open(archive))])
 
     return answer
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from runner.errors import MissingFact, NotByThen
 from runner.inside.resolve import REDATE
@@ -61,6 +62,7 @@ _SIGNS = (
         "{what} is missing",
         packages_of_tool,
     ),
+    _Sign(re.compile(r"Do you have `?(?P<what>[\w-]+)`? in your PATH"), "{what} is missing", packages_of_tool),
     _Sign(
         re.compile(
             r"No such file or directory: (?:PosixPath\()?'(?P<what>cmake|ninja|cargo|pg_config|llvm-config|swig)'"
@@ -71,7 +73,8 @@ _SIGNS = (
     _Sign(
         re.compile(
             r"Name or service not known|Temporary failure in name resolution|Network is unreachable|"
-            r"Could not resolve host|Failed to establish a new connection"
+            r"Could not resolve (?:host|proxy)|Failed to establish a new connection|Max retries exceeded with url|"
+            r"getaddrinfo (?:failed|ENOTFOUND|EAI_AGAIN)|dns error|failed to lookup address|dial tcp|ENETUNREACH"
         ),
         "it tried to reach the network",
         network=True,
@@ -81,44 +84,52 @@ _SIGNS = (
 
 
 def explain_build_failure(
-    name: str | None,
-    version: str | None,
+    job: Mapping[str, Any],
     log: str,
     *,
     given: Sequence[str] = (),
+    limit: str = "",
+    open_network: bool = False,
     dated: bool = False,
     fixed: bool = True,
 ) -> MissingFact:
     """Return the error for a build that failed, from the end of its log: what was missing, where that can be told.
 
-    `name` of None is the repository's own package; `given` are the system packages that the build had. `dated` tells
+    `job` is what was built (`runner.inside.source_builds`), `given` are the system packages that it had. `limit` says
+    which limit ended it, in words that go on from `it`; `open_network` that it could reach the network. `dated` tells
     that a later day has other packages to build it with, and another version of it unless that is `fixed`.
     """
     lines = [line.rstrip() for line in _CONTROL.sub("", redact(log)).splitlines() if line.strip()]
     text = "\n".join(lines)
     found = next(((sign, match) for sign in _SIGNS if (match := sign.pattern.search(text))), None)
     packages: tuple[str, ...] = ()
-    reason, network = "", False
-    if found is not None:
+    reason, network = limit, False
+    if found is not None and not limit:
         sign, match = found
         reason, network = sign.sentence.format(**match.groupdict()), sign.network
         packages = sign.packages(match.groupdict().get("what") or "")
-    remedy = f"runner reproduce RUN --with {name or 'NAME'}==VERSION    a version that has a wheel, or --python X.Y"
+    remedy = (
+        f"runner reproduce RUN --with {job['name'] or 'NAME'}==VERSION    a version that has a wheel, or --python X.Y"
+    )
     machine = lacks_tool(reason)
     supplied = bool(set(packages) - set(given))
-    if network:
+    if network and not open_network:
         remedy = "runner reproduce RUN --allow build-network"
+    elif "memory" in limit:
+        remedy = "runner reproduce RUN --memory SIZE    or a version that has a wheel: --with NAME==VERSION"
     elif supplied:
         remedy = f"runner reproduce RUN --system-packages {together(given, packages)}"
     elif machine:
         wanted = together(given, ("NAME",))
         remedy += f"; or what is missing: --system-packages {wanted}, or an image that has it: --base-image REF"
-    later = dated and not supplied and not (fixed and machine)
+    later = dated and not (limit or network or supplied) and not (fixed and machine)
     if later:
         remedy = f"{REDATE}; {remedy}"
+    failed = f"{job['title']} has no wheel for this Python and building it failed"
+    if job["tree"] is not None:
+        failed = f"building {job['title']} failed"
     return (NotByThen if later else MissingFact)(
-        f"{what_is_built(name, version)} has no wheel for this Python and building it failed"
-        + (f": {reason}" if reason else ""),
+        failed + (f": {reason}" if reason else ""),
         remedy,
         fact="environment",
         nearest=tuple(line[:_LINE_LENGTH] for line in lines[-_LINES:]),
@@ -128,8 +139,3 @@ def explain_build_failure(
 def lacks_tool(reason: str) -> bool:
     """Tell whether a build failed for what the machine lacks, which no other day brings."""
     return "no compiler" in reason or reason.endswith("is missing")
-
-
-def what_is_built(name: str | None, version: str | None) -> str:
-    """Return a package for people; of None it is the repository's own."""
-    return "the repository's own package" if name is None else f"{name} {version or ''}".rstrip()

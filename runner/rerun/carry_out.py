@@ -45,7 +45,7 @@ class Place:
 
 @dataclass(frozen=True, kw_only=True)
 class Paper:
-    """What a rerun reads and writes on this host: the repository's bundle, folders for logs and outputs.
+    """What a rerun reads and writes on this host: bundle, mirrors of other repositories, folders for logs and outputs.
 
     `outs` are the paths of all that DVC ever versioned there: their folders are made, since a clone lacks those that
     hold nothing else, and scripts make none. `sources` maps scripts to their texts: what they import is compiled.
@@ -55,6 +55,7 @@ class Paper:
     """
 
     bundle: Path
+    mirrors: Path
     dvc_roots: tuple[str, ...]
     outs: tuple[str, ...]
     sources: dict[str, str]
@@ -131,6 +132,7 @@ def _prepare(
             progress=progress,
             offline=offline,
             bundle=paper.bundle,
+            mirrors=paper.mirrors,
             sources=paper.sources,
             upload_times=paper.upload_times,
         )

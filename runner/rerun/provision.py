@@ -6,6 +6,7 @@ without a network and credentials, and 2a goes on with what came out.
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -14,18 +15,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from runner.engine.interface import ContainerRequest, Engine, VolumeMount
-from runner.errors import InternalError, MissingFact, NotByThen
+from runner.credentials.indexes import with_index_credentials
+from runner.engine.interface import ContainerOutcome, ContainerRequest, Engine, VolumeMount
+from runner.errors import DiskFull, InternalError, MissingFact, NotByThen
 from runner.inside import layout
 from runner.inside.environment import LAYOUT_VERSION, SECRETS
 from runner.inside.requirements import requirement_name
 from runner.network import NetworkSettings
 from runner.plan.lists.requirements import pinned_names
 from runner.progress import Progress
-from runner.rerun.answers import bundle_answer
-from runner.rerun.build_failure import explain_build_failure, lacks_tool, what_is_built
+from runner.repository.package_source import fetch_source
+from runner.rerun.answers import Answer, bundle_answer, source_answer
+from runner.rerun.build_failure import explain_build_failure, lacks_tool
 from runner.rerun.exchange import call, inside_argv
 from runner.rerun.redate import first_that_works
+from runner.rerun.watch import OutputWatch
 from runner.schema.base import canonical_digest
 from runner.schema.plan import Plan
 from runner.schema.rerun import ResolvedEnvironment
@@ -33,6 +37,16 @@ from runner.schema.rerun import ResolvedEnvironment
 _MAX_ROUNDS = 40  # of building: an environment with more packages without a wheel is not one to be had
 _BUILD_TIMEOUT_S = 3600.0
 _LOG_BYTES = 64 << 10
+
+_NO_SPACE = re.compile(r"No space left on device|Errno 28\b|Disk quota exceeded")
+# The archive of a commit has no history to count versions in: each tool that would is told one.
+_COUNTS_VERSIONS = (
+    "SETUPTOOLS_SCM_PRETEND_VERSION",
+    "PBR_VERSION",
+    "PDM_BUILD_SCM_VERSION",
+    "POETRY_DYNAMIC_VERSIONING_BYPASS",
+    "UV_DYNAMIC_VERSIONING_BYPASS",
+)
 
 
 def ready_keys(plan: Plan) -> dict[str, str]:
@@ -57,8 +71,9 @@ def ready_keys(plan: Plan) -> dict[str, str]:
             "image": _image(plan),
         }
     )
-    # What was built may have found system packages; what came as a wheel is the same with and without them.
-    built_with = [_image(plan), "compilers", *plan.system_packages.names]
+    # What was built may have found system packages; what came as a wheel is the same with and without them. What was
+    # built with a network is never taken where none is allowed.
+    built_with = [_image(plan), "compilers", *plan.system_packages.names, "build-network" in plan.policy.allow]
     return {
         "specification": specification,
         "repository": _key([plan.lineage.repository, plan.lineage.commit, *built_with]),
@@ -79,18 +94,22 @@ def provision(
     progress: Progress,
     offline: bool,
     bundle: Path | None = None,
+    mirrors: Path | None = None,
     sources: Mapping[str, str] | None = None,
     upload_times: Mapping[str, str] | None = None,
 ) -> ResolvedEnvironment:
     """Make the environment of the plan ready in the cache volume, if it is not, and return what is in it.
 
     `build_image` returns the image for phase 2b, and is asked once something must be built. `bundle` holds the commit,
-    needed where the plan installs the project. `sources` maps paths of scripts to their texts: what they import is
-    compiled; `upload_times` date files of indexes that do not. Where the packages of the run's day cannot be had and
-    the plan allows it, they are those of the first later day. Raises NotByThen where it does not, MissingFact where
-    the packages cannot be had or built, IndexUnavailable where the index refused (or `offline` forbids to ask it),
-    DiskFull.
+    needed where the plan installs the project; into the folder `mirrors` other repositories are fetched that packages
+    come from. `sources` maps paths of scripts to their texts: what they import is compiled; `upload_times` date files
+    of indexes that do not. Where the packages of the run's day cannot be had and the plan allows it, they are those of
+    the first later day. Raises NotByThen where it does not, MissingFact where the packages cannot be had or built,
+    IndexUnavailable where the index refused (or `offline` forbids to ask it), DiskFull.
     """
+    told, network = network.notes, with_index_credentials(network)
+    for note in network.notes[len(told) :]:
+        progress.line(note)
     make = partial(
         _make,
         engine,
@@ -100,7 +119,7 @@ def provision(
         build_image=build_image,
         progress=progress,
         offline=offline,
-        bundle=bundle,
+        answers=_answers(plan, bundle, mirrors, offline=offline),
         sources=sources,
         upload_times=upload_times,
         hopeless={},
@@ -125,7 +144,7 @@ def _make(
     build_image: Callable[[], str],
     progress: Progress,
     offline: bool,
-    bundle: Path | None,
+    answers: Mapping[str, Answer],
     sources: Mapping[str, str] | None,
     upload_times: Mapping[str, str] | None,
     hopeless: dict[str, MissingFact],
@@ -147,13 +166,14 @@ def _make(
             _resolve_request(plan, volume=volume, network=network, offline=offline),
             payload={**payload, "jobs": jobs},
             progress=progress,
-            answers={} if bundle is None else {"bundle": bundle_answer(bundle)},
+            answers=answers,
+            secrets=network.secrets,
         )
         if result["state"] == "ready":
             return as_resolved(result["environment"], cached=result["cached"])
         jobs = result["jobs"]
         for job in jobs:
-            what = what_is_built(job["name"], job["version"])
+            what = job["title"]
             try:
                 if what in hopeless:
                     raise hopeless[what]
@@ -178,17 +198,26 @@ def lacks_wheels(
     IndexUnavailable where the index refused.
     """
     day = plan.environment.as_of or plan.run.start_time
+    network = with_index_credentials(network)
     payload = _payload(plan, day, network, offline=offline) | {"wheels_alone": True}
     request = _resolve_request(plan, volume=volume, network=network, offline=offline)
     try:
-        result = call(engine, request, payload=payload, progress=progress)
+        result = call(engine, request, payload=payload, progress=progress, secrets=network.secrets)
     except MissingFact as missing:
         return missing.cause
-    return (
-        None
-        if result["state"] == "ready"
-        else f"{what_is_built(result['name'], result['version'])} has no wheel for it"
-    )
+    if result["state"] == "ready":
+        return None
+    return f"{result['name']} {result['version'] or ''}".rstrip() + " has no wheel for it"
+
+
+def _answers(plan: Plan, bundle: Path | None, mirrors: Path | None, *, offline: bool) -> dict[str, Answer]:
+    """Return what 2a may ask for: the commit, and other repositories that the plan names."""
+    answers = {} if bundle is None else {"bundle": bundle_answer(bundle)}
+    if mirrors is not None and plan.environment.repositories:
+        day = plan.environment.as_of or plan.run.start_time
+        fetch = partial(fetch_source, mirrors=mirrors, as_of=day, offline=offline)
+        answers["source"] = source_answer(plan.environment.repositories, fetch)
+    return answers
 
 
 def as_resolved(record: Mapping[str, Any], *, cached: bool) -> ResolvedEnvironment:
@@ -252,6 +281,7 @@ def _payload(plan: Plan, day: datetime | None, network: NetworkSettings, *, offl
             "extra_index_urls": list(network.extra_index_urls),
             "find_links": list(network.find_links),
             "trusted_hosts": list(network.trusted_hosts),
+            "index_strategy": network.index_strategy,
             "proxies": network.proxies,
         },
     }
@@ -275,26 +305,45 @@ def _resolve_request(plan: Plan, *, volume: str, network: NetworkSettings, offli
 def _build(engine: Engine, plan: Plan, job: Mapping[str, Any], *, image: str, volume: str, progress: Progress) -> None:
     from runner.inside.build import NEEDS_MORE
 
-    progress.update(f"building {what_is_built(job['name'], job['version'])} from source")
+    progress.update(f"building {job['title']} from source")
     log = _Tail()
-    outcome = engine.run(build_request(plan, job, image=image, volume=volume), stdout=log.feed, stderr=log.feed)
+    written = {"folders": [f"{job['path']}/output", f"{job['path']}/workspace"]}
+    request = build_request(plan, job, image=image, volume=volume)
+    with OutputWatch(engine, plan, what=written, volume=volume) as watch:
+        outcome = engine.run(request, stdout=log.feed, stderr=log.feed, stop=watch.exceeded)
     if outcome.exit_code in (0, NEEDS_MORE) and not outcome.out_of_memory:
         return
     text = log.text()
-    if outcome.timed_out:
-        text += f"\nstopped after {_BUILD_TIMEOUT_S:.0f} seconds"
-    elif outcome.out_of_memory:
-        text += "\nkilled for memory"
+    limit = _limit_met(outcome, plan)
+    if not limit and _NO_SPACE.search(text):
+        raise DiskFull(
+            f"building {job['title']} ran out of disk space in the volume {volume}",
+            "runner setup --prune    or give the engine a larger disk",
+        )
     spec = plan.environment
     fixed = pinned_names(spec) | {requirement_name(line) for line in (*spec.constraints, *spec.overrides)}
     raise explain_build_failure(
-        job["name"],
-        job["version"],
+        job,
         text,
         given=plan.system_packages.names,
+        limit=limit,
+        open_network="build-network" in plan.policy.allow,
         dated=job["build_as_of"] is not None,
         fixed=job["name"] is None or job["name"] in fixed,
     )
+
+
+def _limit_met(outcome: ContainerOutcome, plan: Plan) -> str:
+    """Return which limit ended a build, in words that go on from `it`; empty where none did."""
+    if outcome.stopped:
+        return f"it wrote more than it may ({plan.limits.output_bytes >> 20} MiB)"
+    if outcome.timed_out:
+        return f"it was stopped after {_BUILD_TIMEOUT_S / 60:.0f} minutes"
+    if outcome.out_of_memory:
+        return "it needs more memory than it may have"
+    if outcome.out_of_processes:
+        return f"it may have no more processes and threads ({plan.limits.pids})"
+    return ""
 
 
 def build_request(plan: Plan, job: Mapping[str, Any], *, image: str, volume: str) -> ContainerRequest:
@@ -304,21 +353,21 @@ def build_request(plan: Plan, job: Mapping[str, Any], *, image: str, volume: str
         VolumeMount(volume=volume, subpath=f"{subpath}/input", target=f"{path}/input", read_only=True),
         VolumeMount(volume=volume, subpath=f"{subpath}/output", target=f"{path}/output"),
     ]
-    if job["name"] is None:
+    if job["in_workspace"]:
         # Where the training will have it, so that an editable install leads there.
         mounts.append(VolumeMount(volume=volume, subpath=f"{subpath}/workspace", target=layout.WORKSPACE_TARGET))
     environment = {
         "PATH": f"{path}/input/venv/bin:/usr/local/bin:/usr/bin:/bin",
         "VIRTUAL_ENV": f"{path}/input/venv",
         "HOME": "/tmp",  # noqa: S108  # in the container
+        "TMPDIR": f"{path}/output/tmp",  # on the disk, and counted
         "LANG": "C.UTF-8",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     if plan.run.start_time is not None:
         environment["SOURCE_DATE_EPOCH"] = str(int(plan.run.start_time.timestamp()))
-    if job["name"] is None:
-        # The archive of a commit has no history to count versions in.
-        environment |= {"SETUPTOOLS_SCM_PRETEND_VERSION": "0", "PBR_VERSION": "0"}
+    if job["tree"] is not None:
+        environment |= dict.fromkeys(_COUNTS_VERSIONS, job["known_version"] or "0")
     return ContainerRequest(
         image=image,
         argv=(layout.TOOLS_PYTHON, "-I", f"{layout.LIBRARY}/runner/inside/build.py", path),

@@ -39,7 +39,7 @@ def train(
     """Run the plan's command; its output goes to `log_file`, up to the plan's limit, and to `progress.log`."""
     with log_file.open("wb") as file:
         log = _Log(file, plan.limits.log_bytes, progress)
-        with OutputWatch(engine, plan, rerun=rerun, volume=volume) as watch:
+        with OutputWatch(engine, plan, what={"rerun": rerun}, volume=volume) as watch:
             outcome = engine.run(
                 train_request(plan, rerun=rerun, environment_key=environment_key, volume=volume),
                 stdout=log.write,

@@ -1,10 +1,12 @@
-"""Ends a training that writes more than it may: beside it, a container of ours looks at its sandbox now and then."""
+"""Ends what writes more than it may: beside it, a container of ours looks at its folders now and then."""
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from contextlib import suppress
 from types import TracebackType
+from typing import Any
 
 from runner.engine.interface import ContainerRequest, Engine, VolumeMount
 from runner.errors import RunnerError
@@ -17,14 +19,14 @@ _AFTER_S = 10.0  # what ends sooner is measured when it has ended
 
 
 class OutputWatch:
-    """Sets `exceeded` once the training of a rerun has written more than the plan allows.
+    """Sets `exceeded` once a training or a build has written more than the plan allows.
 
-    It is there to keep the disk: what decides is measured once more by collect, so that a watch that fails says
-    nothing.
+    `what` is `{"rerun": …}` or `{"folders": […]}`, as `runner.inside.usage` takes it. It is there to keep the
+    disk: what decides of a training is measured once more by collect, so that a watch that fails says nothing.
     """
 
-    def __init__(self, engine: Engine, plan: Plan, *, rerun: str, volume: str) -> None:
-        self._engine, self._plan, self._rerun, self._volume = engine, plan, rerun, volume
+    def __init__(self, engine: Engine, plan: Plan, *, what: Mapping[str, Any], volume: str) -> None:
+        self._engine, self._plan, self._what, self._volume = engine, plan, what, volume
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._look, name="output-watch", daemon=True)
         self.exceeded = threading.Event()
@@ -50,7 +52,7 @@ class OutputWatch:
             run=self._plan.run.id,
             mounts=(VolumeMount(volume=self._volume, target=layout.CACHE, read_only=True),),
         )
-        payload = {"rerun": self._rerun, "limit_bytes": self._plan.limits.output_bytes}
+        payload = {**self._what, "limit_bytes": self._plan.limits.output_bytes}
         with suppress(RunnerError):
             found = call(self._engine, request, payload=payload, progress=NoProgress(), stop=self._done)
             if found is not None:

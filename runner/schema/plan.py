@@ -97,7 +97,8 @@ class EnvironmentSpec(Value):
     None where the lock decides alone. `python` is a minor version such as `3.11`; `python_recorded` is the one of the
     best record, with its patch where that is told, None where none names one; `python` is a guess then, and may turn
     out to be one of `python_alternatives`, the likeliest first. `install_project` tells that the
-    repository itself is a package to be built and installed. `constraints` are `NAME==VERSION` for what the files leave
+    repository itself is a package to be built and installed; `repositories` are addresses of others that packages are
+    built from. `constraints` are `NAME==VERSION` for what the files leave
     open, as `constraints_source` recorded it; what needs none of these packages does not get them. `overrides` win
     over all. `index_dates` is the digest of the upload times that the auditor brought for indexes that give none.
     `substitutions` are further ones that an allowance stands for, from `indexes` beside the repository's own;
@@ -118,6 +119,7 @@ class EnvironmentSpec(Value):
     python_recorded: str | None = None
     python_alternatives: tuple[str, ...] = ()
     install_project: bool = False
+    repositories: tuple[str, ...] = ()
     constraints: tuple[str, ...] = ()
     constraints_source: str | None = None
     overrides: tuple[str, ...] = ()

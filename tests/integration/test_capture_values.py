@@ -180,13 +180,19 @@ def test_workers_children_forks_and_exits_without_a_farewell_lose_nothing(mlflow
 
 
 QUEUES = """
-import sys, time
+import threading
 import mlflow
+from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+published, publish = threading.Event(), SystemMetricsMonitor.publish_metrics
+def told(monitor, metrics):
+    publish(monitor, metrics)
+    published.set()
+SystemMetricsMonitor.publish_metrics = told
 mlflow.set_experiment("queues")
 mlflow.set_system_metrics_sampling_interval(0.1)
 mlflow.set_system_metrics_samples_before_logging(1)
 with mlflow.start_run(run_name="system", log_system_metrics=True):
-    time.sleep(0.5)
+    assert published.wait(120)
 with mlflow.start_run(run_name="asynchronous"):
     mlflow.log_param("p", 1, synchronous=False)
     for step in range(300):

@@ -157,11 +157,20 @@ def test_much_output_passes_while_the_input_stays_open(engine: DockerEngine, ima
 
 
 def test_output_is_handed_on_before_the_end(engine: DockerEngine, image: str) -> None:
-    times: list[float] = []
-    engine.run(
-        shell(image, "echo a; sleep 1; echo b"), stdout=lambda _: times.append(time.monotonic()), stderr=Pieces()
+    out, seen = Pieces(), threading.Event()
+
+    def take(data: bytes) -> None:
+        out(data)
+        seen.set()
+
+    def answer() -> Iterator[bytes]:
+        assert seen.wait(120)
+        yield b"go on\n"
+
+    outcome = engine.run(
+        shell(image, "echo a; read line; echo b", stdin=answer(), timeout_s=180), stdout=take, stderr=Pieces()
     )
-    assert times[-1] - times[0] > 0.7
+    assert (outcome.exit_code, out.text()) == (0, "a\nb\n")
 
 
 def test_a_sink_that_fails_stops_and_removes_the_container(engine: DockerEngine, image: str) -> None:
@@ -176,11 +185,12 @@ def test_a_sink_that_fails_stops_and_removes_the_container(engine: DockerEngine,
 @core
 def test_a_timeout_kills_at_once_and_keeps_the_output(engine: DockerEngine, image: str) -> None:
     began = time.monotonic()
-    ran = run(engine, shell(image, "trap '' TERM; echo before; sleep 60", timeout_s=1.0))
+    ran = run(engine, shell(image, "trap '' TERM; echo before; sleep 600", timeout_s=5.0))
     assert ran.outcome.timed_out
     assert ran.outcome.exit_code is None
     assert ran.out == "before\n"
-    assert time.monotonic() - began < 8
+    # What it takes besides is to make, kill and remove it: an engine's own `stop` would wait ten seconds more.
+    assert time.monotonic() - began - ran.outcome.seconds < 10
 
 
 def test_a_clock_that_is_set_back_delays_no_timeout(
@@ -188,9 +198,9 @@ def test_a_clock_that_is_set_back_delays_no_timeout(
 ) -> None:
     real = time.time
     monkeypatch.setattr(time, "time", lambda: real() - 86400)
-    began = time.monotonic()
-    assert run(engine, shell(image, "sleep 60", timeout_s=1.0)).outcome.timed_out
-    assert time.monotonic() - began < 8
+    outcome = run(engine, shell(image, "sleep 300", timeout_s=1.0)).outcome
+    assert outcome.timed_out
+    assert outcome.seconds < 150, "by a clock that nobody set"
 
 
 def test_what_is_asked_to_stop_is_ended(engine: DockerEngine, image: str) -> None:
@@ -316,7 +326,7 @@ def test_limits_hold(engine: DockerEngine, image: str) -> None:
         started = 0
         try:
             for started in range(100):
-                subprocess.Popen(["sleep", "5"])
+                subprocess.Popen(["sleep", "300"])
         except BlockingIOError:
             print("limited", started < 32)
     """
@@ -400,7 +410,7 @@ def test_a_signal_at_any_moment_leaves_nothing(
     else:
         time.sleep(delay_s)
     child.send_signal(signal.SIGTERM)
-    assert child.wait(timeout=20) != 0
+    assert child.wait(timeout=120) != 0
     assert left_of(engine, session) == []
     assert labels.session_volume(session) not in [one["Name"] for one in engine.client.volumes()["Volumes"]]
 
@@ -453,11 +463,11 @@ def test_closing_stops_what_other_threads_run_and_may_be_repeated(image: str, en
     threads = [threading.Thread(target=work) for _ in range(2)]
     for thread in threads:
         thread.start()
-    assert up.wait(20)
+    assert up.wait(120)
     other.close()
     other.close()
     for thread in threads:
-        thread.join(20)
+        thread.join(120)
     assert len(raised) == 2
     assert left_of(engine, other.session_id) == []
     with pytest.raises(EngineUnavailable, match="closed"):

@@ -152,7 +152,7 @@ def test_a_build_sees_its_own_inputs_alone(
     tools, job = shared_images.tools, "built/mine/jobs/j"
     chown = f"chown {layout.TRAINER_UID} /cache/{job}/output"
     whole(shared_engine, tools, cache_volume, f"mkdir -p /cache/{job}/input /cache/{job}/output; {chown}")
-    described = {"path": f"/cache/{job}", "subpath": job, "name": "one", "version": "1", "again": False}
+    described = {"path": f"/cache/{job}", "subpath": job, "in_workspace": False, "tree": None}
     plan = make_plan(images=images_of(shared_images))
     look = f"""
 {SEARCH}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import resource
 import textwrap
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -172,13 +171,12 @@ def test_a_training_that_goes_on_writing_is_ended(judge: Judge, monkeypatch: pyt
             time.sleep(0.1)
         """
     )
-    started = time.monotonic()
     reproduction = judge("limits: {output: 64m, timeout: 10m}")
     assert reproduction.verdict is Verdict.FAILED, why(reproduction)
     assert "wrote more than it may (64 MiB" in reproduction.reason
-    assert time.monotonic() - started < 60
     assert reproduction.rerun is not None
     assert reproduction.rerun.exit_code is None
+    assert reproduction.rerun.timings["train"] < 540, "before its time was over"
 
 
 @pytest.mark.parametrize("size", [200 << 20, pytest.param(10 << 30, marks=[pytest.mark.full])], ids=["200M", "10G"])
@@ -213,7 +211,7 @@ def test_a_limit_of_processes_is_not_called_the_authors_fault(judge: Judge) -> N
         inside="""
         import threading, time
         for _ in range(60):
-            threading.Thread(target=time.sleep, args=(3,), daemon=True).start()
+            threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
         """
     )
     reproduction = judge(pids_limit="30")
@@ -225,12 +223,15 @@ def test_a_daemon_that_the_training_leaves_dies_with_it_and_its_late_writes_coun
     judge.record(
         after="""
         import os, signal, sys, time
+        training = os.getpid()
         if os.fork() == 0:
             os.setsid()
             if os.fork() == 0:  # holds the output open, ignores what it can
                 for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
                     signal.signal(number, signal.SIG_IGN)
-                time.sleep(2)
+                while os.path.exists(f"/proc/{training}"):
+                    time.sleep(0.05)
+                time.sleep(2)  # late, however slow the training was
                 Path("runs/model.bin").write_text("another model")
                 with mlflow.start_run(run_name="first"):
                     mlflow.log_metric("total", -1.0)
@@ -238,10 +239,10 @@ def test_a_daemon_that_the_training_leaves_dies_with_it_and_its_late_writes_coun
             os._exit(0)
         """.replace("\n        ", "\n")
     )
-    started = time.monotonic()
     reproduction = judge()
     assert reproduction.verdict is Verdict.IDENTICAL, why(reproduction)
-    assert time.monotonic() - started < 60
+    assert reproduction.rerun is not None
+    assert reproduction.rerun.timings["train"] < 540, "nobody waited for it"
 
 
 def test_a_training_that_sets_the_clock_back_cannot_and_times_that_go_back_confuse_no_order(judge: Judge) -> None:

@@ -10,16 +10,19 @@ from runner.engine.docker import DockerEngine
 from runner.errors import MissingFact
 from runner.prepare import Prepared, prepare
 from runner.schema.plan import Images
-from tests.integration.test_provision import Case, own_commit, refused
 from tests.support.lock_files import PDM, POETRY, text
+from tests.support.provisioning import Case, own_commit, refused
 from tests.unit.provision.test_locked import NEW, OLD
 
 OF_PIPENV = {**NEW, "packaging": "21.3", "pyparsing": "3.3.3"}
+SEEDED = {"setuptools": "65.5.1"}
+"""What the environments of Poetry and Pipenv had unasked, before Python 3.12."""
 FILES = {
     **dict.fromkeys(POETRY, ("poetry.lock", "pyproject.toml")),
     **dict.fromkeys(PDM, ("pdm.lock", "pyproject.toml")),
     "pipenv": ("Pipfile.lock", "Pipfile"),
     "pylock": ("pylock.toml",),
+    "uv": ("uv.lock", "pyproject.toml"),
 }
 IMPORTS = (
     "import click, packaging, tabulate, wcwidth; print(tabulate.tabulate([[click.__version__]], tablefmt='plain'))"
@@ -59,12 +62,14 @@ def case(shared_engine: DockerEngine, shared_images: Prepared, cache_volume: str
 @pytest.mark.parametrize(("tool", "folder"), [("poetry-1.1", ""), ("poetry-2", "app/"), ("pdm-2.10", "")])
 def test_a_lock_is_installed_as_its_tool_would_have(case: Case, tool: str, folder: str) -> None:
     made = case.provision(case.plan(**fields(tool, folder=folder)))
-    assert made.packages == NEW
+    assert made.packages == {**NEW, **(SEEDED if "poetry" in tool else {})}
     assert all("==" in line and "--hash=sha256:" in line for line in made.lock.splitlines())
     assert case.python(made, IMPORTS).strip() == "8.1.8"
 
 
-@pytest.mark.parametrize(("tool", "packages"), [("pipenv", OF_PIPENV), ("pylock", NEW)])
+@pytest.mark.parametrize(
+    ("tool", "packages"), [("pipenv", {**OF_PIPENV, **SEEDED}), ("pylock", NEW), ("uv", {**NEW, "iniconfig": "2.3.1"})]
+)
 def test_a_lock_that_says_itself_what_is_installed_is_taken_at_its_word(
     case: Case, tool: str, packages: dict[str, str]
 ) -> None:
@@ -79,7 +84,7 @@ def test_locks_of_several_tools_that_hold_the_same_make_one_environment(case: Ca
 
 def test_with_replaces_one_package_of_a_lock(case: Case) -> None:
     made = case.provision(case.plan(**fields("poetry-1.8"), overrides=("click==8.1.7",)))
-    assert made.packages == {**NEW, "click": "8.1.7"}
+    assert made.packages == {**NEW, **SEEDED, "click": "8.1.7"}
 
 
 def test_a_lock_that_lacks_what_this_python_needs_is_a_missing_fact_with_a_remedy(case: Case) -> None:
@@ -88,6 +93,15 @@ def test_a_lock_that_lacks_what_this_python_needs_is_a_missing_fact_with_a_remed
     error = refused(case, case.plan(commit=own_commit(), **given))
     assert isinstance(error, MissingFact)
     assert error.cause == "poetry.lock at the commit does not hold packaging ^23.0"
+    assert "environment:" in error.remedy
+
+
+def test_a_uv_lock_of_another_project_is_a_missing_fact_with_what_differs(case: Case) -> None:
+    given = fields("uv")
+    given["files"]["pyproject.toml"] = given["files"]["pyproject.toml"].replace("click>=8.1", "click>=8.0")
+    error = refused(case, case.plan(commit=own_commit(), **given))
+    assert isinstance(error, MissingFact)
+    assert error.cause.startswith("uv.lock at the commit was not made from pyproject.toml as it is there: mismatched")
     assert "environment:" in error.remedy
 
 
@@ -102,5 +116,6 @@ def test_locks_are_read_and_installed_on_each_python(
     expected["pipenv"] = {**OF_PIPENV, "importlib-metadata": "6.11.0"} if python == "3.9" else OF_PIPENV
     for tool, packages in expected.items():
         made = case.provision(case.plan(**fields(tool), python=python))
-        assert made.packages == packages, tool
+        seeded = SEEDED if python == "3.9" and ("poetry" in tool or tool == "pipenv") else {}
+        assert made.packages == {**packages, **seeded}, tool
         assert case.python(made, IMPORTS).strip() == "8.1.8"

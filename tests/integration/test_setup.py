@@ -52,7 +52,7 @@ def test_the_second_time_nothing_is_made_and_it_is_quick(engine: DockerEngine, p
         prepared.tools_digest,
         prepared.base.digest,
     )
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20, "making either takes longer"
 
 
 def test_what_was_made_says_where_it_comes_from(engine: DockerEngine, prepared: Prepared) -> None:

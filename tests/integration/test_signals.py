@@ -111,10 +111,15 @@ def test_a_signal_in_any_phase_leaves_nothing(
 ) -> None:
     stage = cold if moment == "provision-cold" else stage
     text, arguments = MOMENTS[moment]
-    started = stage.start(*(("--repo", silent_server) if moment == "fetch" else ()), *arguments)
-    started.wait_for(text)
-    started.stop(number)
-    assert_stopped(started.end(), number)
+    for _ in range(10):
+        started = stage.start(*(("--repo", silent_server) if moment == "fetch" else ()), *arguments)
+        started.wait_for(text)
+        started.stop(number)
+        said = started.end()
+        if said.out == "" or arguments is not QUICK:
+            break
+        _remove(stage.typed.folder)  # the verdict was out before the signal came: this moment is short
+    assert_stopped(said, number)
     stage.assert_nothing_left(started.pid)
 
 
@@ -202,8 +207,8 @@ def test_what_a_killed_runner_left_goes_at_the_next_start(stage: Stage, cold: St
     started.end()
     assert left_in_engine(stage.engine, started.pid) != []
     assert stage.typed.files() != []
-    other = stage.start("--python", "3.11", *QUICK)
-    other.wait_for("restore: done")
+    other = stage.start("--python", "3.11", *SLOW)
+    other.wait_for("training now")
     assert left_in_engine(stage.engine, started.pid) == []
     assert len(work_folders(stage.engine, stage.images.tools)) == 1
     other.stop(signal.SIGTERM)

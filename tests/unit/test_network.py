@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.network import NetworkSettings, host_network_settings, read_pip_configuration
+from runner.network import NetworkSettings, host_network_settings, read_pip_configuration, read_uv_configuration
 
 PEM = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 
@@ -108,3 +108,73 @@ def test_pips_files_are_merged_as_pip_does(tmp_path: Path) -> None:
     named.write_text("[global]\nindex-url = https://named\n")
     assert read_pip_configuration(environ | {"PIP_CONFIG_FILE": str(named)})["index-url"] == "https://named"
     assert read_pip_configuration(environ | {"PIP_CONFIG_FILE": "/dev/null"}) == {}
+
+
+UV_TOML = """
+index-strategy = "unsafe-best-match"
+keyring-provider = "subprocess"
+extra-index-url = ["https://old.example/simple"]
+allow-insecure-host = ["own.example"]
+[[index]]
+name = "corp"
+url = "https://corp.example/simple"
+[[index]]
+url = "https://mirror.example/simple"
+default = true
+[[index]]
+name = "torch"
+url = "https://torch.example/whl"
+explicit = true
+[pip]
+find-links = ["https://links.example/"]
+"""
+
+
+def test_uvs_own_files_are_read_and_its_variables_win(tmp_path: Path) -> None:
+    (tmp_path / ".config" / "uv").mkdir(parents=True)
+    (tmp_path / ".config" / "uv" / "uv.toml").write_text(UV_TOML)
+    environ = {"HOME": str(tmp_path), "XDG_CONFIG_DIRS": str(tmp_path / "none")}
+    found = host_network_settings(environ, {}, read_uv_configuration(environ))
+    assert found.index_url == "https://mirror.example/simple"
+    assert found.extra_index_urls == ("https://corp.example/simple", "https://old.example/simple")
+    assert (found.index_strategy, found.keyring) == ("unsafe-best-match", True)
+    assert (found.find_links, found.trusted_hosts) == (("https://links.example/",), ("own.example",))
+    assert any("torch.example" in note for note in found.notes)
+    environ |= {"UV_DEFAULT_INDEX": "https://other.example/simple", "UV_INDEX_STRATEGY": "first-index"}
+    environ["UV_KEYRING_PROVIDER"] = "disabled"
+    found = host_network_settings(environ, {}, read_uv_configuration(environ))
+    assert (found.index_url, found.index_strategy) == ("https://other.example/simple", "first-index")
+    assert not found.keyring
+    assert read_uv_configuration(environ | {"UV_NO_CONFIG": "1"}).indexes == ()
+    assert read_uv_configuration(environ | {"UV_CONFIG_FILE": str(tmp_path / "none.toml")}).indexes == ()
+
+
+@pytest.mark.parametrize("text", ["not toml [", "index = 3", "[[index]]\nname = 'x'", "extra-index-url = 'x'"])
+def test_a_file_of_uv_that_says_nothing_that_is_known_says_nothing(tmp_path: Path, text: str) -> None:
+    (tmp_path / "uv.toml").write_text(text)
+    assert read_uv_configuration({"UV_CONFIG_FILE": str(tmp_path / "uv.toml")}).indexes == ()
+
+
+def test_user_and_password_of_a_named_index_go_to_the_index_that_this_host_gives_the_name() -> None:
+    environ = {
+        "UV_INDEX": "my-corp=https://corp.example/simple https://plain.example/simple full=https://a:b@full.example",
+        "UV_INDEX_MY_CORP_USERNAME": "me",
+        "UV_INDEX_MY_CORP_PASSWORD": "p@ss",
+        "UV_INDEX_FULL_PASSWORD": "never",
+        "UV_INDEX_UNKNOWN_PASSWORD": "nowhere",
+    }
+    assert host_network_settings(environ, {}).extra_index_urls == (
+        "https://me:p%40ss@corp.example/simple",
+        "https://plain.example/simple",
+        "https://a:b@full.example",
+    )
+
+
+def test_every_password_of_an_address_is_known_to_be_one() -> None:
+    network = NetworkSettings(index_url="https://me:p%40ss@a.example", proxies={"http_proxy": "http://u:proxy-pw@p:1"})
+    assert network.secrets == ("p%40ss", "p@ss", "proxy-pw")
+
+
+def test_pip_asks_the_keyring_only_by_its_own_setting() -> None:
+    assert host_network_settings({}, {"keyring-provider": "import"}).keyring
+    assert not host_network_settings({"PIP_KEYRING_PROVIDER": "auto"}, {}).keyring

@@ -19,14 +19,17 @@ class LockFormat:
     """How a lock is read. `manifest` is the file beside it that it was made from, None where it stands alone.
 
     `mismatch` says what is wrong where it was made from another one, `left_out` names what it holds and is not
-    installed, `names` are its packages. All take the lock and its manifest.
+    installed, `names` are its packages, and `repositories` others that they come from. `with_setuptools`
+    tells that its tool makes environments that have it unasked.
     """
 
     manifest: str | None
     mismatch: Callable[[_Document, _Document], str | None]
     left_out: Callable[[_Document, _Document], tuple[str, ...]]
     names: Callable[[_Document], frozenset[str]]
+    repositories: Callable[[_Document], frozenset[str]]
     read: Callable[[_Document, _Document, Mapping[str, str], str], LockedList]
+    with_setuptools: bool = False
 
     def problem(self, lock: str, manifest: str) -> str | None:
         """Return why the text of a lock cannot be read at all, or that of its manifest."""
@@ -57,13 +60,16 @@ FORMATS = {
         poetry.mismatch,
         lambda _, manifest: poetry.left_out(manifest),
         poetry.names,
+        poetry.repositories,
         lambda lock, manifest, here, root: poetry.read(lock, manifest, here, root=root),
+        with_setuptools=True,
     ),
     "pdm.lock": LockFormat(
         "pyproject.toml",
         pdm.mismatch,
         lambda _, manifest: pdm.left_out(manifest),
         pdm.names,
+        pdm.repositories,
         lambda lock, manifest, here, root: pdm.read(lock, manifest, here, root=root),
     ),
     "Pipfile.lock": LockFormat(
@@ -71,13 +77,16 @@ FORMATS = {
         pipfile.mismatch,
         lambda lock, _: pipfile.left_out(lock),
         pipfile.names,
+        pipfile.repositories,
         lambda lock, _, here, root: pipfile.read(lock, here, root=root),
+        with_setuptools=True,
     ),
     "pylock.toml": LockFormat(
         None,
         lambda *_: None,
         lambda lock, _: pylock.left_out(lock),
         pylock.names,
+        pylock.repositories,
         lambda lock, _, here, root: pylock.read(lock, here, root=root),
     ),
 }

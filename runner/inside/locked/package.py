@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -67,6 +68,15 @@ def tree_of_git(
         return of_git(address, name=name, revision=revision, subdirectory=subdirectory, version=version)
     except ValueError as error:
         raise LockProblem(f"takes {name} from {address}: {error}") from error
+
+
+def git_addresses(listed: Iterable[Any]) -> frozenset[str]:
+    """Return the repositories of git that are followed, as `SourceTree.address` has them."""
+    found = set()
+    for each in listed:
+        with contextlib.suppress(ValueError):
+            found.add(of_git(str(each), name=None).address or "")
+    return frozenset(found)
 
 
 def archive_address(address: str, name: str) -> str:

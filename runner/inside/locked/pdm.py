@@ -22,6 +22,7 @@ from runner.inside.locked.package import (
     LockedPackage,
     LockProblem,
     archive_address,
+    git_addresses,
     index_addresses,
     table,
     tables,
@@ -60,6 +61,11 @@ def left_out(manifest: Mapping[str, Any]) -> tuple[str, ...]:
 def names(lock: Mapping[str, Any]) -> frozenset[str]:
     """Return the packages of a lock, by normalised names."""
     return frozenset(normalised(str(entry.get("name"))) for entry in tables(lock, "package"))
+
+
+def repositories(lock: Mapping[str, Any]) -> frozenset[str]:
+    """Return the addresses of other repositories that packages of a lock come from."""
+    return git_addresses(entry["git"] for entry in tables(lock, "package") if "git" in entry)
 
 
 def read(

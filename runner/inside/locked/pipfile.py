@@ -16,6 +16,7 @@ from runner.inside.locked.package import (
     LockedPackage,
     LockProblem,
     archive_address,
+    git_addresses,
     index_addresses,
     table,
     tree_in_repository,
@@ -44,6 +45,11 @@ def left_out(lock: Mapping[str, Any]) -> tuple[str, ...]:
 def names(lock: Mapping[str, Any]) -> frozenset[str]:
     """Return the packages of a lock, by normalised names."""
     return frozenset(map(normalised, table(lock, "default")))
+
+
+def repositories(lock: Mapping[str, Any]) -> frozenset[str]:
+    """Return the addresses of other repositories that packages of a lock come from."""
+    return git_addresses(table(entry)["git"] for entry in table(lock, "default").values() if "git" in table(entry))
 
 
 def read(lock: Mapping[str, Any], environment: Mapping[str, str], *, root: str) -> LockedList:

@@ -18,6 +18,7 @@ from runner.inside.locked.package import (
     LockedPackage,
     LockProblem,
     archive_address,
+    git_addresses,
     index_addresses,
     table,
     tables,
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 _Entry = Mapping[str, Any]
 _READ = re.compile(r"[12]\.\d+")
 _MAIN = "main"
+_NEVER_LOCKED = frozenset({"distribute", "pip", "setuptools", "wheel"})
+"""What older versions left to the virtual environment, though packages need it."""
 _LEGACY_KEYS = ("dependencies", "source", "extras", "dev-dependencies")
 _PROJECT_KEYS = ("requires-python", "dependencies", "optional-dependencies")
 
@@ -58,6 +61,13 @@ def left_out(manifest: Mapping[str, Any]) -> tuple[str, ...]:
 def names(lock: Mapping[str, Any]) -> frozenset[str]:
     """Return the packages of a lock, by normalised names."""
     return frozenset(normalised(str(entry.get("name"))) for entry in tables(lock, "package"))
+
+
+def repositories(lock: Mapping[str, Any]) -> frozenset[str]:
+    """Return the addresses of other repositories that packages of a lock come from."""
+    return git_addresses(
+        table(entry, "source").get("url") for entry in tables(lock, "package") if _kind(entry) == "git"
+    )
 
 
 def read(
@@ -121,7 +131,8 @@ def _walked(entries: Iterable[_Entry], manifest: Mapping[str, Any], environment:
     for name, several in candidates.items():
         for_here = [each for each in several if parse_constraint(str(each.get("python-versions", "*"))).allows(python)]
         candidates[name] = for_here or several
-    left_by_marker = {normalised(str(entry["name"])) for entry in entries} - candidates.keys()
+    not_here = {normalised(str(entry["name"])) for entry in entries} | _NEVER_LOCKED | {"python"}
+    not_here -= candidates.keys()
 
     def demands(dependencies: Mapping[str, Any], wanted: frozenset[str]) -> list[Demand[_Entry]]:
         found = []
@@ -129,7 +140,7 @@ def _walked(entries: Iterable[_Entry], manifest: Mapping[str, Any], environment:
             for one in given if isinstance(given, list) else [given]:
                 dependency = _dependency(name, one)
                 optional = isinstance(one, Mapping) and bool(one.get("optional"))
-                if normalised(name) == "python" or normalised(name) in left_by_marker:
+                if normalised(name) in not_here:
                     continue
                 if optional and normalised(name) not in wanted:
                     continue

@@ -11,7 +11,9 @@ from runner.inside.locked.package import (
     LockedPackage,
     LockProblem,
     archive_address,
+    git_addresses,
     index_addresses,
+    table,
     tables,
     tree_in_repository,
     tree_of_git,
@@ -34,6 +36,11 @@ def left_out(lock: Mapping[str, Any]) -> tuple[str, ...]:
 def names(lock: Mapping[str, Any]) -> frozenset[str]:
     """Return the packages of a lock, by normalised names."""
     return frozenset(normalised(str(entry.get("name"))) for entry in tables(lock, "packages"))
+
+
+def repositories(lock: Mapping[str, Any]) -> frozenset[str]:
+    """Return the addresses of other repositories that packages of a lock come from."""
+    return git_addresses(table(entry, "vcs").get("url") for entry in tables(lock, "packages") if "vcs" in entry)
 
 
 def read(

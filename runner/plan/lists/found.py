@@ -12,7 +12,8 @@ class PackageList:
 
     `files` are the texts that take part, `main` the first of them. `exact` is true where all that it lists is pinned,
     `complete` where it also holds what its packages need in turn. `requirements` are those that can be read without
-    running anything. `recorded` marks what the tracker has. `problem` says why it cannot be used, `mismatch` that it
+    running anything. `recorded` marks what the tracker has. `repositories` are
+    others that its packages are built from. `problem` says why it cannot be used, `mismatch` that it
     is a lock of another project than the one beside it; both go on after its path.
     """
 
@@ -26,6 +27,7 @@ class PackageList:
     install_project: bool = False
     notes: tuple[str, ...] = ()
     recorded: bool = False
+    repositories: tuple[str, ...] = ()
     problem: str | None = None
     mismatch: str | None = None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from runner.inside.locked.formats import FORMATS, LockFormat
 from runner.plan.lists.found import PackageList, join
@@ -34,7 +35,7 @@ def _reader(name: str, form: LockFormat) -> Reader:
         if any(each not in snapshot.texts for each in paths):
             return []
         files = {each: snapshot.texts[each] for each in paths}
-        problem, mismatch, notes = _look(form, path, manifest, files)
+        looked = _look(form, path, manifest, files)
         return [
             PackageList(
                 kind=name,
@@ -44,23 +45,22 @@ def _reader(name: str, form: LockFormat) -> Reader:
                 complete=True,
                 source=f"{path} at the commit",
                 install_project=form.manifest == "pyproject.toml" and is_package(snapshot, manifest or ""),
-                notes=notes,
-                problem=problem,
-                mismatch=mismatch,
+                **looked,
             )
         ]
 
     return read
 
 
-def _look(
-    form: LockFormat, path: str, manifest: str | None, files: Mapping[str, str]
-) -> tuple[str | None, str | None, tuple[str, ...]]:
+def _look(form: LockFormat, path: str, manifest: str | None, files: Mapping[str, str]) -> dict[str, Any]:
     """Return why a lock cannot be used, what is wrong where it is another manifest's, and what is to be said of it."""
     problem = form.problem(files[path], "" if manifest is None else files[manifest])
     if problem is not None:
-        return problem, None, ()
+        return {"problem": problem}
     lock, made_from = form.parse(files[path]), {} if manifest is None else load_toml(files[manifest])
     left_out = form.left_out(lock, made_from)
-    notes = (f"environment: {', '.join(left_out)} of {path} left out",) if left_out else ()
-    return None, form.mismatch(lock, made_from), notes
+    return {
+        "mismatch": form.mismatch(lock, made_from),
+        "notes": (f"environment: {', '.join(left_out)} of {path} left out",) if left_out else (),
+        "repositories": tuple(sorted(form.repositories(lock))),
+    }

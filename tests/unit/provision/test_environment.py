@@ -78,8 +78,10 @@ def test_a_key_never_leads_out_of_its_folder(cache: Path, key: str) -> None:
 
 
 def test_every_part_of_an_environment_is_in_its_key() -> None:
-    parts = {"lock": "a", "python": "3.11.2", "image": "i", "repository": "", "project": None}
-    keys = {environment.environment_key(**{**parts, name: "other"}) for name in parts}  # type: ignore[arg-type]
+    parts = {"lock": "a", "python": "3.11.2", "image": "i", "repository": "", "trees": ()}
+    keys = {
+        environment.environment_key(**{**parts, name: ("other",) if name == "trees" else "other"}) for name in parts
+    }  # type: ignore[arg-type]
     assert len(keys | {environment.environment_key(**parts)}) == len(parts) + 1  # type: ignore[arg-type]
 
 

@@ -65,7 +65,17 @@ def test_keys_are_file_names() -> None:
     assert all(len(key) == 40 and key.isalnum() for key in ready_keys(make_plan()).values())
 
 
-JOB = {"path": "/cache/built/r/jobs/j", "subpath": "built/r/jobs/j", "name": "one", "version": "1.0", "again": False}
+X: dict[str, Any] = {"name": "x", "title": "x 1", "tree": None}
+OWN = {"name": None, "title": "the repository's own package", "tree": "k", "known_version": None}
+JOB = {
+    "path": "/cache/built/r/jobs/j",
+    "subpath": "built/r/jobs/j",
+    "name": "one",
+    "version": "1.0",
+    "title": "one 1.0",
+    "tree": None,
+    "in_workspace": False,
+}
 
 
 def test_building_has_no_network_no_rights_and_sees_its_own_folders_only() -> None:
@@ -83,7 +93,7 @@ def test_building_has_no_network_no_rights_and_sees_its_own_folders_only() -> No
 
 
 def test_the_repositorys_own_package_is_built_where_the_training_will_have_it() -> None:
-    request = build_request(make_plan(), {**JOB, "name": None}, image="build", volume="v")
+    request = build_request(make_plan(), {**JOB, **OWN, "in_workspace": True}, image="build", volume="v")
     assert request.mounts[-1].target == layout.WORKSPACE_TARGET
     assert request.mounts[-1].subpath == "built/r/jobs/j/workspace"
 
@@ -113,7 +123,7 @@ def test_index_credentials_travel_by_standard_input_alone() -> None:
     ],
 )
 def test_a_failed_build_says_what_was_missing(log: str, words: str) -> None:
-    error = explain_build_failure("ujson", "1.35", f"lots\nof output\n{log}\n")
+    error = explain_build_failure({**JOB, "name": "ujson", "title": "ujson 1.35"}, f"lots\nof output\n{log}\n")
     assert words in error.cause
     assert "ujson 1.35" in error.cause
     assert error.fact == "environment"
@@ -122,7 +132,7 @@ def test_a_failed_build_says_what_was_missing(log: str, words: str) -> None:
 
 
 def test_a_builds_log_reaches_the_terminal_without_controls_and_secrets() -> None:
-    error = explain_build_failure(None, None, "\x1b[31mred\x1b[0m\x07 password=hunter2\n")
+    error = explain_build_failure(OWN, "\x1b[31mred\x1b[0m\x07 password=hunter2\n")
     assert error.nearest == ("red password=***",)
     assert "the repository's own package" in error.cause
 
@@ -137,7 +147,7 @@ def test_a_builds_log_reaches_the_terminal_without_controls_and_secrets() -> Non
     ],
 )
 def test_a_later_day_is_offered_where_it_may_help(log: str, dated: bool, fixed: bool, later: bool) -> None:
-    error = explain_build_failure("one", "1.0", log, dated=dated, fixed=fixed)
+    error = explain_build_failure(JOB, log, dated=dated, fixed=fixed)
     assert isinstance(error, NotByThen) is later
     assert error.remedy.startswith("runner reproduce RUN --allow redate") is later
     assert "--with one==VERSION" in error.remedy
@@ -185,15 +195,15 @@ def test_redating_and_the_upload_times_that_are_brought_are_in_the_key() -> None
     ],
 )
 def test_what_a_build_missed_of_the_system_is_offered_beside_what_was_given(log: str, packages: str) -> None:
-    assert explain_build_failure("x", "1", log).remedy == f"runner reproduce RUN --system-packages {packages}"
-    again = explain_build_failure("x", "1", log, given=("libgl1",))
+    assert explain_build_failure(X, log).remedy == f"runner reproduce RUN --system-packages {packages}"
+    again = explain_build_failure(X, log, given=("libgl1",))
     assert again.remedy == f"runner reproduce RUN --system-packages libgl1,{packages}"
     # Once it is there, the same remedy would lead nowhere.
-    assert "--with x==VERSION" in explain_build_failure("x", "1", log, given=(packages,)).remedy
+    assert "--with x==VERSION" in explain_build_failure(X, log, given=(packages,)).remedy
 
 
 def test_a_header_of_nobodys_leaves_the_package_open() -> None:
-    remedy = explain_build_failure("x", "1", "fatal error: odd.h: No such file or directory").remedy
+    remedy = explain_build_failure(X, "fatal error: odd.h: No such file or directory").remedy
     assert "--with x==VERSION" in remedy
     assert "--system-packages NAME" in remedy
 

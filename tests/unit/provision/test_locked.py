@@ -267,6 +267,13 @@ def test_extras_that_are_asked_for_later_bring_their_packages_too() -> None:
     assert set(versions(poetry.read(lock, asked(a="*"), here(), root="."))) == {"a"}
 
 
+def test_what_older_versions_never_locked_is_not_missed() -> None:
+    lock = graph(a_1={"setuptools": "*", "b": "*"}, b_1={"pip": ">=20", "wheel": "*"})
+    assert set(versions(poetry.read(lock, asked(a="*"), here(), root="."))) == {"a", "b"}
+    lock = graph(a_1={"setuptools": "*"}, setuptools_60={})
+    assert set(versions(poetry.read(lock, asked(a="*"), here(), root="."))) == {"a", "setuptools"}
+
+
 def test_hashes_of_the_oldest_locks_are_found_by_name() -> None:
     lock = graph(a_1={})
     lock["metadata"]["hashes"] = {"a": ["d" * 64]}

@@ -39,12 +39,9 @@ def test_files_that_include_each_other_end() -> None:
         ("-r missing.txt", "does not hold"),
         ("numpy @ file:///croot/numpy_1687/work", "only its author's machine had"),
         ("six @ http://example.org/six.whl", "only its author's machine had"),
-        ("git+https://github.com/acme/lib.git", "from a repository"),
-        ("lib @ git+ssh://git@example.org/lib", "from a repository"),
-        ("-e git+https://github.com/acme/lib.git#egg=lib", "no package of an index"),
-        ("-e ../lib", "no package of an index"),
-        ("./wheels/lib-1.0-py3-none-any.whl", "a path"),
-        ("wheels/lib-1.0-py3-none-any.whl", "a path"),
+        ("git+git://github.com/acme/lib.git", "only https and ssh"),
+        ("-e ../lib", "outside the repository"),
+        ("lib @ git+https://github.com/acme/lib ; python <", "cannot be read"),
         ("-i https://u:${TOKEN}@example.org/simple", "from the environment"),
         ("six==${SIX_VERSION}", "from the environment"),
     ],
@@ -57,6 +54,22 @@ def test_what_no_index_can_give_is_refused_with_the_line(line: str, why: str) ->
     assert "--with" in caught.value.event["remedy"]
 
 
+@pytest.mark.parametrize(
+    "line", ["numpy=1.26", "<html>", "numpy >= banana", "pip install numpy", "{", "six==1.16.0 idna"]
+)
+def test_a_line_that_no_installer_reads_is_refused_with_the_line(line: str) -> None:
+    with pytest.raises(PhaseError) as caught:
+        read(f"six\n{line}\n")
+    assert caught.value.event["cause"] == f"requirements.txt at the commit has a line that is no requirement: {line}"
+    assert "environment:" in caught.value.event["remedy"]
+
+
+def test_bounds_that_only_older_installers_read_are_read_as_they_did_which_is_said() -> None:
+    found = read_requirements({"r.txt": "numpy>=1.20.*,<2.*\nscipy==1.*\n"}, "r.txt")
+    assert found.lines == ["numpy>=1.20,<2", "scipy==1.*"]
+    assert found.notes == ["r.txt: numpy>=1.20.*,<2.* is read as numpy>=1.20,<2, as pip did before 24.1"]
+
+
 def test_a_line_whose_package_is_replaced_is_not_refused() -> None:
     text = "numpy @ file:///croot/numpy\ngit+https://github.com/acme/my_lib#egg=my_lib\nsix\n"
     found = read_requirements({"r.txt": text}, "r.txt", replaced=frozenset({"numpy", "my-lib"}))
@@ -65,9 +78,36 @@ def test_a_line_whose_package_is_replaced_is_not_refused() -> None:
 
 @pytest.mark.parametrize(("line", "editable"), [("-e .", True), ("-e .[dev]", True), (".", False), (".[dev]", False)])
 def test_a_line_that_asks_for_the_repository_itself_installs_it(line: str, editable: bool) -> None:
-    found = read_requirements({"r.txt": f"{line}\nsix\n"}, "r.txt")
-    assert (found.project, found.editable) == ("[dev]" if "dev" in line else "", editable)
+    found = read_requirements({"app/r.txt": f"{line}\nsix\n"}, "app/r.txt")
+    (tree,) = found.trees
+    assert (tree.path, tree.extras, tree.editable) == ("app", "[dev]" if "dev" in line else "", editable)
     assert found.lines == ["six"]
+
+
+def test_folders_and_other_repositories_are_asked_for_beside_packages() -> None:
+    text = "six\n-e ./libs/foo\n./wheels/lib-1.0-py3-none-any.whl\nlib @ git+https://github.com/acme/lib@v1\n"
+    files = {"app/r.txt": f"{text}-r ../more.txt\n", "more.txt": "-e ./libs/bar  # from the folder of the first file\n"}
+    found = read_requirements(files, "app/r.txt")
+    places = [(tree.path, tree.address, tree.editable) for tree in found.trees]
+    assert places == [
+        ("app/libs/foo", None, True),
+        ("app/wheels/lib-1.0-py3-none-any.whl", None, False),
+        (".", "https://github.com/acme/lib", False),
+        ("app/libs/bar", None, True),
+    ]
+    assert found.lines == ["six"]
+
+
+def test_a_place_that_is_not_for_here_is_not_asked_for() -> None:
+    text = "lib @ git+https://github.com/acme/lib@v1 ; python_version < '3.4'\n./a ; sys_platform == 'linux'\n"
+    assert [tree.path for tree in read_requirements({"r.txt": text}, "r.txt").trees] == ["a"]
+
+
+def test_limits_that_name_a_place_are_said_not_to_be_followed() -> None:
+    files = {"r.txt": "six\n-c limits.txt\n", "limits.txt": "lib @ git+https://github.com/acme/lib@v1\n"}
+    found = read_requirements(files, "r.txt")
+    assert found.trees == []
+    assert "https://github.com/acme/lib at v1, which is not followed" in found.notes[0]
 
 
 def test_indexes_are_followed_by_https_only_and_other_options_are_said() -> None:

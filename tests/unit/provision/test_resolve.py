@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from runner.inside.indexes import IndexSettings
 from runner.inside.lists import read
+from runner.inside.locks import read_uv_lock
 from runner.inside.protocol import PhaseError
 from runner.inside.requirements import lock_text
 from runner.inside.resolve import Built, pins, resolve, split_built
-from runner.inside.uv import IndexSettings, Unsatisfiable, Uv, WheelsNeeded
+from runner.inside.uv import Unsatisfiable, Uv, WheelsNeeded
 from runner.inside.wanted import Specification
 
 HASH = f"--hash=sha256:{'a' * 64}"
@@ -37,8 +39,12 @@ class Recorded(Uv):
     def __init__(self, *answers: str | Exception) -> None:
         super().__init__(IndexSettings(), secrets="/nonexistent")
         self.answers = list(answers)
+        self.why: str | None = None
         self.asked: list[list[str]] = []
         self.constraints: list[str] = []
+
+    def outdated(self, project: str, *, python: str) -> str | None:
+        return self.why
 
     def run(self, arguments: Any, **_: Any) -> str:
         self.asked.append(list(arguments))
@@ -111,29 +117,71 @@ def test_an_override_is_a_plain_requirement(tmp_path: Path, text: str) -> None:
         resolve(given, wanted, uv, folder=tmp_path / "lock", python="p")
 
 
-@pytest.mark.parametrize(
-    ("source", "words"),
-    [
-        ('{ git = "https://github.com/acme/x?rev=1" }', "git"),
-        ('{ path = "../x.whl" }', "path"),
-        ('{ url = "https://example.org/x.tar.gz" }', "url"),
-        ('{ editable = "libs/x" }', "another folder"),
-    ],
-)
-def test_a_locked_package_that_comes_from_no_index_is_refused_by_name(tmp_path: Path, source: str, words: str) -> None:
-    lock = f'version = 1\n[[package]]\nname = "x"\nversion = "1"\nsource = {source}\n'
-    fields = {"kind": "uv.lock", "main": "uv.lock", "files": {"uv.lock": lock, "pyproject.toml": ""}}
-    cause = refusal(tmp_path, **fields)
-    assert cause.startswith("x comes from")
-    assert words in cause
-    replaced = specification(**fields, overrides=("x==2",))
-    assert read(replaced, Recorded(""), folder=tmp_path, python="p").lock == ""
+LOCK = """version = 1
+[[package]]
+name = "t"
+version = "1"
+source = { registry = "https://download.example/whl/cpu" }
+[[package]]
+name = "s"
+version = "1"
+source = { registry = "https://pypi.org/simple" }
+"""
+PROJECT = '[project]\nname = "a"\nversion = "1"\n'
+EXPORTED = f"""-e .
+-e ./libs/b
+c @ git+https://github.com/acme/c@{"c" * 40}
+d @ git+https://github.com/acme/d@{"d" * 40} ; sys_platform == 'win32'
+./wheels/e-1-py3-none-any.whl
+t==1 \\
+    {HASH}
+s==1 ; python_version >= '3.9' \\
+    {HASH}
+"""
 
 
-def test_indexes_of_a_lock_are_named_by_it(tmp_path: Path) -> None:
-    lock = 'version = 1\n[[package]]\nname = "t"\nsource = { registry = "https://download.example/whl/cpu" }\n'
-    given = specification(kind="uv.lock", main="uv.lock", files={"uv.lock": lock, "pyproject.toml": ""})
-    assert read(given, Recorded(""), folder=tmp_path, python="p").indexes == ["https://download.example/whl/cpu"]
+def uv_locked(**fields: Any) -> Specification:
+    files = {"app/uv.lock": LOCK, "app/pyproject.toml": PROJECT}
+    return specification(**{"kind": "uv.lock", "root": "app", "main": "app/uv.lock", "files": files, **fields})
+
+
+def test_a_uv_lock_is_what_uv_exports_with_folders_and_other_repositories_beside(tmp_path: Path) -> None:
+    uv = Recorded(EXPORTED)
+    wanted = read_uv_lock(uv_locked(), uv, tmp_path, "p")
+    assert wanted.lock == f"s==1 ; python_version >= '3.9' {HASH}\nt==1 {HASH}\n"
+    assert wanted.indexes == ["https://download.example/whl/cpu"]
+    assert [(tree.path, tree.address, tree.editable) for tree in wanted.trees] == [
+        ("app", None, True),
+        ("app/libs/b", None, True),
+        (".", "https://github.com/acme/c", False),
+        ("app/wheels/e-1-py3-none-any.whl", None, False),
+    ]
+    assert {"--frozen", "--offline"} <= set(uv.asked[0])
+
+
+def test_a_replaced_package_of_a_uv_lock_is_left_out_wherever_it_comes_from(tmp_path: Path) -> None:
+    wanted = read_uv_lock(uv_locked(overrides=("c==2", "t==3")), Recorded(EXPORTED), tmp_path, "p")
+    assert wanted.lock is not None
+    assert "t==1" not in wanted.lock
+    assert all(tree.name != "c" for tree in wanted.trees)
+
+
+def test_a_uv_lock_of_another_project_is_refused_by_uvs_own_check(tmp_path: Path) -> None:
+    uv = Recorded(EXPORTED)
+    uv.why = "mismatched requirements for: a==1"
+    with pytest.raises(PhaseError) as caught:
+        read_uv_lock(uv_locked(), uv, tmp_path, "p")
+    assert "app/uv.lock at the commit was not made from pyproject.toml" in caught.value.event["cause"]
+    assert "mismatched requirements for: a==1" in caught.value.event["cause"]
+    assert "environment:" in caught.value.event["remedy"]
+
+
+@pytest.mark.parametrize("project", ['[project]\nname = "a"\ndynamic = ["version"]\n', "[tool.poetry]\n"])
+def test_a_project_that_uv_would_have_to_build_to_ask_is_not_checked(tmp_path: Path, project: str) -> None:
+    uv = Recorded(EXPORTED)
+    uv.why = "mismatched requirements for: a==1"
+    files = {"app/uv.lock": LOCK, "app/pyproject.toml": project}
+    assert read_uv_lock(uv_locked(files=files), uv, tmp_path, "p").lock
 
 
 def test_a_project_lists_its_dependencies_statically(tmp_path: Path) -> None:

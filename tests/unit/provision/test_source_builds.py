@@ -16,12 +16,22 @@ from typing import Any
 import pytest
 
 from runner.inside import build, layout
+from runner.inside.archives import Archive, BuildSystem
+from runner.inside.archives import build_system as declared
+from runner.inside.indexes import IndexSettings
 from runner.inside.protocol import PhaseError
-from runner.inside.source_builds import BuildFolder, build_system, collect, fetch
-from runner.inside.uv import IndexSettings, Uv
-from tests.support.package_index import PackageIndex, source_bytes
+from runner.inside.source_builds import BuildFolder, Preparation, fetch
+from runner.inside.source_tree import SourceTree
+from runner.inside.uv import Uv, WheelsNeeded
+from tests.support.package_index import PackageIndex, source_bytes, wheel_bytes
 
-QUIET = Uv(IndexSettings(), secrets="/nonexistent")
+
+def build_system(path: Path) -> BuildSystem:
+    return declared(Archive(path))
+
+
+def collect(folder: BuildFolder, made: dict[str, Any]) -> dict[str, Any] | None:
+    return Preparation(folder, Uv(IndexSettings(), secrets="/nonexistent"), "python3", None).collect(made)
 
 
 def archive(path: Path, files: dict[str, str]) -> Path:
@@ -44,22 +54,24 @@ def job(folder: BuildFolder, name: str | None = "one", **files: str) -> dict[str
     path = folder.job("one")
     (path / "output" / "dist").mkdir(parents=True)
     for file in files.values():
-        (path / "output" / "dist" / file).write_text("bytes")
-    return {"path": str(path), "subpath": "x", "name": name, "version": "1.0", "build_as_of": None, "again": False}
+        stem = file.split("-py3")[0].rpartition("-")
+        (path / "output" / "dist" / file).write_bytes(wheel_bytes(stem[0] or "x", stem[2], {"x.py": ""}))
+    job: dict[str, Any] = {"path": str(path), "subpath": "x", "name": name, "version": "1.0", "tree": None}
+    return {**job, "title": f"{name} 1.0", "build_as_of": None, "in_workspace": False, "asked": 0, "chain": []}
 
 
 def test_the_build_system_is_read_and_not_run(tmp_path: Path) -> None:
     text = '[build-system]\nrequires = ["flit_core >=3.2"]\nbuild-backend = "flit_core.buildapi"\n'
     found = build_system(archive(tmp_path / "a.tar.gz", {"a-1/pyproject.toml": text, "a-1/x/pyproject.toml": "no"}))
-    assert found == {"requires": ("flit_core >=3.2",), "backend": "flit_core.buildapi", "backend_path": []}
+    assert found == BuildSystem(requires=("flit_core >=3.2",), backend="flit_core.buildapi")
 
 
 def test_without_one_it_is_setuptools(tmp_path: Path) -> None:
     found = build_system(archive(tmp_path / "a.tar.gz", {"a-1/setup.py": ""}))
-    assert found["backend"] == "setuptools.build_meta:__legacy__"
+    assert found.backend == "setuptools.build_meta:__legacy__"
     with zipfile.ZipFile(tmp_path / "b.zip", "w") as pack:
         pack.writestr("b-1/pyproject.toml", '[build-system]\nrequires = ["wheel"]\n')
-    assert build_system(tmp_path / "b.zip")["requires"] == ("wheel",)
+    assert build_system(tmp_path / "b.zip").requires == ("wheel",)
 
 
 def test_a_build_requirement_that_no_index_gives_is_refused(tmp_path: Path) -> None:
@@ -76,7 +88,7 @@ def test_a_broken_archive_is_a_missing_environment(tmp_path: Path) -> None:
 
 def test_the_wheel_of_the_package_is_kept_and_the_job_removed(folder: BuildFolder) -> None:
     made = job(folder, a="one-1.0-py3-none-any.whl", b="numpy-9.9-py3-none-any.whl")
-    assert collect(folder, made, QUIET) is None
+    assert collect(folder, made) is None
     assert [(wheel.name, wheel.version) for wheel in folder.wheels()] == [("one", "1.0")]
     assert not Path(made["path"]).exists()
 
@@ -84,7 +96,7 @@ def test_the_wheel_of_the_package_is_kept_and_the_job_removed(folder: BuildFolde
 @pytest.mark.parametrize("name", ["numpy-9.9-py3-none-any.whl", "one-2.0-py3-none-any.whl", "one.whl", "notes.txt"])
 def test_the_wheel_of_another_package_is_not_taken(folder: BuildFolder, name: str) -> None:
     with pytest.raises(PhaseError, match="gave no wheel"):
-        collect(folder, job(folder, a=name), QUIET)
+        collect(folder, job(folder, a=name))
 
 
 def test_a_link_in_the_place_of_a_wheel_is_not_followed(folder: BuildFolder, tmp_path: Path) -> None:
@@ -92,7 +104,91 @@ def test_a_link_in_the_place_of_a_wheel_is_not_followed(folder: BuildFolder, tmp
     (tmp_path / "secret").write_text("of others")
     (Path(made["path"]) / "output" / "dist" / "one-1.0-py3-none-any.whl").symlink_to(tmp_path / "secret")
     with pytest.raises(PhaseError, match="gave no wheel"):
-        collect(folder, made, QUIET)
+        collect(folder, made)
+
+
+def test_a_link_in_the_place_of_the_folder_of_wheels_leads_to_nobody_elses(folder: BuildFolder, tmp_path: Path) -> None:
+    made = job(folder)
+    others = tmp_path / "others"
+    others.mkdir()
+    (others / "one-1.0-py3-none-any.whl").write_bytes(wheel_bytes("one", "1.0", {"one.py": "poison"}))
+    (Path(made["path"]) / "output" / "dist").rmdir()
+    (Path(made["path"]) / "output" / "dist").symlink_to(others)
+    with pytest.raises(PhaseError, match="gave no wheel"):
+        collect(folder, made)
+
+
+def test_a_wheel_with_odd_entries_is_refused_and_named(folder: BuildFolder) -> None:
+    made = job(folder)
+    content = wheel_bytes("one", "1.0", {"../../one.py": ""})
+    (Path(made["path"]) / "output" / "dist" / "one-1.0-py3-none-any.whl").write_bytes(content)
+    with pytest.raises(PhaseError, match=r"one 1\.0 gave a wheel that is not installed: its entry '\.\./\.\./one\.py'"):
+        collect(folder, made)
+
+
+def test_the_wheel_of_a_tree_is_kept_for_that_place_and_way_alone(folder: BuildFolder) -> None:
+    tree = SourceTree("libs/a", editable=True)
+    made = {**job(folder, None, a="one-1.0-py3-none-any.whl"), "version": None, "tree": tree.key, "commit": "c" * 40}
+    assert collect(folder, made) is None
+    assert folder.of_tree(tree.key) is not None
+    assert folder.of_tree(SourceTree("libs/a").key) is None
+    assert folder.of_tree(SourceTree("libs/b", editable=True).key) is None
+    assert folder.wheels() == []
+
+
+def test_a_tree_gives_the_package_that_the_list_calls_it_by(folder: BuildFolder) -> None:
+    made = {**job(folder, "other", a="one-1.0-py3-none-any.whl"), "version": None, "tree": "k", "title": "libs/a"}
+    with pytest.raises(PhaseError, match="building libs/a gave no wheel"):
+        collect(folder, made)
+
+
+def test_what_needs_itself_to_be_built_is_refused_with_the_way_there(folder: BuildFolder) -> None:
+    preparation = Preparation(folder, Uv(IndexSettings(), secrets="/nonexistent"), "python3", None)
+    with pytest.raises(PhaseError, match=r"a has no wheel .*: building it needs itself, by way of a and b"):
+        preparation.source(WheelsNeeded("a", None, ""), as_of=None, chain=("a", "b"))
+
+
+LEGACY = """
+import os, sys
+import numpy as np
+from Cython.Build import cythonize
+from setuptools import setup
+import own_helper
+NEEDS = ["pytest-runner>=2"]
+setup(name="a", setup_requires=NEEDS + ["setuptools_scm"], ext_modules=cythonize("a.pyx"))
+"""
+
+
+def test_what_a_legacy_project_writes_down_or_imports_is_read_and_not_run(tmp_path: Path) -> None:
+    config = "[options]\nsetup_requires =\n  cffi>=1\n  wheel\n"
+    found = build_system(archive(tmp_path / "a.tar.gz", {"a-1/setup.py": LEGACY, "a-1/setup.cfg": config}))
+    assert found.requires == (
+        *("setuptools>=40.8.0", "wheel", "cffi>=1", "pytest-runner>=2", "setuptools_scm", "numpy", "Cython"),
+    )
+
+
+def test_what_a_project_declares_is_not_added_to_by_its_imports(tmp_path: Path) -> None:
+    text = '[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools.build_meta"\n'
+    found = build_system(archive(tmp_path / "a.tar.gz", {"a-1/setup.py": LEGACY, "a-1/pyproject.toml": text}))
+    assert found.requires == ("setuptools", "pytest-runner>=2", "setuptools_scm")
+
+
+@pytest.mark.parametrize(
+    "text", ["print 'two'", "\0", "setup(setup_requires=" + "[" * 90 + "]" * 90 + ")", "a = a\nsetup(setup_requires=a)"]
+)
+def test_a_setup_py_that_python_cannot_parse_says_nothing(tmp_path: Path, text: str) -> None:
+    assert build_system(archive(tmp_path / "a.tar.gz", {"a-1/setup.py": text})).requires == (
+        "setuptools>=40.8.0",
+        "wheel",
+    )
+
+
+def test_the_package_in_a_folder_of_the_commit_is_read_from_there(tmp_path: Path) -> None:
+    texts = {name: f'[build-system]\nrequires = ["{name}"]\n' for name in ("root", "member")}
+    path = archive(tmp_path / "p.tar", {"pyproject.toml": texts["root"], "libs/a/pyproject.toml": texts["member"]})
+    assert declared(Archive(path, folder="libs/a")).requires == ("member",)
+    assert declared(Archive(path, folder=".")).requires == ("root",)
+    assert declared(Archive(path, folder="a")).requires == ("setuptools>=40.8.0", "wheel")
 
 
 @pytest.mark.parametrize("listed", ['["x @ https://evil.example/x.whl"]', '["--index-url https://evil.example"]'])
@@ -100,7 +196,7 @@ def test_what_a_build_asks_for_is_checked_before_it_is_fetched(folder: BuildFold
     made = job(folder)
     (Path(made["path"]) / "output" / "need.json").write_text(listed)
     with pytest.raises(PhaseError, match="no package index can give"):
-        collect(folder, made, QUIET)
+        collect(folder, made)
 
 
 def test_credentials_go_to_the_host_that_they_are_for_and_the_bytes_are_checked(tmp_path: Path) -> None:
@@ -137,6 +233,7 @@ def run_build(tmp_path: Path, prologue: str, name: str = "one") -> tuple[int, Pa
         "backend": "backend",
         "backend_path": ["."],
         "editable": False,
+        "requires": ["known>=1"],
     }
     (tmp_path / "input" / "job.json").write_text(json.dumps(document))
     done = subprocess.run([sys.executable, "-I", build.__file__, str(tmp_path)], capture_output=True, check=False)
@@ -155,6 +252,14 @@ def test_what_a_backend_asks_for_besides_is_handed_out_and_not_fetched(tmp_path:
     )
     assert status == build.NEEDS_MORE
     assert json.loads((output / "need.json").read_text()) == ["not-there-zz>=1"]
+
+
+def test_a_version_that_a_backend_asks_for_is_handed_out_although_another_is_there(tmp_path: Path) -> None:
+    status, output = run_build(
+        tmp_path, "def get_requires_for_build_wheel(_): return ['pytest>=1', 'known>=1']\ndef module(): return ''\n"
+    )
+    assert status == build.NEEDS_MORE
+    assert json.loads((output / "need.json").read_text()) == ["pytest>=1"]
 
 
 def test_a_backend_that_fails_fails_the_build(tmp_path: Path) -> None:

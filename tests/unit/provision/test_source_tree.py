@@ -127,3 +127,12 @@ def test_what_is_built_of_two_places_is_kept_apart_and_extras_make_no_difference
     assert tree(".[dev]").key == tree(".").key
     assert one.title == f"{GITHUB} at {SHA}"
     assert tree("-e libs/foo").title == "libs/foo of the repository"
+
+
+@pytest.mark.parametrize(
+    ("revision", "version"),
+    [("v1.2.3", "1.2.3"), ("1.0rc1", "1.0rc1"), ("release-2.0", "2.0"), ("main", None), (SHA, None), (None, None)],
+)
+def test_the_name_of_a_tag_tells_a_version_that_no_archive_can_tell(revision: str | None, version: str | None) -> None:
+    assert of_git(GITHUB, name="lib", revision=revision).known_version == version
+    assert of_git(GITHUB, name="lib", revision=revision, version="9").known_version == "9"

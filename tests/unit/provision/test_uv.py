@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 
-from runner.inside import toml
+from runner.inside import uv as uv_module
+from runner.inside.indexes import IndexSettings
 from runner.inside.protocol import PhaseError
 from runner.inside.uv import (
-    IndexSettings,
     Unsatisfiable,
+    Uv,
     WheelsNeeded,
     compile_arguments,
     explain,
-    index_settings,
     install_arguments,
     undated_links,
 )
+from tests.support.lock_files import text as lock_file
 
 WHEELS = """\
 error: No solution found when resolving dependencies
@@ -115,6 +119,28 @@ error: Couldn't parse requirement in `/tmp/r.in` at position 0
 """
 
 
+ELSEWHERE = """\
+error: No solution found when resolving dependencies
+  cause: Because there is no version of priv==2.0 and you require priv==2.0, we can conclude that your requirements \
+are unsatisfiable.
+
+hint: `priv` was found on https://own.example/simple, but not at the requested version (priv==2.0). A compatible \
+version may be available on a subsequent index (e.g., https://pypi.org/simple). By default, uv will only consider \
+versions that are published on the first index that contains a given package, to avoid dependency confusion attacks.
+"""
+OTHER_NAME = """\
+error: Failed to install: othern-1.0-py3-none-any.whl (othern==1.0)
+  cause: Wheel package name does not match filename (numpy != othern), which indicates a malformed wheel. If this is \
+intentional, set `UV_SKIP_WHEEL_FILENAME_CHECK=1`.
+"""
+LINK = """\
+error: Failed to download `symli==1.0`
+  cause: Failed to extract archive: symli-1.0-py3-none-any.whl
+  cause: I/O operation failed during extraction
+  cause: failed to create directory `/tmp/c1/.tmpgOBWVd/symli`: File exists (os error 17)
+"""
+
+
 def event(stderr: str) -> dict[str, object]:
     error = explain(stderr)
     assert isinstance(error, PhaseError), error
@@ -137,6 +163,10 @@ def test_a_package_without_a_wheel_is_to_be_built(stderr: str, version: str | No
         (HASH, "other bytes of six==1.16.0 than the lock"),
         (UNDATED, "does not say when evil-1.0.tar.gz was uploaded"),
         (MALFORMED, "Couldn't parse requirement"),
+        (ELSEWHERE, "priv 2.0 is on pypi.org and not on own.example, an index of your own that knows priv"),
+        (OTHER_NAME, "othern-1.0-py3-none-any.whl of the package index is no wheel that can be installed"),
+        (OTHER_NAME, "(numpy != othern)"),
+        (LINK, "symli==1.0 of the package index is no wheel that can be installed: Failed to extract"),
         ("error: something new\n", "something new"),
     ],
 )
@@ -195,40 +225,32 @@ def test_installing_takes_wheels_with_known_hashes_only() -> None:
     assert {"--no-build", "--require-hashes", "--no-deps"} <= set(install_arguments("lock.txt", python="p"))
 
 
-def test_the_configuration_holds_the_hosts_indexes_first_and_pypi_never_beside_the_hosts_own() -> None:
-    settings = IndexSettings(default="https://mirror.example/simple", own=("https://u:p@own.example/simple",))
-    named = settings.with_named(
-        ["https://pypi.org/simple", "https://download.example/whl/", "https://mirror.example/simple/"]
-    )
-    document = toml.loads(named.configuration(without_build=["docopt"]))
-    assert [index["url"] for index in document["index"]] == [
-        "https://u:p@own.example/simple",
-        "https://download.example/whl",
-        "https://mirror.example/simple",
-    ]
-    assert document["index"][-1]["default"] is True
-    assert document["dependency-metadata"] == [{"name": "docopt", "requires-dist": []}]
-    assert document["index-strategy"] == "unsafe-first-match"
-
-
-def test_without_other_indexes_none_is_looked_through() -> None:
-    assert IndexSettings().with_named(["https://pypi.org/simple"]).configuration() == "\n"
-
-
-def test_settings_are_what_the_host_sent() -> None:
-    sent = {
-        "index_url": "https://a",
-        "extra_index_urls": ["https://b"],
-        "trusted_hosts": ["c"],
-        "proxies": {"no_proxy": "d"},
-    }
-    settings = index_settings(sent, ca_path="/secrets/ca.pem", offline=True)
-    assert (settings.default, settings.own, settings.trusted_hosts) == ("https://a", ("https://b",), ("c",))
-    assert settings.offline
-
-
 def test_an_explanation_of_a_conflict_names_its_packages() -> None:
     error = explain(CONFLICT)
     assert isinstance(error, Unsatisfiable)
     assert error.packages >= {"requests", "urllib3"}
     assert error.sentence.startswith("Because requests==2.31.0 depends on urllib3>=1.21.1,<3")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "why"),
+    [
+        ("", "", None),
+        ('dependencies = ["click>=8.1,<8.2"', '# why\ndependencies = [\n  "click<8.2,>=8.1"', None),
+        ("click>=8.1,<8.2", "click>=8.1", "mismatched requirements for: sums==0.1.0"),
+        ('"tabulate[widechars]', '"tabulate', "mismatched requirements for: sums==0.1.0"),
+        (">=3.9,<3.14", ">=3.10,<3.14", "change in Python requirement: >=3.9, <3.14 vs. >=3.10, <3.14"),
+        ('"iniconfig', '"six", "iniconfig', "mismatched dependency groups for: sums==0.1.0"),
+    ],
+)
+def test_a_lock_is_compared_with_its_project_by_uv_itself(
+    before: str, after: str, why: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without an index, and whatever the formatting."""
+    monkeypatch.setattr(uv_module, "UV", str(Path(sys.executable).with_name("uv")))
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "uv.lock").write_text(lock_file("uv/uv.lock"))
+    (project / "pyproject.toml").write_text(lock_file("uv/pyproject.toml").replace(before, after) or "")
+    uv = Uv(IndexSettings(default="https://index.invalid/simple"), secrets=str(tmp_path))
+    assert uv.outdated(str(project), python=sys.executable) == why

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from runner.errors import InternalError, RemoteUnavailable
-from runner.rerun.answers import Folders, files
+from runner.rerun.answers import Folders, files, source_answer
 from tests.support.repositories import Store
 
 GONE = "md5:" + "0" * 32
@@ -160,3 +160,22 @@ def test_a_pipe_in_the_place_of_an_object_does_not_hang(store: Store) -> None:
     threading.Thread(target=send, daemon=True).start()
     started = time.monotonic()
     assert done.wait(10), time.monotonic() - started
+
+
+def test_another_repository_is_answered_for_where_the_plan_names_it(tmp_path: Path) -> None:
+    archive = tmp_path / "archive.tar"
+    archive.write_bytes(b"content")
+    asked: list[tuple[str, str | None]] = []
+
+    def fetch(address: str, revision: str | None) -> tuple[str, Path]:
+        asked.append((address, revision))
+        return "c" * 40, archive
+
+    answer = source_answer(["https://git.example/lib"], fetch)
+    sent = list(answer({"address": "https://git.example/lib", "revision": None}))
+    assert json.loads(sent[0]) == {"name": "c" * 40, "size": 7}
+    assert sent[1] == b"content"
+    for wrong in ("https://git.example/other", "/srv/repository"):
+        with pytest.raises(InternalError):
+            list(answer({"address": wrong, "revision": None}))
+    assert asked == [("https://git.example/lib", None)]

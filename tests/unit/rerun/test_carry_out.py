@@ -90,6 +90,7 @@ def run(
     (tmp_path / "bundle").write_bytes(b"# v2 git bundle\n")
     paper = Paper(
         bundle=tmp_path / "bundle",
+        mirrors=tmp_path / "mirrors",
         dvc_roots=(".",),
         outs=(DATA, MODEL),
         sources={"train.py": "import numpy\n"},
@@ -117,7 +118,17 @@ def test_with_an_environment_that_is_ready_nothing_is_provisioned(tmp_path: Path
 
 
 def test_the_image_with_compilers_is_asked_for_once_something_must_be_built(tmp_path: Path) -> None:
-    job = {"path": "/cache/j", "subpath": "j", "name": "one", "version": "1.0", "build_as_of": None, "again": False}
+    job = {
+        "path": "/cache/j",
+        "subpath": "j",
+        "name": "one",
+        "version": "1.0",
+        "title": "one 1.0",
+        "tree": None,
+        "in_workspace": False,
+        "build_as_of": None,
+        "again": False,
+    }
     rounds = iter([[result({"state": "build", "jobs": [job]})], PROVISIONED])
 
     def provision(request: ContainerRequest, stdout: Sink, stderr: Sink) -> ContainerOutcome:

@@ -1,0 +1,68 @@
+"""Another repository that a package comes from: fetched into a mirror, and one commit of it as an archive."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from datetime import datetime
+from pathlib import Path
+
+from runner.errors import AmbiguousFact, MissingFact
+from runner.repository.mirror import Mirror, is_commit_id, locked, open_mirror
+from runner.repository.process import run_git
+
+
+def fetch_source(
+    address: str, revision: str | None, mirrors: Path, *, as_of: datetime | None, offline: bool
+) -> tuple[str, Path]:
+    """Return the commit that a revision of the repository at `address` names, and a tar archive of its files.
+
+    A branch, and the default one for None, is what it was at `as_of`; a tag is what it is today. Raises MissingFact
+    (`environment`) where there is no such repository or revision, RepositoryUnavailable, DiskFull.
+    """
+    try:
+        wanted = revision if revision is not None and is_commit_id(revision) else None
+        mirror = open_mirror(address, mirrors, commit=wanted, offline=offline)
+        commit = _commit(mirror, revision, as_of)
+        return commit, _archive(mirror, commit)
+    except (MissingFact, AmbiguousFact) as error:
+        raise MissingFact(
+            f"a package comes from {address}{'' if revision is None else f' at {revision[:40]}'}: {error.cause}",
+            "runner reproduce RUN --with NAME==VERSION    the package as an index has it",
+            fact="environment",
+            looked_in=error.looked_in,
+        ) from error
+
+
+def _commit(mirror: Mirror, revision: str | None, as_of: datetime | None) -> str:
+    if revision is not None and (tag := mirror.named(f"refs/mirror/tags/{revision}")) is not None:
+        return tag
+    tip = mirror.default_tip() if revision is None else mirror.named(revision)
+    if tip is None:
+        if revision is not None and is_commit_id(revision):
+            return mirror.resolve_commit(revision)
+        raise MissingFact("it has no such branch, tag or commit", "", fact="environment")
+    if as_of is None:
+        return tip
+    before = f"--before={int(as_of.timestamp())}"
+    found = run_git(mirror.path, "rev-list", "--max-count=1", "--first-parent", before, tip).decode().strip()
+    if not found:
+        raise MissingFact(f"it had no commit there on {as_of:%Y-%m-%d}", "", fact="environment")
+    return found
+
+
+def _archive(mirror: Mirror, commit: str) -> Path:
+    """Return the archive of a commit that lies beside the mirror; it is made if it is not there."""
+    folder = mirror.path.with_suffix(".archives")
+    archive = folder / f"{commit}.tar"
+    if archive.is_file():
+        return archive
+    folder.mkdir(exist_ok=True)
+    with locked(folder / "lock"):
+        if not archive.is_file():
+            made = folder / "making.tar"
+            with contextlib.suppress(FileNotFoundError):
+                made.unlink()  # of a process that was killed: we hold the lock
+            run_git(mirror.path, "archive", "--format=tar", f"--output={made}", commit)
+            os.replace(made, archive)
+    return archive
