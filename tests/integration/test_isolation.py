@@ -168,7 +168,9 @@ for path in ("/cache/{job}/input/x", "/cache/{job}/x", "/cache/x", "/opt/x"):
     raise SystemExit("could write " + path)
 open("/cache/{job}/output/x", "w").write("mine")
 """
-    request = replace(build_request(plan, described, volume=cache_volume), argv=("python3", "-I", "-c", look))
+    request = replace(
+        build_request(plan, described, image=tools, volume=cache_volume), argv=("python3", "-I", "-c", look)
+    )
     ran = run(shared_engine, request)
     assert ran.outcome.exit_code == 0, ran.err
     assert whole(shared_engine, tools, cache_volume, f"cat /cache/{job}/output/x; rm -r /cache/built/mine") == "mine"
