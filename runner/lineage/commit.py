@@ -152,6 +152,11 @@ def recorded_otherwise(record: RunRecord, settings: Settings, commit: str) -> st
     return None if any(_same(value, commit) for value in recorded) else next(iter(recorded), None)
 
 
+def records_commit(record: RunRecord, settings: Settings) -> bool:
+    """Tell whether anything of the run's record names a commit, right or wrong."""
+    return bool(_commits(record, settings)[0])
+
+
 def _dirty_signs(record: RunRecord, settings: Settings) -> list[str]:
     """Return where the record says that the work tree had changes."""
     signs = [found.source for found in like(record, _DIRTY.__contains__) if says_yes(found.value)]

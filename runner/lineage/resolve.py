@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from runner.lineage.commit import proves_clean, recorded_otherwise
+from runner.lineage.commit import proves_clean, recorded_otherwise, records_commit
 from runner.lineage.files import resolve_files
 from runner.redact import redact
 from runner.schema.lineage import Lineage, Provenance
@@ -38,6 +38,7 @@ def resolve_lineage(
         repository=snapshot.url,
         commit=snapshot.commit,
         recorded_commit=recorded_otherwise(record, settings, snapshot.commit),
+        commit_known=records_commit(record, settings),
         clean=proves_clean(record, settings),
         files=files,
         provenance=(

@@ -50,7 +50,8 @@ class LineageFile(Value):
 class Lineage(Value):
     """Code and data of a run. `provenance` has one entry per fact (`repository`, `commit`, each file's digest).
 
-    `recorded_commit` is what the run recorded where the auditor had another commit used, else None. `clean` tells that
+    `recorded_commit` is what the run recorded where the auditor had another commit used, else None; `commit_known` is
+    false where it records none, so that the commit is the auditor's word. `clean` tells that
     the record proves a work tree without changes; most records say nothing of it.
     """
 
@@ -58,6 +59,7 @@ class Lineage(Value):
     repository: str
     commit: str
     recorded_commit: str | None = None
+    commit_known: bool = True
     clean: bool = False
     branch: str | None = None
     files: tuple[LineageFile, ...]

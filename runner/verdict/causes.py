@@ -116,7 +116,17 @@ def divergence_says_nothing(plan: Plan, record: RunRecord, rerun: Rerun) -> Miss
 
 
 def other_code(plan: Plan) -> Missing | None:
-    """Return that the run may have had the code of a later commit, in a work tree of which nothing is known."""
+    """Return that the run may have had other code: of a commit that nobody recorded, or of a later one.
+
+    The latter in a work tree of which nothing is known.
+    """
+    if not plan.lineage.commit_known:
+        return Missing(
+            fact="commit",
+            cause=f"the run records no commit, and {plan.lineage.commit[:12]} may not be the one that it was made from",
+            remedy=again(plan, "--commit", "SHA") + "    the one that it was made from",
+            looked_in=("tags and params of the run",),
+        )
     change = plan.code_changed
     if change is None or plan.lineage.clean:
         return None

@@ -18,7 +18,8 @@ _WITH_PATCH = 2  # dots in a full version
 
 def verified(plan: Plan, rerun: Rerun, comparison: Comparison, *, finished: bool) -> tuple[str, ...]:
     """Return what was checked and holds; numbers only where the training finished well."""
-    lines = [] if plan.lineage.recorded_commit is not None else [f"code: commit {plan.lineage.commit[:12]}"]
+    as_recorded = plan.lineage.commit_known and plan.lineage.recorded_commit is None
+    lines = [f"code: commit {plan.lineage.commit[:12]}"] if as_recorded else []
     for file in workspace_inputs(plan, rerun):
         if file.opened and file.unchanged and file.digest == file.expected and file.held_by not in (None, CACHE):
             lines.append(f"data: {file.path} {file.digest}, bytes checked, opened by the training")
@@ -101,8 +102,10 @@ def given_otherwise(plan: Plan) -> tuple[str, ...]:
     """Return in words what the auditor gave in place of what the run recorded: the rerun is of that, then."""
     lineage = plan.lineage
     words = []
+    given = next((fact.source for fact in lineage.provenance if fact.fact == "commit"), "--commit")
+    if not lineage.commit_known:
+        words.append(f"{given} {lineage.commit[:12]}: the run records no commit")
     if lineage.recorded_commit is not None:
-        given = next((fact.source for fact in lineage.provenance if fact.fact == "commit"), "--commit")
         words.append(f"{given} {lineage.commit[:12]}: the run recorded {lineage.recorded_commit[:12]}")
     if plan.recorded_command is not None:
         words.append(f"{plan.command_source} `{plan.command}`: the run's record gives `{plan.recorded_command}`")
@@ -122,7 +125,7 @@ def _other_python(plan: Plan) -> bool:
 
 def code_is_as_recorded(plan: Plan) -> bool:
     """Tell whether the record proves that the commit is what ran: a work tree with changes is no commit's."""
-    return plan.lineage.clean and plan.lineage.recorded_commit is None
+    return plan.lineage.clean and plan.lineage.commit_known and plan.lineage.recorded_commit is None
 
 
 def _allowances(plan: Plan, record: RunRecord, rerun: Rerun) -> Iterator[str]:

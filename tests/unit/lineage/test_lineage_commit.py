@@ -13,6 +13,7 @@ from runner.lineage.commit import (
     proves_clean,
     recorded_commit,
     recorded_otherwise,
+    records_commit,
 )
 from tests.support.facts import lineage, run, settings, snapshot
 from tests.support.values import COMMIT
@@ -176,3 +177,8 @@ def test_the_lineage_holds_both() -> None:
     assert (resolved.clean, resolved.recorded_commit) == (True, None)
     other = lineage(run(tags={"git_commit": A}), snapshot(), settings(commit=COMMIT))
     assert (other.clean, other.recorded_commit) == (False, A)
+
+
+def test_a_commit_that_no_record_names_is_the_auditors_word_alone() -> None:
+    assert records_commit(run(tags={"git_commit": COMMIT}), settings(commit=COMMIT))
+    assert not records_commit(run(tags={}, params={}), settings(commit=COMMIT))

@@ -188,6 +188,20 @@ def test_another_commit_than_the_recorded_stands_in_every_reason_and_is_not_veri
         assert not [line for line in decision.verified if line.startswith("code")]
 
 
+def test_a_commit_that_nobody_recorded_can_show_agreement_and_no_divergence():
+    plan = of_lineage(commit_known=False)
+    crashed = make_rerun(ending=Ending.CRASHED, exit_code=1, log_tail=("KeyError: 'x'",))
+    for rerun, verdict in (
+        (make_rerun(), Verdict.IDENTICAL),
+        (WORSE, Verdict.UNVERIFIABLE),
+        (crashed, Verdict.UNVERIFIABLE),
+    ):
+        decision = judge(plan=plan, rerun=rerun)
+        assert decision.verdict is verdict, decision.reason
+        assert "9f3c2e1d0b4a: the run records no commit" in decision.reason
+        assert not [line for line in decision.verified if line.startswith("code")]
+
+
 def test_another_command_than_the_runs_own_stands_in_every_reason_and_is_not_verified():
     plan = make_plan(command_source="--command", recorded_command="python train.py --depth 9")
     for rerun in (make_rerun(), WORSE, make_rerun(exit_code=1)):

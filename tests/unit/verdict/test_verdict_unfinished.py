@@ -6,6 +6,7 @@ import pytest
 
 from runner.schema.reproduction import Verdict
 from runner.schema.rerun import Ending
+from runner.schema.run_record import TextFile
 from tests.support.values import START, captured, changed, judge, make_plan, make_record, make_rerun, make_run
 
 LOG = ("Traceback (most recent call last):", "ModuleNotFoundError: No module named 'seaborn'")
@@ -33,8 +34,41 @@ def test_a_module_that_no_whole_list_names_is_missing_from_our_environment_and_n
     assert "metrics" not in "".join(decision.verified)
 
 
-def test_a_module_that_a_lock_does_not_name_was_not_there_for_the_author_either():
-    assert judge(rerun=crashed()).verdict is Verdict.FAILED
+def test_a_module_that_a_lock_does_not_name_was_there_for_a_run_that_finished():
+    decision = judge(rerun=crashed())
+    assert decision.verdict is Verdict.UNVERIFIABLE
+    assert "does not list it, and the recorded run, which finished, had it" in decision.reason
+    assert judge(make_record(status="FAILED"), rerun=crashed()).verdict is Verdict.FAILED
+
+
+def test_a_missing_module_is_offered_with_the_version_that_the_run_recorded():
+    listed = TextFile(path="model/requirements.txt", text="seaborn==0.13.2\n")
+    decision = judge(make_record(environment_files=(listed,)), rerun=crashed())
+    assert decision.missing is not None
+    assert "--with seaborn==0.13.2" in decision.missing.remedy
+
+
+PACKAGE = '  File "/cache/environments/k/lib/python3.11/site-packages/pycaret/memory.py", line 3, in <module>'
+OWN = '  File "/sandbox/workspace/train.py", line 3, in <module>'
+
+
+@pytest.mark.parametrize(
+    ("frames", "exception", "excused"),
+    [
+        ((OWN, PACKAGE), "ImportError: cannot import name '_format' from 'joblib.memory'", True),
+        ((OWN, PACKAGE), "AttributeError: 'Series' object has no attribute 'append'", True),
+        ((OWN,), "AttributeError: module 'numpy' has no attribute 'float'", True),
+        ((OWN,), "ImportError: cannot import name 'x' from 'own' (/sandbox/workspace/own.py)", False),
+        ((OWN,), "AttributeError: 'Trainer' object has no attribute 'x'", False),
+        ((OWN, PACKAGE), "ValueError: too few rows", False),
+    ],
+)
+def test_versions_that_do_not_fit_are_ours_where_they_were_chosen_for_a_day(frames, exception, excused):
+    plan = with_environment(exact=False, as_of=START)
+    decision = judge(plan=plan, rerun=crashed("Traceback (most recent call last):", *frames, exception))
+    assert decision.verdict is (Verdict.UNVERIFIABLE if excused else Verdict.FAILED), decision.reason
+    assert (exception in decision.reason) is excused
+    assert judge(rerun=crashed("Traceback", *frames, exception)).verdict is Verdict.FAILED
 
 
 @pytest.mark.parametrize("status", ["FAILED", "KILLED"])
