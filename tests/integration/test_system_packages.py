@@ -292,7 +292,7 @@ def test_a_base_image_of_the_auditors_says_its_python_and_that_a_tag_is_inexact(
     name = f"user-base-{uuid.uuid4().hex[:6]}"
     shared_engine.client.tag(shared_images.base.reference, name, "1")
     try:
-        project.commit_training(script())
+        project.commit_training(script(), {".python-version": None})
         project.record()
         given = load_settings(Flags(tracker=str(project.tracker), base_image=f"{name}:1"), {}, judge.folder)
         planned = plan_run(RUN_ID, given, progress=NoProgress())
