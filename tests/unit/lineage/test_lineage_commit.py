@@ -181,4 +181,4 @@ def test_the_lineage_holds_both() -> None:
 
 def test_a_commit_that_no_record_names_is_the_auditors_word_alone() -> None:
     assert records_commit(run(tags={"git_commit": COMMIT}), settings(commit=COMMIT))
-    assert not records_commit(run(tags={}, params={}), settings(commit=COMMIT))
+    assert not records_commit(run(tags={"git_commit": ""}, params={}), settings(commit=COMMIT))
