@@ -265,6 +265,8 @@ def test_the_reading_of_a_whole_lock_says_that_nothing_moved():
         ("nvidia-cublas-cu12", "can"),
         ("mlflow-skinny", "not by itself"),
         ("rich", "not by itself"),
+        ("pywin32", "not by itself"),
+        ("tensorflow-intel", "can"),
         ("acme-features", "perhaps"),
     ],
 )
