@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.errors import MissingFact, RepositoryUnavailable, RunnerError, UsageError
+from runner.errors import ImageUnavailable, MissingFact, RepositoryUnavailable, RunnerError, UsageError
 from runner.progress import NoProgress, Progress
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def make_plan(
         found.plan = build(passed_over=passed_over)
         return found.plan
 
-    found.plan = _with_images(planned, images_for, lacks_wheels, progress)
+    found.plan = _with_images(planned, images_for, lacks_wheels, progress, offline=settings.offline)
     return found.plan
 
 
@@ -140,27 +140,31 @@ def _with_images(
     images_for: ImagesFor,
     lacks_wheels: LacksWheels | None,
     progress: Progress,
+    *,
+    offline: bool,
 ) -> Plan:
     """Return the plan with its images; where its Python is a guess, that of the first that can be had with wheels.
 
     Where no Python has wheels for all packages, some must be built, and the likeliest Python that can be had counts.
+    `offline` only those can be had that are on this machine.
     """
     from runner.plan.gpus import with_gpus
 
     without_image: dict[str, str] = {}
     without_wheels: dict[str, str] = {}
     likeliest: Plan | None = None
-    first: MissingFact | None = None
+    first: MissingFact | ImageUnavailable | None = None
     while True:
         plan = planned({**without_image, **without_wheels})
         python, others = plan.environment.python, plan.environment.python_alternatives
         try:
             plan = with_gpus(plan.model_copy(update={"images": images_for(python)})).sealed()
-        except MissingFact as missing:
-            first = first or missing
-            if missing.fact != "python" or not (others or likeliest):
+        except (MissingFact, ImageUnavailable) as error:
+            lacks = error.fact == "python" if isinstance(error, MissingFact) else offline
+            first = first or error
+            if not lacks or not (others or likeliest):
                 raise first from None
-            without_image[python] = "no image has it"
+            without_image[python] = "no image here has it" if offline else "no image has it"
         else:
             likeliest = likeliest or plan
             if lacks_wheels is None or not (others or without_wheels):

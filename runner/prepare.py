@@ -83,8 +83,9 @@ def prepare(
 
     `python` of None means what `base_image` has, else 3.11. `system_packages` asks for the image of a training that has
     them, `compilers` for that of phase 2b, which is else made when first needed. `install` allows to install
-    mmdebstrap; `offline` forbids to fetch Debian's packages for the two. Also removes what killed processes of this
-    host left. Raises EngineUnavailable, ImageUnavailable, DiskFull, MissingFact (`python`, `environment`).
+    mmdebstrap; `offline` forbids to make a base image, and to fetch Debian's packages for the two. Also removes what
+    killed processes of this host left. Raises EngineUnavailable, ImageUnavailable, DiskFull, MissingFact (`python`,
+    `environment`).
     """
     from runner.engine import labels
     from runner.engine.base_image import ensure_base_image
@@ -97,7 +98,9 @@ def prepare(
     swept = sweep(engine)
     if python is None and base_image is None:
         python = DEFAULT_PYTHON
-    base = ensure_base_image(engine, python=python, base_image=base_image, progress=progress, install=install)
+    base = ensure_base_image(
+        engine, python=python, base_image=base_image, progress=progress, install=install, offline=offline
+    )
     if base.made:
         made.append(f"base image {base.reference} with Python {base.python} ({base.origin})")
     counting = _Counting(progress)

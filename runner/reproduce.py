@@ -156,6 +156,7 @@ def _lacks_wheels(session: DockerEngine, settings: Settings, progress: Progress,
         network=read_network_settings(),
         progress=progress,
         offline=settings.offline,
+        upload_times={} if settings.upload_times is None else settings.upload_times.times,
     )
 
 

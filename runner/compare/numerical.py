@@ -21,10 +21,11 @@ _BESIDE = re.compile(
     r"mlflow(?:-.*)?|dvc(?:-.*)?|wandb|cloudpickle|psutil|click|typer|rich|tqdm|pyyaml|requests|urllib3|jinja2|gunicorn"
     r"|flask|fastapi|uvicorn|pydantic(?:-.*)?|matplotlib|seaborn|plotly|boto3|botocore|ipython|ipykernel|jupyter.*"
     r"|pytest.*|black|ruff|typing-extensions|defusedxml|protobuf|sqlalchemy|alembic|colorama|packaging"
+    r"|pywin32(?:-.*)?|pypiwin32|pyobjc.*|pywinpty|windows-curses|wmi"
     r"|setuptools|wheel|pip|six|certifi|charset-normalizer|idna|docker|gitpython|gitdb|smmap|markupsafe|werkzeug"
     r"|importlib-metadata|zipp|pytz|tzdata|python-dateutil|sqlparse|databricks-.*|opentelemetry-.*|querystring-parser"
 )
-"""Packages that record, draw, serve or install."""
+"""Packages that record, draw, serve or install, or that are for another system."""
 
 
 def moves_numbers(name: str) -> MovesNumbers:

@@ -74,11 +74,12 @@ def ensure_base_image(
     base_image: str | None = None,
     progress: Progress | None = None,
     install: bool = False,
+    offline: bool = False,
 ) -> BaseImage:
     """Return a base image with that Python, made if it is not there; `python` of None takes what `base_image` has.
 
-    `install` allows to install mmdebstrap. Raises ImageUnavailable, InvalidConfiguration, or MissingFact (`python`)
-    where no image with that version can be had.
+    `install` allows to install mmdebstrap; `offline` forbids to pull or make one. Raises ImageUnavailable,
+    InvalidConfiguration, or MissingFact (`python`) where no image with that version can be had.
     """
     progress = progress or NoProgress()
     if base_image is not None:
@@ -90,6 +91,11 @@ def ensure_base_image(
     found = existing_base_image(engine, python)
     if found is not None:
         return found
+    if offline:
+        raise ImageUnavailable(
+            f"no base image with Python {python} is on this machine, and --offline forbids to make one",
+            "run without --offline, or --base-image REF",
+        )
     pulled = _pulled(engine, python, progress)
     if isinstance(pulled, BaseImage):
         return pulled

@@ -17,7 +17,7 @@ from typing import Any
 
 from runner.credentials.indexes import with_index_credentials
 from runner.engine.interface import ContainerOutcome, ContainerRequest, Engine, VolumeMount
-from runner.errors import DiskFull, InternalError, MissingFact, NotByThen
+from runner.errors import DiskFull, IndexUnavailable, InternalError, MissingFact, NotByThen
 from runner.inside import layout
 from runner.inside.environment import LAYOUT_VERSION, SECRETS
 from runner.inside.requirements import requirement_name
@@ -190,21 +190,35 @@ def _make(
 
 
 def lacks_wheels(
-    engine: Engine, plan: Plan, *, volume: str, network: NetworkSettings, progress: Progress, offline: bool
+    engine: Engine,
+    plan: Plan,
+    *,
+    volume: str,
+    network: NetworkSettings,
+    progress: Progress,
+    offline: bool,
+    upload_times: Mapping[str, str] | None = None,
 ) -> str | None:
     """Return why the packages cannot be had on the plan's Python without building any, None where they can.
 
     Resolves and installs nothing. What the repository's own package needs counts as far as it is written down. Raises
-    IndexUnavailable where the index refused.
+    IndexUnavailable where the index refused; `offline` what is not in the cache cannot be had.
     """
     day = plan.environment.as_of or plan.run.start_time
     network = with_index_credentials(network)
-    payload = _payload(plan, day, network, offline=offline) | {"wheels_alone": True}
+    payload = _payload(plan, day, network, offline=offline) | {
+        "upload_times": dict(upload_times or {}),
+        "wheels_alone": True,
+    }
     request = _resolve_request(plan, volume=volume, network=network, offline=offline)
     try:
         result = call(engine, request, payload=payload, progress=progress, secrets=network.secrets)
     except MissingFact as missing:
         return missing.cause
+    except IndexUnavailable as error:
+        if not offline:
+            raise
+        return error.cause
     if result["state"] == "ready":
         return None
     return f"{result['name']} {result['version'] or ''}".rstrip() + " has no wheel for it"

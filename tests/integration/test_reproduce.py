@@ -69,6 +69,17 @@ def test_a_version_that_only_the_logged_model_recorded_is_the_one_that_runs(
     assert any("not pinned but for 1 version as recorded" in line for line in reproduction.not_verified)
     assert not any("exact" in line for line in reproduction.verified)
     assert any("left out: pywin32==306" in line for line in reproduction.not_verified)
+    assert reproduction.comparison is not None
+    environment = reproduction.comparison.environment
+    assert {item.name: (item.outcome, item.recorded_by) for item in environment.packages if item.recorded_by} == {
+        "idna": ("same", "run"),
+        "mlflow-skinny": ("same", "commit"),
+        "pywin32": ("removed", "run"),
+    }
+    assert environment.counts["unknown"] == len(reproduction.rerun.environment.packages) - 2
+    assert environment.reading.startswith("pywin32 306 recorded, none ran cannot by itself; ")
+    assert environment.python is not None
+    assert (environment.python.original, environment.python.outcome) == ("3.11", "same")
 
 
 def test_another_recorded_number_diverges_and_says_which(project: RecordedProject, judge: Judge) -> None:

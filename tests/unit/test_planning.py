@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from runner.errors import MissingFact, UsageError
+from runner.errors import ImageUnavailable, MissingFact, UsageError
 from runner.finding import find_run
 from runner.plan.images import NOT_MADE
 from runner.planning import Found, cache_folder
@@ -182,6 +182,8 @@ def had(
     wheels: tuple[str, ...] = (),
     files: dict[str, str] | None = None,
     asks: bool = True,
+    offline: bool = False,
+    nowhere: type[MissingFact] | type[ImageUnavailable] = MissingFact,
 ) -> tuple[Plan, list[str]]:
     """The plan of a run of 2024-01 where images and wheels can be had for these Pythons, and what was asked."""
     monkeypatch.setenv("REPRO_CACHE_DIR", str(tmp_path / "cache"))
@@ -200,6 +202,8 @@ def had(
     def images_for(python: str) -> Images:
         asked.append(f"image {python}")
         if python not in images:
+            if nowhere is ImageUnavailable:
+                raise ImageUnavailable(f"no image of {python}", "run without --offline")
             raise MissingFact(f"no image of {python}", "--python", fact="python")
         return NOT_MADE.model_copy(update={"base": f"py{python}"})
 
@@ -209,7 +213,7 @@ def had(
         asked.append(f"wheels {python}")
         return None if python in wheels else "numpy 1.22.0 has no wheel for it"
 
-    settings = load_settings(Flags(), {}, repository.path)
+    settings = load_settings(Flags(offline=offline), {}, repository.path)
     found = Found()
     lacks = lacks_wheels if asks else None
     plan = plan_of(record, settings, images_for, found, NoProgress(), lacks_wheels=lacks)
@@ -252,6 +256,18 @@ def test_a_recorded_python_is_never_another_whatever_can_be_had(
 def test_a_recorded_python_is_not_asked_for_wheels(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     files = {".python-version": "3.9\n"}
     assert had(monkeypatch, tmp_path, images=("3.11", "3.9"), files=files)[1] == ["image 3.9"]
+
+
+def test_without_a_network_a_guess_is_what_this_machine_has_and_with_one_an_outage_is_no_reason_for_another(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    here = {"images": ("3.9",), "wheels": ("3.9",), "nowhere": ImageUnavailable}
+    (tmp_path / "offline").mkdir()
+    plan, _ = had(monkeypatch, tmp_path / "offline", offline=True, **here)  # type: ignore[arg-type]
+    assert plan.environment.python == "3.9"
+    (tmp_path / "online").mkdir()
+    with pytest.raises(ImageUnavailable, match=r"3\.12"):
+        had(monkeypatch, tmp_path / "online", **here)  # type: ignore[arg-type]
 
 
 def test_where_no_guess_can_be_had_the_likeliest_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

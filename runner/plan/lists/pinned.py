@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+from runner.inside.locked.formats import FORMATS
 from runner.lineage.packages import normalise
 from runner.plan.lists.requirements import pinned_names, read_files
 from runner.plan.toml_text import load_toml, table
@@ -22,17 +25,35 @@ def pinned_versions(specification: EnvironmentSpec) -> dict[str, frozenset[str]]
                 version = package.get("version")
                 versions = found.setdefault(normalise(str(package.get("name"))), set())
                 versions |= {version} if isinstance(version, str) else set()
+    elif main is not None and specification.is_lock:
+        for name, version in _locked(specification.kind, specification.files.get(main) or ""):
+            found.setdefault(name, set()).add(version)
     elif main is not None and specification.kind == "requirements":
         for name, version in read_files(specification.files, main).versions:
             found.setdefault(name, set()).add(version)
     return {name: frozenset(versions) for name, versions in found.items()}
 
 
+def _locked(kind: str, text: str) -> Iterator[tuple[str, str]]:
+    """Yield the versions in a lock of another tool's than uv: all of them write them alike, Pipenv aside."""
+    try:
+        document = FORMATS[kind].parse(text)
+    except ValueError:
+        return
+    if kind == "Pipfile.lock":
+        entries = [{"name": name, **entry} for name, entry in table(document, "default").items() if "version" in entry]
+    else:
+        entries = document.get("packages" if kind == "pylock.toml" else "package", [])
+    for entry in entries if isinstance(entries, list) else ():
+        if isinstance(entry, dict) and isinstance(entry.get("version"), str):
+            yield normalise(str(entry.get("name"))), entry["version"].lstrip("= ")
+
+
 def is_complete(specification: EnvironmentSpec) -> bool:
     """Tell whether a specification lists every package that there was: a lock, or a list that a tool froze."""
     if specification.kind == "requirements" and specification.main is not None:
         return read_files(specification.files, specification.main).complete
-    return specification.exact and specification.as_of is None
+    return specification.is_lock
 
 
 def project_name(specification: EnvironmentSpec) -> str | None:

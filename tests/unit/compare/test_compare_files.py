@@ -265,6 +265,8 @@ def test_the_reading_of_a_whole_lock_says_that_nothing_moved():
         ("nvidia-cublas-cu12", "can"),
         ("mlflow-skinny", "not by itself"),
         ("rich", "not by itself"),
+        ("pywin32", "not by itself"),
+        ("tensorflow-intel", "can"),
         ("acme-features", "perhaps"),
     ],
 )
@@ -369,3 +371,19 @@ def test_a_metric_of_the_model_file_does_not_stand_for_its_bytes():
     record = make_record(metrics=(history("auc", [0.5]),))
     rerun = make_rerun(make_run(metrics=captured("auc", [0.5])), outputs=(written(digest=md5("x")),))
     assert judge(record, rerun=rerun).verdict is not Verdict.IDENTICAL
+
+
+@pytest.mark.parametrize("kind", ["poetry.lock", "pdm.lock", "Pipfile.lock", "pylock.toml"])
+def test_every_kind_of_lock_is_a_record_of_all_packages(kind):
+    package = '[[{}]]\nname = "{}"\nversion = "{}"\n'
+    list_name = "packages" if kind == "pylock.toml" else "package"
+    lock = package.format(list_name, "NumPy", "1.0") + package.format(list_name, "six", "1.16.0")
+    if kind == "Pipfile.lock":
+        lock = json.dumps({"default": {"NumPy": {"version": "==1.0"}, "six": {"version": "==1.16.0"}}})
+    found = pinned(kind, lock, {"numpy": "1.0", "six": "1.15.0", "click": "8"}, exact=True)
+    assert {item.name: (item.outcome, item.original) for item in found.packages} == {
+        "numpy": ("same", "1.0"),
+        "six": ("changed", "1.16.0"),
+        "click": ("added", None),
+    }
+    assert pinned(kind, "broken [", {"numpy": "1.0"}).packages[0].outcome == "added"

@@ -34,7 +34,7 @@ from runner.schema.comparison import HistoryComparison, MetricComparison, Outcom
 from runner.schema.invocation import Invocation
 from runner.schema.plan import MetricPolicy, PointerEdit, Policy, Remote
 from runner.schema.reproduction import Missing, Verdict
-from runner.schema.rerun import Ending
+from runner.schema.rerun import Ending, LoadedLibrary
 from runner.schema.run_record import Artifact, TextFile
 from tests.support.values import (
     AUC,
@@ -538,3 +538,43 @@ def test_versions_that_are_there_because_they_were_recorded_are_counted():
     assert "Where it pins none: 1 version as recorded (m/r.txt of the run)." in render_markdown(reproduction)
     shown = "where it pins none: 5 recorded versions (scikit-learn==1.4.2 not-installed==1.0 a==1 b==1 …)"
     assert f"{shown}  m/r.txt of the run" in render_plan(plan, width=200)
+
+
+def test_a_plan_shows_the_gpus_that_the_training_gets_and_why():
+    limits = changed(make_plan().limits, gpus="all", gpus_source="param device=cuda")
+    assert "GPUs: all  param device=cuda" in render_plan(make_plan(limits=limits))
+    assert "GPUs" not in render_plan(make_plan())
+
+
+def test_the_report_shows_what_computed_without_what_markdown_would_obey():
+    library = LoadedLibrary(name="numpy.libs/lib|openblas.so", threads=2, kernel="Haswell", version="OpenBLAS 0.3.23")
+    rerun = make_rerun(
+        capture={"libraries": (library,), "variables": {"OMP_NUM_THREADS": "2"}, "gpus": ("Tesla T4",)},
+        hardware=changed(make_rerun().hardware, cpu_flags=("avx2", "fma", "fpu"), compiler="GCC 12.2.0"),
+    )
+    report = render_markdown(make_reproduction(rerun=rerun))
+    assert "| Libraries | numpy.libs/lib\\|openblas.so, 2 threads, code for Haswell, OpenBLAS 0.3.23 |" in report
+    assert "| Variables | OMP_NUM_THREADS=2 |" in report
+    assert "| CPU flags | 3: avx2 fma |" in report
+    assert "| GPUs | Tesla T4 |" in report
+    assert "| Compiler of Python | GCC 12.2.0 |" in report
+    assert "| GPU | - | Tesla T4 |" in report
+
+
+@pytest.mark.parametrize(
+    ("listed", "kind", "said"),
+    [
+        ("numpy==1.26.4\n", "uv.lock", ": same as recorded"),
+        ("numpy==1.26.4\n", "requirements", ": 1 of 1 recorded packages as recorded"),
+        ("numpy==1.26.0\n", "requirements", ": 1 package other than recorded, 0 the same"),
+        ("", "requirements", None),
+    ],
+)
+def test_the_screen_says_how_far_the_packages_are_the_recorded_ones(listed, kind, said):
+    environment = make_plan().environment
+    if kind == "requirements":
+        environment = changed(environment, kind=kind, main="list", files={"list": "numpy\n"})
+    record = make_record(environment_files=(TextFile(path="m/requirements.txt", text=listed),))
+    screen = render_text(make_reproduction(record, make_plan(environment=environment)), width=200, color=False)
+    (line,) = [line for line in screen.splitlines() if line.startswith("  environment")]
+    assert line.endswith(f"uv.lock at the commit{said or ''}")
