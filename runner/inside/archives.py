@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import ast
 import configparser
+import functools
+import lzma
 import re
 import shutil
 import tarfile
 import zipfile
-from collections.abc import Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +26,13 @@ from runner.inside.requirements import plain_build_requirement, requirement_name
 
 _DEFAULT_BACKEND = "setuptools.build_meta:__legacy__"
 _DEFAULT_REQUIRES = ("setuptools>=40.8.0", "wheel")
+_READ = ("pyproject.toml", "setup.py", "setup.cfg")
 _TEXT_LIMIT = 1 << 20
+_UNPACKED_LIMIT = 32 << 30  # a small archive may unpack to no end
+_UNREADABLE = (
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+    *(EOFError, OSError, NotImplementedError, RuntimeError),
+)
 # What `setup.py` files import at their top without asking for it: pip built them beside what was already installed.
 _IMPORTED = {"numpy": "numpy", "Cython": "Cython", "cython": "Cython", "pybind11": "pybind11", "pkgconfig": "pkgconfig"}
 _IMPORTED |= {"setuptools_scm": "setuptools_scm", "six": "six", "scipy": "scipy", "cffi": "cffi"}
@@ -46,11 +55,16 @@ class Archive:
         self._prefix = None if folder is None else ("" if folder in {"", "."} else f"{folder.strip('/')}/")
 
     def text(self, wanted: str) -> str | None:
-        """Return the text of a regular member, None if there is none. Raises PhaseError for what is no archive."""
-        try:
-            return self._read(wanted)
-        except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError) as error:
-            raise PhaseError(MISSING, f"{self.path.name} cannot be read: {error}", fact="environment") from error
+        """Return the text of one of the files that say how it is built, None if it is not a regular one.
+
+        Raises PhaseError for what is no archive, or unpacks to more than any source has.
+        """
+        return self._texts[wanted]
+
+    @property
+    def is_package(self) -> bool:
+        """Tell whether anything says how it is built."""
+        return any(text is not None for text in self._texts.values())
 
     def copy(self, wanted: str, target: Path) -> None:
         """Copy a regular member out of the archive of a commit. Raises PhaseError where there is none."""
@@ -62,19 +76,41 @@ class Archive:
                     return
         raise PhaseError(MISSING, f"the commit holds no {wanted}", fact="environment", looked_in=(wanted,))
 
-    def _read(self, wanted: str) -> str | None:
+    @functools.cached_property
+    def _texts(self) -> dict[str, str | None]:
+        # All of them in one pass: what a compressed archive lacks is known at its end alone.
+        found: dict[str, str | None] = dict.fromkeys(_READ)
+        size = 0
+        try:
+            for name, length, read in self._members():
+                size += length
+                if size > _UNPACKED_LIMIT:
+                    raise PhaseError(
+                        MISSING, f"{self.path.name} unpacks to more than {_UNPACKED_LIMIT >> 30} GiB",
+                        fact="environment",
+                    )  # fmt: skip
+                for wanted in _READ:
+                    if found[wanted] is None and length <= _TEXT_LIMIT and self._is(name, wanted):
+                        found[wanted] = read().decode("utf-8", errors="replace")
+                if None not in found.values():
+                    break
+        except _UNREADABLE as error:
+            raise PhaseError(MISSING, f"{self.path.name} cannot be read: {error}", fact="environment") from error
+        return found
+
+    def _members(self) -> Iterator[tuple[str, int, Callable[[], bytes]]]:
+        """Yield name, size and reader of each regular file."""
         if self.path.suffix == ".zip":
             with zipfile.ZipFile(self.path) as pack:
                 for info in pack.infolist():
-                    if self._is(info.filename, wanted) and info.file_size <= _TEXT_LIMIT:
-                        return pack.read(info)[:_TEXT_LIMIT].decode("utf-8", errors="replace")
-            return None
+                    yield info.filename, info.file_size, functools.partial(pack.read, info)
+            return
         with tarfile.open(self.path) as tar:
             for member in tar:
-                if member.isreg() and self._is(member.name, wanted) and member.size <= _TEXT_LIMIT:
+                if member.isreg():
                     file = tar.extractfile(member)
-                    return None if file is None else file.read().decode("utf-8", errors="replace")
-        return None
+                    if file is not None:
+                        yield member.name, member.size, file.read
 
     def _is(self, name: str, wanted: str) -> bool:
         name = name.removeprefix("./")

@@ -187,7 +187,7 @@ class Preparation:
         if tree.is_file:
             return self._file(job, archive, tree, described)
         source = Archive(archive, folder=tree.path)
-        if all(source.text(name) is None for name in ("pyproject.toml", "setup.py", "setup.cfg")):
+        if not source.is_package:
             raise PhaseError(
                 MISSING, f"{tree.title} is to be installed and holds no pyproject.toml or setup.py",
                 "name the file that lists the packages with `environment:` in runner.yaml", fact="environment",

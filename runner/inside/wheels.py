@@ -13,6 +13,7 @@ import io
 import re
 import stat
 import zipfile
+import zlib
 from pathlib import Path
 
 from runner.inside.environment import normalised
@@ -40,7 +41,15 @@ def check(path: Path) -> tuple[str, str]:
             folder = _metadata_folder(pack, match["name"], match["version"])
             _check_metadata(pack, folder, match["name"], match["version"])
             _check_record(pack, folder)
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError, UnicodeDecodeError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        OSError,
+        NotImplementedError,
+        RuntimeError,
+        UnicodeError,
+    ) as error:
         raise BadWheel(f"it cannot be read: {error}") from error
     return normalised(match["name"]), match["version"]
 

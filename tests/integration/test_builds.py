@@ -320,7 +320,7 @@ def test_what_a_build_needs_is_built_first_where_it_has_no_wheel_either(case: Ca
     assert made.built_from_source == ("top==1.0",)
 
 
-@pytest.mark.parametrize("dynamic", [False, True])
+@pytest.mark.parametrize("dynamic", [False, pytest.param(True, marks=pytest.mark.full)])
 def test_what_needs_itself_to_be_built_is_a_missing_fact_with_the_way_there(
     case: Case, index: PackageIndex, dynamic: bool
 ) -> None:
@@ -385,7 +385,7 @@ BACKENDS: dict[str, dict[str, str]] = {
 
 @pytest.mark.parametrize(
     "backend",
-    [pytest.param(name, marks=() if place < 3 else pytest.mark.full) for place, name in enumerate(BACKENDS)],
+    [pytest.param(name, marks=() if place < 1 else pytest.mark.full) for place, name in enumerate(BACKENDS)],
 )
 def test_each_backend_gets_what_it_asks_for_from_the_real_index_and_builds_without_a_network(
     case: Case, index: PackageIndex, backend: str
@@ -498,8 +498,8 @@ SLEEPS = "def module():\n    import time\n    time.sleep(600)\n"
     [
         (FLOOD, {"output_bytes": 64 << 20}, "it wrote more than it may (64 MiB)"),
         (GREEDY, {"memory_bytes": 300 << 20}, "it needs more memory than it may have"),
-        (MANY, {"pids": 40}, "it may have no more processes and threads (40)"),
-        (SLEEPS, {}, "it was stopped after 0 minutes"),
+        pytest.param(MANY, {"pids": 40}, "it may have no more processes and threads (40)", marks=pytest.mark.full),
+        pytest.param(SLEEPS, {}, "it was stopped after 0 minutes", marks=pytest.mark.full),
     ],
     ids=["output", "memory", "processes", "time"],
 )

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from runner.inside import build, layout
+from runner.inside import archives, build, layout
 from runner.inside.archives import Archive, BuildSystem
 from runner.inside.archives import build_system as declared
 from runner.inside.indexes import IndexSettings
@@ -181,6 +181,24 @@ def test_a_setup_py_that_python_cannot_parse_says_nothing(tmp_path: Path, text: 
         "setuptools>=40.8.0",
         "wheel",
     )
+
+
+def test_an_archive_that_unpacks_to_no_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "_UNPACKED_LIMIT", 1 << 20)
+    path = archive(tmp_path / "a.tar.gz", {f"a-1/{number}": "x" * 300_000 for number in range(9)})
+    with pytest.raises(PhaseError, match="unpacks to more than"):
+        build_system(path)
+
+
+def test_an_archive_that_breaks_off_is_a_missing_environment(tmp_path: Path) -> None:
+    whole = archive(tmp_path / "a.tar.gz", {f"a-1/{number}": os.urandom(9000).hex() for number in range(9)})
+    content = bytearray(whole.read_bytes())
+    (tmp_path / "b.tar.gz").write_bytes(content[: len(content) // 2])
+    content[len(content) // 2 :] = os.urandom(len(content) - len(content) // 2)
+    (tmp_path / "c.tar.gz").write_bytes(content)
+    for name in ("b.tar.gz", "c.tar.gz"):
+        with pytest.raises(PhaseError, match="cannot be read"):
+            build_system(tmp_path / name)
 
 
 def test_the_package_in_a_folder_of_the_commit_is_read_from_there(tmp_path: Path) -> None:
