@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping
+from typing import Any
 
 from runner.plan.lists.found import PackageList, join
 from runner.plan.toml_text import load_toml, table
@@ -42,19 +42,26 @@ def is_package(snapshot: RepositorySnapshot, path: str) -> bool:
     said = table(document, "tool", "uv").get("package")
     if isinstance(said, bool):
         return said
-    poetry = table(document, "tool", "poetry")
-    if poetry and not table(document, "project") and not _holds_package(snapshot, posixpath.dirname(path), poetry):
+    pdm = table(document, "tool", "pdm")
+    if pdm.get("distribution") is False or pdm.get("package-type") == "application":
+        return False
+    poetry, system = table(document, "tool", "poetry"), table(document, "build-system")
+    by_poetry = str(system.get("build-backend", "")).startswith("poetry.")
+    if (by_poetry or (poetry and not table(document, "project"))) and not _holds_package(snapshot, path, document):
         return False  # as `poetry install --no-root`, which is what its users do with a folder of scripts
-    return bool(table(document, "build-system"))
+    return bool(system)
 
 
-def _holds_package(snapshot: RepositorySnapshot, root: str, poetry: Mapping[str, object]) -> bool:
+def _holds_package(snapshot: RepositorySnapshot, path: str, document: dict[str, Any]) -> bool:
     """Tell whether Poetry would find the module that it is to build, which it looks for by the project's name."""
+    poetry = table(document, "tool", "poetry")
     if poetry.get("package-mode") is False:
         return False
     if poetry.get("packages"):
         return True
-    name = re.sub(r"[^A-Za-z0-9]+", "_", str(poetry.get("name", ""))).lower()
+    said = table(document, "project").get("name") or poetry.get("name") or ""
+    name = re.sub(r"[^A-Za-z0-9]+", "_", str(said)).lower()
+    root = posixpath.dirname(path)
     bases = [join(folder, name) for folder in (root, join(root, "src"))]
     return any(
         entry.path.lower() == f"{base}.py" or entry.path.lower().startswith(f"{base}/")
