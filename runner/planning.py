@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from runner.repository.mirror import Mirror
     from runner.schema.lineage import Lineage, Provenance
     from runner.schema.model_files import RegisteredModel
-    from runner.schema.plan import Images, Plan
+    from runner.schema.plan import EnvironmentSpec, Images, Plan
     from runner.schema.run_record import RunRecord
     from runner.schema.snapshot import RepositorySnapshot
     from runner.settings import Settings
 
 _LOOKS = 3  # a text that names others that name others, such as requirements that include requirements
 
-ImagesFor = Callable[[str], "Images"]
-"""Returns the images for a Python minor version. Raises MissingFact (`python`) where none can be had."""
+ImagesFor = Callable[["EnvironmentSpec"], "Images"]
+"""Returns the images for an environment. Raises MissingFact (`python`) where none can be had."""
 LacksWheels = Callable[["Plan"], "str | None"]
 """Returns why a plan's packages cannot be had on its Python without being built, None where they can."""
 
@@ -69,11 +69,6 @@ def cache_folder() -> Path:
 def mirrors_folder() -> Path:
     """Return where mirrors of repositories lie."""
     return cache_folder() / "mirrors"
-
-
-def package_sources_folder() -> Path:
-    """Return where mirrors of repositories lie that lists of packages name: what anybody may read, and nothing else."""
-    return cache_folder() / "package-sources"
 
 
 def make_plan(
@@ -158,7 +153,7 @@ def _with_images(
         plan = planned({**without_image, **without_wheels})
         python, others = plan.environment.python, plan.environment.python_alternatives
         try:
-            plan = with_gpus(plan.model_copy(update={"images": images_for(python)})).sealed()
+            plan = with_gpus(plan.model_copy(update={"images": images_for(plan.environment)})).sealed()
         except (MissingFact, ImageUnavailable) as error:
             lacks = error.fact == "python" if isinstance(error, MissingFact) else offline
             first = first or error
@@ -253,8 +248,8 @@ def _read_snapshot(record: RunRecord, settings: Settings, mirror: Mirror, commit
     """Read the repository at the commit, and the texts that only what was read first names."""
     from runner.lineage.script import wanted_paths
     from runner.plan.code import SOON
-    from runner.plan.wanted import unread_texts
-    from runner.repository.history import read_snapshot
+    from runner.plan.wanted import unread_modules, unread_texts
+    from runner.repository.history import read_snapshot, read_texts
 
     paths = texts = wanted_paths(record)
     soon = None if record.start_time is None else (record.start_time, record.start_time + SOON)
@@ -265,6 +260,10 @@ def _read_snapshot(record: RunRecord, settings: Settings, mirror: Mirror, commit
             break
         texts = (*texts, *more)
         snapshot = read_snapshot(mirror, commit, wanted_paths=paths, wanted_texts=texts, changes_in=soon)
+    while modules := unread_modules(record, snapshot, settings):
+        read = read_texts(mirror, commit, modules)
+        # One that cannot be read imports nothing that shows, and is not asked for again.
+        snapshot = snapshot.with_texts({path: read.get(path, "") for path in modules})
     return snapshot
 
 
@@ -364,7 +363,9 @@ def plan_run(run: str, settings: Settings, *, progress: Progress) -> Plan:
     settings = _with_told_python(asked.settings)
     found = Found(asked=asked)
     try:
-        return make_plan(asked.record, settings, lambda python: _images_there(python, settings), found, progress)
+        return make_plan(
+            asked.record, settings, lambda environment: _images_there(environment, settings), found, progress
+        )
     except MissingFact as missing:
         missing.remedy = pasted_remedy(missing.remedy, asked.record, settings)
         raise
@@ -382,23 +383,24 @@ def _with_told_python(settings: Settings) -> Settings:
     return settings
 
 
-def _images_there(python: str, settings: Settings) -> Images:
+def _images_there(environment: EnvironmentSpec, settings: Settings) -> Images:
     """Return the images of the engine as they are; without an engine, what is planned is not changed by it.
 
     Raises MissingFact where neither the engine has them nor can they be made.
     """
     from runner.errors import EngineUnavailable
     from runner.plan.images import NOT_MADE
-    from runner.prepare import images_there, opened_engine
+    from runner.prepare import images_there, opened_engine, with_training_image
 
     try:
         with opened_engine() as engine:
-            return images_there(
+            images = images_there(
                 engine,
-                python=python,
+                python=environment.tools_python,
                 base_image=settings.base_image,
                 system_packages=settings.system_packages,
                 offline=settings.offline,
             )
+            return with_training_image(engine, images, environment, there=True)
     except EngineUnavailable:
         return NOT_MADE

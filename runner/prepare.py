@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from runner.engine.images import ToolsImage
     from runner.engine.interface import EngineInfo
     from runner.engine.prune import Holding
-    from runner.schema.plan import Images, Plan
+    from runner.schema.plan import EnvironmentSpec, Images, Plan
 
 DEFAULT_PYTHON = "3.11"
 
@@ -243,6 +243,31 @@ def images_of(prepared: Prepared) -> Images:
         platform=prepared.engine.platform,
         gpus=prepared.engine.gpus,
     )
+
+
+def with_training_image(
+    engine: DockerEngine,
+    images: Images,
+    environment: EnvironmentSpec,
+    *,
+    there: bool = False,
+    offline: bool = False,
+    progress: Progress | None = None,
+) -> Images:
+    """Return the images with that in which the run trained, where the environment is one.
+
+    With `there` nothing is pulled or made. Raises MissingFact where it cannot be had.
+    """
+    from runner.engine.recorded_image import ensure_training_image, training_image_there
+
+    image = environment.image
+    if image is None:
+        return images
+    if there:
+        train, digest = training_image_there(engine, image)
+    else:
+        train, digest = ensure_training_image(engine, image, offline=offline, progress=progress)
+    return images.model_copy(update={"train": train, "train_digest": digest})
 
 
 def _named_base(engine: DockerEngine, reference: str, python: str) -> BaseImage | None:

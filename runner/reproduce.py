@@ -28,8 +28,15 @@ from runner.finding import Asked, find_run
 from runner.lineage.remedy import pasted_remedy
 from runner.network import read_network_settings
 from runner.plan.limits import check_fit
-from runner.planning import Found, ImagesFor, make_plan, package_sources_folder
-from runner.prepare import base_python, ensure_build_image, images_of, open_engine, prepare
+from runner.planning import Found, ImagesFor, make_plan, mirrors_folder
+from runner.prepare import (
+    base_python,
+    ensure_build_image,
+    images_of,
+    open_engine,
+    prepare,
+    with_training_image,
+)
 from runner.progress import NoProgress, Progress
 from runner.report.markdown import render_markdown
 from runner.repository.bundle import cached_bundle
@@ -38,7 +45,7 @@ from runner.rerun.carry_out import Paper, Place, carry_out, discard_workspace
 from runner.rerun.lacking import commit_lacks
 from runner.rerun.preexisting import recorded_results
 from runner.rerun.provision import lacks_wheels
-from runner.schema.plan import Images, Plan
+from runner.schema.plan import EnvironmentSpec, Images, Plan
 from runner.schema.reproduction import Missing, Reproduction, RunIdentity, Verdict
 from runner.schema.rerun import Rerun
 from runner.schema.run_record import RunRecord
@@ -134,16 +141,18 @@ def _with_base_python(session: DockerEngine, settings: Settings, progress: Progr
 
 
 def _images_for(session: DockerEngine, settings: Settings, progress: Progress) -> ImagesFor:
-    def images_for(python: str) -> Images:
+    def images_for(environment: EnvironmentSpec) -> Images:
         prepared = prepare(
             session,
-            python=python,
+            python=environment.tools_python,
             base_image=settings.base_image,
             system_packages=settings.system_packages,
             progress=progress,
             offline=settings.offline,
         )
-        return images_of(prepared)
+        return with_training_image(
+            session, images_of(prepared), environment, offline=settings.offline, progress=progress
+        )
 
     return images_for
 
@@ -184,7 +193,7 @@ def _rerun(
     )
     paper = Paper(
         bundle=cached_bundle(found.mirror, plan.lineage.commit),
-        package_sources=package_sources_folder(),
+        mirrors=mirrors_folder(),
         dvc_roots=found.snapshot.dvc_roots,
         outs=tuple(
             sorted({out.path for out in found.snapshot.pointers} | {out.path for out in found.snapshot.history})

@@ -121,6 +121,7 @@ class Settings(Value):
     working_directory: str | None = None
     python: str | None = None
     environment: str | None = None
+    image: str | None = None
     with_packages: tuple[str, ...] = ()
     index_dates: str | None = None
     upload_times: IndexDates | None = None
@@ -166,6 +167,7 @@ class CommitFacts(Value):
     working_directory: str | None = None
     python: str | None = None
     environment: str | None = None
+    image: str | None = None
     system_packages: tuple[str, ...] = ()
     pointers: dict[str, str] = {}  # noqa: RUF012  # pydantic copies defaults
     data_tags: tuple[str, ...] = ()
@@ -226,6 +228,7 @@ def facts_of_commit(text: str | None, *, allow_policy: bool = False) -> CommitFa
         working_directory=found.working_directory,
         python=found.python,
         environment=found.environment,
+        image=found.image,
         system_packages=found.system_packages,
         pointers=found.pointers,
         data_tags=found.tags.data,
@@ -386,6 +389,7 @@ class _Resolver:
         python = self.attempt(checked_python, self.flags.python, "--python") if self.flags.python else None
         self.take("python", (python, "--python"), (file.python, f"python in {FILE_NAME}"))
         self.take("environment", (file.environment, f"environment in {FILE_NAME}"))
+        self.take("image", (file.image, f"image in {FILE_NAME}"))
         self.take(
             "index_dates", (self.flags.index_dates, "--index-dates"), (file.index_dates, f"index_dates in {FILE_NAME}")
         )

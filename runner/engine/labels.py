@@ -1,7 +1,8 @@
 """The labels on all that we make in an engine, so that it is found and removed by whoever made it, or after them.
 
 `reproducibility-runner` holds the session of what goes with it, else one of `cache`, `base`, `environment`, `packages`,
-`tools`, `build`. What belongs to a session also names the process that owns it, safe against reused process ids.
+`tools`, `recorded`, `build`. What belongs to a session also names the process that owns it, safe against reused process
+ids.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ BASE = "base"
 ENVIRONMENT = "environment"
 PACKAGES = "packages"
 TOOLS = "tools"
-KEPT = frozenset({CACHE, BASE, ENVIRONMENT, PACKAGES, TOOLS, "build"})
+RECORDED = "recorded"
+KEPT = frozenset({CACHE, BASE, ENVIRONMENT, PACKAGES, TOOLS, RECORDED, "build"})
 """Values of LABEL that are no session."""
 
 NAME_PREFIX = "reproducibility-runner"

@@ -32,7 +32,7 @@ def read(specification: Specification, uv: Uv, *, folder: Path, python: str) -> 
 
 
 def _read_requirements(specification: Specification, _uv: Uv, _folder: Path, _python: str) -> Wanted:
-    found = read_requirements(specification.files, specification.main or "", replaced=specification.replaced)
+    found = _own(specification)
     wanted = _wanted(found)
     wanted.trees = found.trees
     if found.hashed:
@@ -55,20 +55,15 @@ def _read_pyproject(specification: Specification, _uv: Uv, _folder: Path, _pytho
         # The project's own wheel names its requirements, dynamic ones too.
         declared = [str(line) for line in document.get("project", {}).get("dependencies", ())]
         return Wanted(indexes=indexes, declared=declared, with_setuptools=True)
-    project = document.get("project", {})
-    if "dependencies" in project.get("dynamic", ()) or "dependencies" not in project:
-        raise PhaseError(
-            MISSING,
-            f"{main} lists no dependencies in [project]",
-            "name the file that does with `environment:` in runner.yaml",
-            fact="environment",
-            looked_in=(main,),
-        )
-    text = "\n".join(map(str, project["dependencies"]))
-    found = read_requirements({main: text}, main, replaced=names)
-    wanted = _wanted(found)
+    wanted = _wanted(_own(specification))
     wanted.indexes += indexes
     return wanted
+
+
+def _read_setup(specification: Specification, uv: Uv, folder: Path, python: str) -> Wanted:
+    if not specification.lines:
+        return Wanted(with_setuptools=True)  # the project's own wheel names its requirements
+    return _read_requirements(specification, uv, folder, python)
 
 
 def _read_none(_specification: Specification, _uv: Uv, _folder: Path, _python: str) -> Wanted:
@@ -80,8 +75,18 @@ _READERS = {
     **dict.fromkeys(FORMATS, read_other_lock),
     "requirements": _read_requirements,
     "pyproject": _read_pyproject,
+    "conda": _read_requirements,
+    "setup": _read_setup,
+    "imports": _read_requirements,
     "none": _read_none,
 }
+
+
+def _own(specification: Specification) -> Requirements:
+    """Read the list, or the lines that stand for one in another notation."""
+    main = specification.main or ""
+    lines = {main: "\n".join(specification.lines)} if specification.lines else {}
+    return read_requirements({**specification.files, **lines}, main, replaced=specification.replaced)
 
 
 def _wanted(found: Requirements) -> Wanted:

@@ -32,7 +32,7 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
     """Make the environment of a specification ready.
 
     Request: specification, repository, builds (keys), attempt (letters and digits, new for each provision), commit,
-    kind, root, main, files, as_of, build_as_of, redated, python (minor), image (digest), constraints, overrides,
+    kind, root, main, files, lines, as_of, build_as_of, redated, python (minor), image (digest), constraints, overrides,
     install_project, sources {path: text}, upload_times {file name: moment}, offline, jobs[] (what 2b has run),
     network {ca, index_url, extra_index_urls, find_links, trusted_hosts, index_strategy, proxies}.
     Asks for: the `bundle` of the repository, if a package of its own is to be built; `source` {address, revision}.
@@ -54,6 +54,7 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
     if not settings.upload_times:
         return _carry_out(request, Uv(settings, secrets=SECRETS), python)
     with DatedIndexes(settings) as dated:
+        dated.write_netrc(Path(SECRETS) / ".netrc")
         return _carry_out(request, Uv(settings, secrets=SECRETS, stand_in=dated.stand_in), python)
 
 
@@ -124,7 +125,8 @@ class _Provision:
             self.specification, wanted, uv, folder=folder / "lock", python=self.python, built=built, trees=trees
         )
         used = resolve.split_built(text, built)[1]
-        notes = [*wanted.notes, *(f"{wheel.name} {wheel.version} was built from source" for wheel in used)]
+        notes = [*wanted.notes, *self.uv.settings.notes]
+        notes += [f"{wheel.name} {wheel.version} was built from source" for wheel in used]
         notes += map(_withdrawn, sorted(uv.yanked.items()))
         for tree, wheel in trees:
             how = "linked to the workspace" if _linked(wheel.path) else "as a wheel"

@@ -20,7 +20,7 @@ from runner.inside.requirements import hashes, lock_text, pinned_here, requireme
 from runner.inside.source_tree import SourceTree
 from runner.inside.stand_ins import StandIns
 from runner.inside.uv import (
-    Shadowed,
+    UnknownPackage,
     Unsatisfiable,
     Uv,
     WheelsNeeded,
@@ -36,6 +36,7 @@ from runner.inside.wanted import Specification, Wanted
 _SETUPTOOLS = "setuptools==65.5.1"
 _SETUPTOOLS_UNTIL = (3, 12)
 REDATE = "runner reproduce RUN --allow redate    to take the packages of the first later day that has them"
+_NO_NAMES_OF_AN_INDEX = {"conda": "which the list of conda's names", "imports": "inferred from an import"}
 _GIVEN_UP_ALONE = 5  # recorded versions that are tried without, one at a time, where they fit no others
 _OTHER_BUILD = re.compile(
     r"(?P<name>[\w.-]+)\s*(?:\[[^\]]*\])?\s*={2,3}\s*(?P<version>[^\s;+]+\+(?P<build>cu\d+|cpu|rocm[\d.]+|xpu))"
@@ -69,9 +70,32 @@ def resolve(
 ) -> str:
     """Return the lock: sorted lines `NAME==VERSION [; marker] --hash=sha256:…`, one a package.
 
-    `built` are wheels for what indexes have only as source, `trees` those of places of no index. Raises
-    WheelsNeeded where one more must be built, PhaseError for all else.
+    `built` are wheels for what indexes have only as source, `trees` those of places of no index. What no index has is
+    left out, and noted, where names are not the author's own for an index: of a list of conda's, which names libraries
+    too, and of imports. Raises WheelsNeeded where one more must be built, PhaseError for all else.
     """
+    while True:
+        try:
+            return _resolve(specification, wanted, uv, folder=folder, python=python, built=built, trees=trees)
+        except UnknownPackage as unknown:
+            others = [line for line in wanted.lines if requirement_name(line) != unknown.name]
+            said_by = _NO_NAMES_OF_AN_INDEX.get(specification.kind)
+            if said_by is None or len(others) == len(wanted.lines):
+                raise
+            wanted.lines = others
+            wanted.notes.append(f"{unknown.name}, {said_by}, is on no package index: left out")
+
+
+def _resolve(
+    specification: Specification,
+    wanted: Wanted,
+    uv: Uv,
+    *,
+    folder: Path,
+    python: str,
+    built: Sequence[Built],
+    trees: Sequence[tuple[SourceTree, Built]],
+) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     if wanted.lock is not None and not specification.overrides:
         text = _with_built(wanted.lock, built)
@@ -178,8 +202,6 @@ def _no_such_build(error: Unsatisfiable, lines: Sequence[str]) -> PhaseError | N
 
 def _why_not(error: Unsatisfiable, specification: Specification, compiled: _Compilation) -> PhaseError:
     """Return what to say where no packages fit: what is in the way, and what would fit."""
-    if isinstance(error, Shadowed):
-        return error
     found = _contradicted(error, specification, compiled)
     if found is not None:
         return found

@@ -92,6 +92,19 @@ class Unsatisfiable(PhaseError):
         )
 
 
+class UnknownPackage(PhaseError):
+    """No index has a package of that name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = _normalised(name)
+        super().__init__(
+            MISSING,
+            f"no package index knows a package {name}",
+            "set UV_INDEX where a private index has it, or name another with --with NAME==VERSION",
+            fact="environment",
+        )
+
+
 def _normalised(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
@@ -328,12 +341,7 @@ def explain(stderr: str) -> Exception:  # noqa: PLR0911  # a row of cases, the m
         index = elsewhere["index"].rstrip(")")
         return Shadowed(stderr, elsewhere["name"], elsewhere["version"].rpartition("==")[2], elsewhere["own"], index)
     if unknown := _UNKNOWN.search(stderr):
-        return PhaseError(
-            MISSING,
-            f"no package index knows a package {unknown['name']}",
-            "set UV_INDEX where a private index has it, or name another with --with NAME==VERSION",
-            fact="environment",
-        )
+        return UnknownPackage(unknown["name"])
     return Unsatisfiable(stderr)
 
 

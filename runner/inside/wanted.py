@@ -16,9 +16,10 @@ from runner.inside.source_tree import SourceTree
 class Specification:
     """What is to be resolved: the plan's specification as the host sent it.
 
-    `constraints` are versions that the tracker recorded, for what the files leave open; `left_out` are packages that
-    the files list and nobody wants, `indexes` are asked beside those that the files name. `as_of` is None where they
-    leave nothing open; `day` is that of the run all the same, where it is known.
+    `lines` stand for `main` where it is no list in pip's notation. `constraints` are versions that the tracker
+    recorded, for what the files leave open; `left_out` are packages that the files list and nobody wants, `indexes` are
+    asked beside those that the files name. `as_of` is None where they leave nothing open; `day` is that of the run all
+    the same, where it is known.
     """
 
     kind: str
@@ -30,6 +31,7 @@ class Specification:
     install_project: bool
     constraints: tuple[str, ...] = ()
     day: str | None = None
+    lines: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     indexes: tuple[str, ...] = ()
 
@@ -46,6 +48,7 @@ class Specification:
             install_project=request["install_project"],
             constraints=tuple(request["constraints"]),
             day=request["build_as_of"],
+            lines=tuple(request["lines"]),
             left_out=tuple(request.get("left_out", ())),
             indexes=tuple(request.get("indexes", ())),
         )

@@ -13,6 +13,7 @@ from packaging.markers import InvalidMarker, UndefinedComparison, UndefinedEnvir
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import InvalidVersion, Version
 
+from runner.lineage.conda import read_entry
 from runner.schema.model_files import RegisteredModel
 from runner.schema.run_record import RunRecord, TextFile
 
@@ -21,11 +22,6 @@ _FILES = ("requirements.txt", "conda.yaml", "python_env.yaml")  # of one folder 
 _HISTORY = "mlflow.log-model.history"
 _AFTER_REQUIREMENT = re.compile(r"(?:^#|\s+(?:#|--\w)).*$")
 _CONTINUED = re.compile(r"\\\r?\n[ \t]*")
-_CONDA = re.compile(r"(?:[\w.-]+::)?(?P<name>[A-Za-z0-9][\w.-]*)\s*(?P<is>={1,2})\s*(?P<version>\d[\w.!]*)(?:=\S*)?")
-_CONDA_AS_PYPI = frozenset(
-    {"joblib", "matplotlib", "mlflow", "numpy", "pandas", "scikit-learn", "scipy", "statsmodels"}
-)
-"""Packages that conda and PyPI have under one name and with the same versions."""
 INSTALLERS = frozenset({"pip", "setuptools", "wheel"})
 """MLflow lists them with every model, as what is to install the rest."""
 _LONGEST = 1 << 20  # characters
@@ -168,7 +164,7 @@ def _read_folder(files: list[TextFile], markers: Mapping[str, str]) -> RecordedP
     for file in sorted(files, key=lambda file: _FILES.index(posixpath.basename(file.path))):
         for text, conda in _entries(posixpath.basename(file.path), file.text[:_LONGEST]):
             if conda:
-                _read_conda(text, file.path, pins, left_out)
+                _read_conda(text, file.path, pins, unpinned, left_out)
             else:
                 _read_requirement(text, file.path, markers, pins, unpinned, left_out)
     return RecordedPackages(pins, unpinned, tuple(left_out))
@@ -180,7 +176,7 @@ def _entries(name: str, text: str) -> Iterator[tuple[str, bool]]:
         for line in _CONTINUED.sub(" ", text.removeprefix("\ufeff")).splitlines():
             yield _AFTER_REQUIREMENT.sub("", line).strip(), False
         return
-    document = _read_yaml(text)
+    document = read_scalars_as_text(text)
     if isinstance(document.get("python"), str):
         yield f"python={document['python']}", True
     dependencies = document.get("dependencies")
@@ -193,8 +189,8 @@ def _entries(name: str, text: str) -> Iterator[tuple[str, bool]]:
         )
 
 
-def _read_yaml(text: str) -> dict[str, object]:
-    """Return a mapping whose scalars are texts (3.10 is no number); empty for anything else."""
+def read_scalars_as_text(text: str) -> dict[str, object]:
+    """Return a YAML mapping whose scalars are texts (3.10 is no number); empty for anything else."""
     try:
         document = yaml.load(text, yaml.BaseLoader)  # noqa: S506  # makes texts, lists and mappings alone
     except (yaml.YAMLError, ValueError, TypeError, RecursionError):
@@ -202,17 +198,20 @@ def _read_yaml(text: str) -> dict[str, object]:
     return document if isinstance(document, dict) else {}
 
 
-def _read_conda(text: str, path: str, pins: dict[str, Pin], left_out: list[str]) -> None:
-    match = _CONDA.fullmatch(text)
-    name = normalise(re.split(r"[\s<>=!~\[]", text.rpartition("::")[2], maxsplit=1)[0])
-    if match is not None and name == PYTHON:
-        pins.setdefault(PYTHON, Pin(match["version"], path))
-    elif name in INSTALLERS or name in (PYTHON, ""):
-        return
-    # `numpy=1.26` is any 1.26.x for conda.
-    elif match is not None and name in _CONDA_AS_PYPI and (match["is"] == "==" or match["version"].count(".") > 1):
-        pins.setdefault(name, Pin(match["version"], path))
-    else:
+def _read_conda(text: str, path: str, pins: dict[str, Pin], unpinned: dict[str, str], left_out: list[str]) -> None:
+    entry = read_entry(text)
+    if entry is None:
+        left_out.append(f"{text} (no requirement)")
+    elif entry.kind == "python":
+        if entry.version is not None:
+            pins.setdefault(PYTHON, Pin(entry.version.removesuffix(".*"), path))
+    elif entry.kind == "package":
+        requirement = Requirement(entry.requirement or entry.name)
+        if entry.exact and entry.version is not None:
+            pins.setdefault(entry.name, Pin(entry.version, path, tuple(sorted(requirement.extras))))
+        else:
+            unpinned.setdefault(entry.name, str(requirement))
+    elif entry.kind != "installer":
         left_out.append(f"{text} (a package of conda)")
 
 

@@ -11,7 +11,7 @@ from runner.lineage.files import NO_POINTERS
 from runner.lineage.remedy import command_again
 from runner.lineage.resolve import commit_facts
 from runner.plan.code import code_changed_soon
-from runner.plan.command import Command, resolve_command
+from runner.plan.command import Command, resolve_command, started_scripts
 from runner.plan.edits import edit_pointers
 from runner.plan.environment import specify_environment
 from runner.plan.gpus import recorded_gpu
@@ -57,6 +57,7 @@ def build_plan(
         facts,
         command.script,
         command.working_directory,
+        scripts=started_scripts(command.line, command.working_directory, snapshot),
         registered=registered,
         machine=_MACHINES.get((images.platform or "").partition("/")[2], "x86_64"),
         passed_over=passed_over,
@@ -101,7 +102,7 @@ def build_plan(
             ),
             Provenance(
                 fact="environment",
-                value=environment.main or "none",
+                value=environment.image.reference if environment.image is not None else environment.main or "none",
                 source=environment.source,
                 considered=considered,
             ),

@@ -159,14 +159,19 @@ def _working_directory(settings: Settings, facts: CommitFacts) -> tuple[str | No
 
 def started_script(line: str, directory: str, snapshot: RepositorySnapshot) -> str | None:
     """Return the script of the commit that a command starts, by its path or by `-m`; None where none shows."""
+    return next(iter(started_scripts(line, directory, snapshot)), None)
+
+
+def started_scripts(line: str, directory: str, snapshot: RepositorySnapshot) -> list[str]:
+    """Return all scripts of the commit that a command starts."""
     try:
         words = shlex.split(line)
     except ValueError:
-        return None
+        return []
     modules = [f"{module.replace('.', '/')}.py" for flag, module in pairwise(words) if flag == "-m"]
     named = [*(word for word in words if word.endswith(".py")), *modules]
     paths = [posixpath.normpath(posixpath.join(directory, name)) for name in named]
-    return next((path for path in paths if snapshot.has(path)), None)
+    return [path for path in paths if snapshot.has(path)]
 
 
 def _inferred(

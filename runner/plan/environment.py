@@ -7,16 +7,20 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from runner.errors import MissingFact
+from runner.lineage.image import recorded_images
 from runner.lineage.packages import linux_markers, recorded_packages
 from runner.lineage.remedy import command_again
 from runner.plan.constraints import constrain, usable
 from runner.plan.cpu_torch import ALLOWANCE, without_cuda
+from runner.plan.lists.differ import differences, sentence
 from runner.plan.lists.find import find_lists
 from runner.plan.lists.found import PackageList
+from runner.plan.lists.imports import infer_list, with_imports
 from runner.plan.python import PythonChoice, choose_python
+from runner.plan.python_records import recorded_pythons
 from runner.schema.lineage import Considered
 from runner.schema.model_files import RegisteredModel
-from runner.schema.plan import EnvironmentSpec
+from runner.schema.plan import OF_IMAGE, EnvironmentSpec, RecordedImage
 from runner.schema.run_record import RunRecord
 from runner.schema.snapshot import RepositorySnapshot
 from runner.settings import FILE_NAME, CommitFacts, Settings
@@ -30,28 +34,41 @@ def specify_environment(
     script: str | None,
     working_directory: str = ".",
     *,
+    scripts: Sequence[str] = (),
     registered: RegisteredModel | None = None,
     machine: str = "x86_64",
     passed_over: Mapping[str, str] | None = None,
 ) -> tuple[EnvironmentSpec, PythonChoice, tuple[Considered, ...]]:
     """Return the specification of a run's packages and Python, and the other files that were considered.
 
-    Order: the file that `environment:` of `runner.yaml` names, a lock, requirements (pinned before unpinned),
-    `pyproject.toml`, each at the root and then beside the script. What a list that is no lock leaves open has the
-    version that the tracker recorded with the run's models, read for `machine`; else it is as of the run's start.
-    Where the commit has no list, the recorded packages are one. `passed_over` are Pythons that a guess cannot be (see
-    `choose_python`). Raises MissingFact where a start is needed and not recorded, and where nothing lists any package:
+    Order: the file that `environment:` of `runner.yaml` names, an image in which the run trained, locks, lists that
+    pin what they name, lists that do not (requirements, conda's, the project's own), each at the root and then beside
+    the script. What a list that is no lock leaves open has the version that the tracker recorded with the run's models,
+    read for `machine`; else it is as of the run's start. Where the commit has no list, the recorded packages are one;
+    else what `scripts`, all that the command starts, import. `passed_over` are Pythons that a guess cannot be (see
+    `choose_python`). Raises MissingFact where a start is needed and not recorded, and where nothing tells any package:
     without MLflow no training logs a run.
     """
-    folders = _folders(script, working_directory)
+    folders = folders_of(script, working_directory)
     python = choose_python(record, snapshot, settings, facts, folders, registered=registered, passed_over=passed_over)
     # Of Python's patch the plan knows nothing: markers that need it are rare, and mean the bounds of a minor.
     markers = linux_markers(f"{python.minor}.0", machine)
     recorded = usable(recorded_packages(record, markers, registered))
-    found, *others = find_lists(record, snapshot, settings, facts, folders, recorded)
+    lists = find_lists(record, snapshot, settings, facts, folders, recorded)
+    images = recorded_images(record, settings, facts)
+    if images and not _provisioned_all_the_same(images[0], settings, facts):
+        return _in_image(images, lists, python, record, settings)
+    if not lists or lists[0].recorded:
+        dated = record.start_time is not None and not settings.allows("undated")
+        inferred = infer_list(snapshot, scripts or [script or ""], folders, python.minor, dated=dated)
+        lists = [with_imports(lists[0], inferred[0])] if lists and inferred else lists or inferred
+    found, *others = lists or [_NOTHING]
     if found.problem or found.mismatch:
         raise _unusable(record, snapshot, settings, found, others)
     notes = list(found.notes)
+    disagreements = {other.source: _disagreement(found, other, markers) for other in others}
+    notes += (f"environment: {text}" for text in disagreements.values() if text)
+    notes += (f"environment: the run's image {image.reference} ({image.source}) is not used" for image in images)
     constraints: tuple[str, ...] = ()
     if found.takes_constraints:
         constraints, deviations = constrain(
@@ -72,7 +89,7 @@ def specify_environment(
             fact="environment",
             looked_in=(found.main or "the commit", "start of the run"),
         )
-    if found.exact and not found.complete and found.kind == "requirements":
+    if found.exact and not found.complete:
         notes.append(_open_notes(found, as_of, constraints))
     overrides = settings.with_packages
     times = settings.upload_times
@@ -82,7 +99,7 @@ def specify_environment(
             f"{settings.index_dates} ({len(times.times)} files)"
         )
     if found.kind == "none" and not overrides:
-        raise _no_packages(record, snapshot, settings, found)
+        raise _no_packages(record, snapshot, settings)
     spec = EnvironmentSpec(
         kind=found.kind,  # type: ignore[arg-type]  # one of those that the plan knows
         source=found.source,
@@ -96,6 +113,7 @@ def specify_environment(
         python_recorded=python.recorded,
         python_alternatives=python.alternatives,
         install_project=found.install_project,
+        lines=found.lines,
         repositories=found.repositories,
         constraints=constraints,
         constraints_source=recorded.source if constraints else None,
@@ -106,11 +124,82 @@ def specify_environment(
     if settings.allows(ALLOWANCE):
         spec = without_cuda(spec, machine)
     considered = tuple(
-        Considered(source=other.source, value=other.main or "", reason=f"{found.source} comes first")
+        Considered(source=image.source, value=image.reference, reason="packages were named to be installed instead")
+        for image in images
+    ) + tuple(
+        Considered(
+            source=other.source,
+            value=other.main or "",
+            reason=disagreements[other.source] or f"{found.source} comes first",
+        )
         for other in others
         if other.main
     )
     return spec, python, considered
+
+
+def _provisioned_all_the_same(image: RecordedImage, settings: Settings, facts: CommitFacts) -> bool:
+    """Tell whether packages are to be installed although an image is named: by who has the same or the last word."""
+    if settings.environment or settings.base_image:
+        return True
+    return bool(facts.environment) and not image.by_auditor
+
+
+def _in_image(
+    images: Sequence[RecordedImage],
+    lists: Sequence[PackageList],
+    python: PythonChoice,
+    record: RunRecord,
+    settings: Settings,
+) -> tuple[EnvironmentSpec, PythonChoice, tuple[Considered, ...]]:
+    """Return the environment that is an image as it is; a recorded Python must be the one that it has."""
+    image, *others = images
+    if settings.with_packages or settings.system_packages:
+        option = "--with" if settings.with_packages else "--system-packages"
+        raise MissingFact(
+            f"the run trained in the image {image.reference} ({image.source}), in which {option} changes nothing",
+            command_again(record, settings, f"--base-image python:{python.minor}-slim")
+            + "   # installs what the repository lists, in the image's place",
+            fact="environment",
+            looked_in=(image.source,),
+        )
+    if not settings.python and not recorded_pythons(record):  # what the commit says is of no image
+        python = PythonChoice(OF_IMAGE, "the image's own")
+    notes = []
+    if image.digest is None:
+        notes.append(f"environment: image {image.reference} by its name, not by digest: it may be another one today")
+    spec = EnvironmentSpec(
+        kind="image",
+        source=f"{image.source} ({image.reference})",
+        main=None,
+        files={},
+        exact=image.digest is not None,
+        as_of=None,
+        python=python.minor,
+        python_source=python.source,
+        python_recorded=python.recorded,
+        image=image,
+        notes=tuple(notes),
+    )
+    considered = tuple(
+        Considered(source=source, value=value, reason=f"{image.source} comes first")
+        for source, value in (
+            *((other.source, other.reference) for other in others),
+            *((item.source, item.main or "") for item in lists),
+        )
+    )
+    return spec, python, considered
+
+
+_NOTHING = PackageList(
+    kind="none", main=None, files={}, exact=False, complete=False, source="none: no file at the commit lists packages"
+)
+
+
+def _disagreement(found: PackageList, other: PackageList, markers: Mapping[str, str]) -> str | None:
+    """Return what another list of the commit says otherwise; that of the tracker has its own words for it."""
+    differing = [] if other.recorded else differences(found, other, markers)
+    return sentence(differing, found.main or "", other.main or "") if differing else None
 
 
 def _unusable(
@@ -135,18 +224,16 @@ def _unusable(
     )
 
 
-def _no_packages(
-    record: RunRecord, snapshot: RepositorySnapshot, settings: Settings, found: PackageList
-) -> MissingFact:
-    unread = "".join(f"; {note.removeprefix('environment: ')}" for note in found.notes)
+def _no_packages(record: RunRecord, snapshot: RepositorySnapshot, settings: Settings) -> MissingFact:
     return MissingFact(
-        f"neither the commit nor the run lists the packages of the training{unread}",
+        "neither the commit nor the run lists the packages of the training, and no script that was found imports any",
         command_again(record, settings, "--with mlflow --with PACKAGE")
         + "   # or name a list with `environment:` in runner.yaml",
         fact="environment",
         looked_in=(
-            f"lock files, requirements.txt and pyproject.toml at commit {snapshot.commit[:12]}",
+            f"locks, requirements.txt, environment.yml, pyproject.toml and setup.py at commit {snapshot.commit[:12]}",
             "requirements.txt of a model that the run logged",
+            "imports of the script",
         ),
     )
 
@@ -157,7 +244,7 @@ def _open_notes(found: PackageList, as_of: datetime | None, constraints: Sequenc
     return f"environment: packages that {found.main} does not list, but those it lists need, are {recorded}as of {when}"
 
 
-def _folders(script: str | None, working_directory: str) -> tuple[str, ...]:
+def folders_of(script: str | None, working_directory: str) -> tuple[str, ...]:
     """Return the root, the working directory and the script's folder with all above it."""
     folders = [".", working_directory]
     folder = posixpath.dirname(script or "")

@@ -11,6 +11,7 @@ from runner.schema.model_files import RegisteredModel
 from runner.schema.plan import Plan
 
 _SHOWN_VERSIONS = 4
+_SHOWN_LINES = 8
 _DIGITS = 19
 
 
@@ -77,7 +78,7 @@ def _file(page: Page, file: LineageFile) -> None:
 def _environment(page: Page, plan: Plan) -> None:
     specification = plan.environment
     page.row("environment", f"Python {plain(specification.python)}  {plain(specification.python_source)}")
-    pinned = "exact" if specification.exact else "not pinned"
+    pinned = "exact" if specification.exact else "by name" if specification.image is not None else "not pinned"
     as_of = f", as of {specification.as_of:%Y-%m-%d %H:%M} UTC" if specification.as_of is not None else ""
     page.row("", f"{plain(specification.source)}: {pinned}{as_of}")
     if specification.constraints:
@@ -87,10 +88,12 @@ def _environment(page: Page, plan: Plan) -> None:
         page.row("", f"where it pins none: {plural(count, 'recorded version')} ({plain(shown)})  {source}")
     if specification.install_project:
         page.row("", "the repository itself is built and installed")
-    for address in specification.repositories:
-        page.row("", f"packages of {plain(address)} are fetched without credentials, built and installed")
     if specification.overrides:
         page.row("", f"--with {plain(' '.join(specification.overrides))}")
+    if specification.lines:
+        count = len(specification.lines)
+        shown = " ".join(specification.lines[:_SHOWN_LINES]) + (" …" if count > _SHOWN_LINES else "")
+        page.row("", f"asks for {plain(shown)}")
     _system_packages(page, plan)
     for note in specification.notes:
         page.row("", plain(note))
@@ -120,13 +123,11 @@ def _limits(page: Page, plan: Plan) -> None:
 
 
 def _images(page: Page, plan: Plan) -> None:
+    trains = "the run's own" if plan.environment.image is not None else "with system packages"
     for label, name, digest, note in (
         ("base image", plan.images.base, plan.images.base_digest, plan.images.base_origin),
         ("tools image", plan.images.tools, plan.images.tools_digest, ""),
-        *(
-            (("train image", plan.images.train, plan.images.train_digest, "with system packages"),)
-            * bool(plan.images.train)
-        ),
+        *((("train image", plan.images.train, plan.images.train_digest, trains),) * bool(plan.images.train)),
     ):
         shown = "not made yet" if digest is None else f"{digest[:_DIGITS]}…"
         page.row(label, plain(f"{name}  {shown}  {note}".rstrip()))

@@ -66,6 +66,7 @@ _NAMES = (
     "params.yaml",
     "conda*.y*ml",
     "environment*.y*ml",
+    "env.y*ml",
     "python_env.yaml",
 )
 _LOCKS = frozenset({"uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock", "pylock.toml"})
@@ -293,6 +294,11 @@ def read_contents(mirror: Mirror, commit: str, paths: Iterable[str], longest: in
     ids = _ids(mirror, (f"{commit}:{path}" for path in paths), longest)
     contents = _contents(mirror, ids.values())
     return {name.partition(":")[2]: contents[blob] for name, blob in ids.items()}
+
+
+def read_texts(mirror: Mirror, commit: str, paths: Iterable[str]) -> dict[str, str]:
+    """Return the texts of files at a commit by path, less those that are too long for one."""
+    return {path: _decoded(data) for path, data in read_contents(mirror, commit, paths, LONGEST_TEXT).items()}
 
 
 def _ids(mirror: Mirror, names: Iterable[str], longest: int = LONGEST_TEXT) -> dict[str, str]:

@@ -17,6 +17,7 @@ from runner.errors import DiskFull
 from runner.network import NetworkSettings
 from runner.progress import Progress
 from runner.rerun.collect import Collected, collect, discard
+from runner.rerun.in_image import environment_of_image
 from runner.rerun.preexisting import RecordedResults, find_results
 from runner.rerun.provision import as_resolved, provision, ready_keys
 from runner.rerun.restore import Restored, restore
@@ -55,7 +56,7 @@ class Paper:
     """
 
     bundle: Path
-    package_sources: Path
+    mirrors: Path
     dvc_roots: tuple[str, ...]
     outs: tuple[str, ...]
     sources: dict[str, str]
@@ -123,6 +124,8 @@ def _prepare(
     making: list[Future[ResolvedEnvironment]] = []
 
     def make() -> ResolvedEnvironment:
+        if plan.environment.image is not None:
+            return environment_of_image(place.engine, plan)
         return provision(
             place.engine,
             plan,
@@ -132,7 +135,7 @@ def _prepare(
             progress=progress,
             offline=offline,
             bundle=paper.bundle,
-            package_sources=paper.package_sources,
+            mirrors=paper.mirrors,
             sources=paper.sources,
             upload_times=paper.upload_times,
         )

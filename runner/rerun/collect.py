@@ -71,13 +71,16 @@ def collect(
         progress=progress,
         on_note=writer.take,
     )
+    hardware = dict(result["hardware"])
+    if plan.environment.image is not None:
+        hardware |= {"libc": None, "compiler": None}  # those of our image were not the training's
     return Collected(
         capture=CaptureReport.model_validate(_taken_apart(result["capture"]), strict=False),
         inputs=tuple(RestoredFile.model_validate(file, strict=False) for file in result["inputs"]),
         outputs=tuple(OutputFile.model_validate(file, strict=False) for file in result["outputs"]),
         used_of_commit=tuple(result["used_of_commit"]),
         opened_of_commit=tuple(result["opened_of_commit"]),
-        hardware=Hardware.model_validate(result["hardware"], strict=False),
+        hardware=Hardware.model_validate(hardware, strict=False),
         cut=tuple(result["cut"]),
         free_bytes=result.get("free_bytes"),
         written_bytes=result.get("written_bytes", 0),

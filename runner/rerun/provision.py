@@ -22,7 +22,7 @@ from runner.inside import layout
 from runner.inside.environment import LAYOUT_VERSION, SECRETS
 from runner.inside.requirements import requirement_name
 from runner.network import NetworkSettings
-from runner.plan.lists.requirements import pinned_names
+from runner.plan.lists.pinned import pinned_names
 from runner.progress import Progress
 from runner.repository.package_source import fetch_source
 from runner.rerun.answers import Answer, bundle_answer, source_answer
@@ -59,6 +59,7 @@ def ready_keys(plan: Plan) -> dict[str, str]:
             "root": spec.root,
             "main": spec.main,
             "files": spec.files,
+            "lines": spec.lines,
             "as_of": spec.model_dump(mode="json")["as_of"],
             "python": spec.python,
             "constraints": spec.constraints,
@@ -94,18 +95,18 @@ def provision(
     progress: Progress,
     offline: bool,
     bundle: Path | None = None,
-    package_sources: Path | None = None,
+    mirrors: Path | None = None,
     sources: Mapping[str, str] | None = None,
     upload_times: Mapping[str, str] | None = None,
 ) -> ResolvedEnvironment:
     """Make the environment of the plan ready in the cache volume, if it is not, and return what is in it.
 
     `build_image` returns the image for phase 2b, and is asked once something must be built. `bundle` holds the commit,
-    needed where the plan installs the project; into the folder `package_sources` other repositories are fetched that
-    packages come from. `sources` maps paths of scripts to their texts: what they import is compiled; `upload_times`
-    date files of indexes that do not. Where the packages of the run's day cannot be had and the plan allows it, they
-    are those of the first later day. Raises NotByThen where it does not, MissingFact where the packages cannot be had
-    or built, IndexUnavailable where the index refused (or `offline` forbids to ask it), DiskFull.
+    needed where the plan installs the project; into the folder `mirrors` other repositories are fetched that packages
+    come from. `sources` maps paths of scripts to their texts: what they import is compiled; `upload_times` date files
+    of indexes that do not. Where the packages of the run's day cannot be had and the plan allows it, they are those of
+    the first later day. Raises NotByThen where it does not, MissingFact where the packages cannot be had or built,
+    IndexUnavailable where the index refused (or `offline` forbids to ask it), DiskFull.
     """
     told, network = network.notes, with_index_credentials(network)
     for note in network.notes[len(told) :]:
@@ -119,7 +120,7 @@ def provision(
         build_image=build_image,
         progress=progress,
         offline=offline,
-        answers=_answers(plan, bundle, package_sources, offline=offline),
+        answers=_answers(plan, bundle, mirrors, offline=offline),
         sources=sources,
         upload_times=upload_times,
         hopeless={},
@@ -224,12 +225,12 @@ def lacks_wheels(
     return f"{result['name']} {result['version'] or ''}".rstrip() + " has no wheel for it"
 
 
-def _answers(plan: Plan, bundle: Path | None, package_sources: Path | None, *, offline: bool) -> dict[str, Answer]:
+def _answers(plan: Plan, bundle: Path | None, mirrors: Path | None, *, offline: bool) -> dict[str, Answer]:
     """Return what 2a may ask for: the commit, and other repositories that the plan names."""
     answers = {} if bundle is None else {"bundle": bundle_answer(bundle)}
-    if package_sources is not None and plan.environment.repositories:
+    if mirrors is not None and plan.environment.repositories:
         day = plan.environment.as_of or plan.run.start_time
-        fetch = partial(fetch_source, mirrors=package_sources, as_of=day, offline=offline)
+        fetch = partial(fetch_source, mirrors=mirrors, as_of=day, offline=offline)
         answers["source"] = source_answer(plan.environment.repositories, fetch)
     return answers
 
@@ -279,6 +280,7 @@ def _payload(plan: Plan, day: datetime | None, network: NetworkSettings, *, offl
         "root": spec.root,
         "main": spec.main,
         "files": spec.files,
+        "lines": list(spec.lines),
         "as_of": as_of,
         "build_as_of": dated,
         "python": spec.python,

@@ -70,7 +70,6 @@ def train(
 
 def train_request(plan: Plan, *, rerun: str, environment_key: str, volume: str) -> ContainerRequest:
     """Return the container that trains: hardened, without network unless the auditor allowed it."""
-    environment = f"{layout.ENVIRONMENTS}/{environment_key}"
     directory = layout.WORKSPACE_TARGET
     if plan.working_directory not in ("", "."):
         directory = f"{directory}/{plan.working_directory}"
@@ -87,17 +86,11 @@ def train_request(plan: Plan, *, rerun: str, environment_key: str, volume: str) 
             VolumeMount(
                 volume=volume, subpath=layout.work_subpath(rerun, layout.SANDBOX), target=layout.SANDBOX_TARGET
             ),
-            VolumeMount(
-                volume=volume,
-                subpath=layout.environment_subpath(environment_key),
-                target=environment,
-                read_only=True,
-            ),
+            *_environment_mounts(environment_key, volume),
         ),
         environment={
             **plan.variables,
-            "PATH": f"{environment}/bin:/usr/local/bin:/usr/bin:/bin:{layout.TOOLS_PATH}",
-            "VIRTUAL_ENV": environment,
+            **_environment_variables(environment_key),
             "HOME": layout.HOME_TARGET,
             "USER": "trainer",
             "TMPDIR": layout.TEMPORARY_TARGET,
@@ -115,6 +108,21 @@ def train_request(plan: Plan, *, rerun: str, environment_key: str, volume: str) 
         shm_bytes=plan.limits.shm_bytes,
         timeout_s=plan.limits.timeout_s,
     )
+
+
+def _environment_mounts(key: str, volume: str) -> tuple[VolumeMount, ...]:
+    if not key:  # the environment is the image itself
+        return ()
+    subpath, target = layout.environment_subpath(key), f"{layout.ENVIRONMENTS}/{key}"
+    return (VolumeMount(volume=volume, subpath=subpath, target=target, read_only=True),)
+
+
+def _environment_variables(key: str) -> dict[str, str]:
+    if not key:
+        return {}  # an image has a PATH of its own
+    environment = f"{layout.ENVIRONMENTS}/{key}"
+    path = f"{environment}/bin:/usr/local/bin:/usr/bin:/bin:{layout.TOOLS_PATH}"
+    return {"PATH": path, "VIRTUAL_ENV": environment}
 
 
 class _Log:

@@ -208,6 +208,9 @@ class Configuration(Section):
     working_directory: Path | None = Field(default=None, description="Where the command runs, in the repository.")
     python: Python | None = Field(default=None, description="Python version of the run (`--python`).")
     environment: Path | None = Field(default=None, description="Dependency file to install from, in the repository.")
+    image: str | None = Field(
+        default=None, description="Image that the run trained in, best by digest: NAME@sha256:...", min_length=1
+    )
     with_packages: Texts = Field(default=(), alias="with", description="Package versions that replace (`--with`).")
     index_dates: str | None = Field(
         default=None,

@@ -89,29 +89,62 @@ class Limits(Value):
     output_bytes: Annotated[int, Field(gt=0)] = 16 << 30
 
 
+DEFAULT_PYTHON = "3.11"
+"""What is taken where nothing asks for another."""
+
+OF_IMAGE = "of the image"
+"""Stands for the Python of an environment that is an image: it has its own."""
+
+
+class RecordedImage(Value):
+    """The image in which a run trained.
+
+    `digest` is its id, or that of a registry; None where it is named by a tag alone. `source` says who names it;
+    `by_auditor` is true where the auditor does.
+    """
+
+    reference: str
+    digest: str | None
+    source: str
+    by_auditor: bool = False
+
+
 class EnvironmentSpec(Value):
     """The specification of the packages; the resolved lock is part of the Rerun.
 
     `source` says which in a phrase (`uv.lock at the commit`). `files` maps each path that takes part to its text at
-    the commit. `exact` is true where every package is pinned. `as_of` is the date after which uploads are not seen;
-    None where the lock decides alone. `python` is a minor version such as `3.11`; `python_recorded` is the one of the
-    best record, with its patch where that is told, None where none names one; `python` is a guess then, and may turn
-    out to be one of `python_alternatives`, the likeliest first. `install_project` tells that the
-    repository itself is a package to be built and installed; `repositories` are addresses of others that packages are
-    built from. `constraints` are `NAME==VERSION` for what the files leave
-    open, as `constraints_source` recorded it; what needs none of these packages does not get them. `overrides` win
-    over all. `index_dates` is the digest of the upload times that the auditor brought for indexes that give none.
-    `substitutions` are further ones that an allowance stands for, from `indexes` beside the repository's own;
-    `left_out` are packages that only what they replace needs.
+    the commit; `lines` is what `main` asks for in the notation of requirement files, where it has another. `exact` is
+    true where every package is pinned. `as_of` is the date after which uploads are not seen; None where the lock
+    decides alone. `python` is a minor version such as `3.11`; `python_recorded` is the one of the best record, with its
+    patch where that is told, None where none names one; `python` is a guess then, and may turn out to be one of
+    `python_alternatives`, the likeliest first. `install_project` tells that the repository itself is a package to be
+    built and installed; `repositories` are addresses of others that packages are built from. `constraints` are
+    `NAME==VERSION` for what the files leave open, as `constraints_source` recorded it; what needs none of these
+    packages does not get them. `overrides` win over all. `image` is the one that the training runs in as it is, with
+    its own Python and packages: then nothing is resolved. `index_dates` is the digest of the upload times that the
+    auditor brought for indexes that give none. `substitutions` are further ones that an allowance stands for, from
+    `indexes` beside the repository's own; `left_out` are packages that only what they replace needs.
     """
 
     kind: Literal[
-        "uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock", "pylock.toml", "requirements", "pyproject", "none"
+        "uv.lock",
+        "poetry.lock",
+        "pdm.lock",
+        "Pipfile.lock",
+        "pylock.toml",
+        "requirements",
+        "pyproject",
+        "conda",
+        "setup",
+        "imports",
+        "image",
+        "none",
     ]
     source: str
     root: str = "."
     main: str | None
     files: dict[str, str]
+    lines: tuple[str, ...] = ()
     exact: bool
     as_of: UtcTime | None
     python: str
@@ -123,6 +156,7 @@ class EnvironmentSpec(Value):
     constraints: tuple[str, ...] = ()
     constraints_source: str | None = None
     overrides: tuple[str, ...] = ()
+    image: RecordedImage | None = None
     index_dates: str | None = None
     substitutions: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
@@ -133,6 +167,11 @@ class EnvironmentSpec(Value):
     def is_lock(self) -> bool:
         """Tell whether a tool resolved it: it holds what its packages need in turn, for several platforms."""
         return self.kind in {"uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock", "pylock.toml"}
+
+    @property
+    def tools_python(self) -> str:
+        """The Python of the image that restores, collects and, unless the training has an image of its own, trains."""
+        return self.python if self.image is None else DEFAULT_PYTHON
 
     def constrained(self, packages: Iterable[str]) -> int:
         """Return how many of these installed packages, by normalised names, have their version by `constraints`."""
@@ -165,10 +204,10 @@ class SystemPackages(Value):
 class Images(Value):
     """The images of a rerun; ids are content digests, None until `runner setup` made them.
 
-    `base_origin` says how the base image was had: `--base-image`, `registry`, or `mmdebstrap SUITE`. `train` is the
-    tools image with the system packages, which `system_packages` maps to their versions with all that came along; None
-    where there are none: then the training runs on `tools`. `gpus` tells whether the engine can give a container any,
-    None where no engine was asked.
+    `base_origin` says how the base image was had: `--base-image`, `registry`, or `mmdebstrap SUITE`. `train` is what
+    the training runs on where that is not `tools`: the image in which the run trained, or the tools image with the
+    system packages, which `system_packages` maps to their versions with all that came along. `gpus` tells whether the
+    engine can give a container any, None where no engine was asked.
     """
 
     base: str
@@ -285,7 +324,7 @@ class Plan(Value):
             },
             "policy": {key: value for key, value in document["policy"].items() if key != "source"},
         }
-        for key in ("constraints", "index_dates", "substitutions", "left_out"):
+        for key in ("constraints", "lines", "index_dates", "image", "substitutions", "left_out"):
             if document["environment"][key]:
                 what["environment"][key] = document["environment"][key]
         if self.system_packages.names:

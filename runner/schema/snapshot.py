@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from runner.schema.base import UtcTime, Value
@@ -106,6 +107,10 @@ class RepositorySnapshot(Value):
     remotes_today: tuple[DvcRemote, ...] = ()
     dvc_roots: tuple[str, ...] = ()
     shallow: bool = False
+
+    def with_texts(self, texts: Mapping[str, str]) -> RepositorySnapshot:
+        """Return the snapshot with more texts of its commit."""
+        return self.model_copy(update={"texts": {**self.texts, **texts}})
 
     def has(self, path: str) -> bool:
         """Tell whether the commit's tree holds a file at `path`."""

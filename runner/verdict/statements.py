@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from runner.plan.gpus import gives_gpus
-from runner.plan.lists.requirements import pinned_names
+from runner.plan.lists.pinned import pinned_names
 from runner.redact import redact
 from runner.schema.comparison import Comparison, MetricComparison, Outcome
 from runner.schema.plan import GIVEN_BASE, EnvironmentSpec, Plan
@@ -36,6 +36,10 @@ def verified(plan: Plan, rerun: Rerun, comparison: Comparison, *, finished: bool
 def _pinned(specification: EnvironmentSpec, rerun: Rerun) -> Iterator[str]:
     """Yield how many of the installed packages have the version that the named source pins, if any."""
     installed, source = rerun.environment.packages, redact(specification.source)
+    if specification.image is not None:
+        if specification.exact:
+            yield f"environment: the run's own image, {len(installed)} packages ({source})"
+        return
     count = len(pinned_names(specification) & installed.keys())
     replaced = specification.overrides or specification.substitutions
     alone = specification.exact and specification.as_of is None and not replaced
@@ -160,7 +164,7 @@ def _environment(plan: Plan, rerun: Rerun, comparison: Comparison) -> Iterator[s
     specification = plan.environment
     if specification.kind == "none":
         yield "environment: nothing names any package"
-    elif not specification.exact:
+    elif not specification.exact and specification.image is None:
         moment = rerun.environment.as_of or specification.as_of
         when = "" if moment is None else f", as of {moment:%Y-%m-%d}"
         count = specification.constrained(rerun.environment.packages)

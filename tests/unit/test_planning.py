@@ -14,7 +14,7 @@ from runner.plan.images import NOT_MADE
 from runner.planning import Found, cache_folder
 from runner.planning import make_plan as plan_of
 from runner.progress import NoProgress
-from runner.schema.plan import Images, Plan
+from runner.schema.plan import EnvironmentSpec, Images, Plan
 from runner.settings import Flags, load_settings
 from tests.support.repositories import Repository, dvc_config
 from tests.support.values import make_plan, make_record
@@ -199,7 +199,8 @@ def had(
     )
     asked: list[str] = []
 
-    def images_for(python: str) -> Images:
+    def images_for(environment: EnvironmentSpec) -> Images:
+        python = environment.python
         asked.append(f"image {python}")
         if python not in images:
             if nowhere is ImageUnavailable:

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from runner.errors import MissingFact
 from runner.lineage.remedy import command_again
 from runner.plan.constraints import RecordedVersions
+from runner.plan.lists.conda import NAMES, PYTHON_ENV, files_of_project, find_conda, read_conda
 from runner.plan.lists.found import PackageList, join
 from runner.plan.lists.locks import readers
 from runner.plan.lists.pyproject import read_pyproject
 from runner.plan.lists.recorded import recorded_list
 from runner.plan.lists.requirements import find_requirements, read_requirement_file
+from runner.plan.lists.setuptools import read_setup
 from runner.plan.lists.uv_lock import read_uv_lock
-from runner.plan.toml_text import load_toml, table
 from runner.schema.run_record import RunRecord
 from runner.schema.snapshot import RepositorySnapshot
 from runner.settings import FILE_NAME, CommitFacts, Settings
 
 _Reader = Callable[[RepositorySnapshot, str], list[PackageList]]
 _LOCKS: dict[str, _Reader] = {"uv.lock": read_uv_lock, **readers()}
-_PROJECTS: dict[str, _Reader] = {"pyproject.toml": read_pyproject}
-_READERS = {**_LOCKS, **_PROJECTS}  # what has any other name is a requirement file
-_NOT_READ = ("environment.yml", "environment.yaml", "conda.yaml", "setup.py")
+_PROJECTS: dict[str, _Reader] = {"pyproject.toml": read_pyproject, "setup.py": read_setup, "setup.cfg": read_setup}
+_READERS = {**_LOCKS, **_PROJECTS}  # YAML is conda's, and what has any other name a requirement file
 
 
 def find_lists(
@@ -32,35 +33,51 @@ def find_lists(
     snapshot: RepositorySnapshot,
     settings: Settings,
     facts: CommitFacts,
-    folders: Iterable[str],
+    folders: Sequence[str],
     recorded: RecordedVersions,
 ) -> list[PackageList]:
-    """Return all specifications, the best first; the last one is always there."""
+    """Return all lists of packages, the best first; empty where there is none.
+
+    The one that configuration names is alone. Locks come before all, then what pins its packages, then what leaves
+    versions open: requirements, conda's, the project's own; each at the root and then beside the script, and all that
+    name MLflow before any that does not.
+    """
     named = settings.environment or facts.environment
     if named:
         where = settings.source("environment") if settings.environment else f"environment in {FILE_NAME} at the commit"
         return [_named(named, where, record, snapshot, settings)]
+    lists = [item for folder in folders for item in find_requirements(snapshot, folder)]
+    lists += [item for folder in folders for item in find_conda(snapshot, folder)]
+    lists += _projects(snapshot, folders)
+    found = [
+        *_everywhere(_LOCKS, snapshot, folders),
+        # Stable, so that the order above decides the rest. What recorded the run was there: a list that lacks it is of
+        # something else.
+        *sorted(lists, key=lambda item: (not _names_tracker(item), not item.exact, not item.complete)),
+    ]
+    return [*found, *recorded_list(recorded)]
+
+
+def _names_tracker(found: PackageList) -> bool:
+    return any(re.match(r"mlflow\b", line, re.IGNORECASE) for line in found.requirements)
+
+
+def _projects(snapshot: RepositorySnapshot, folders: Sequence[str]) -> list[PackageList]:
+    """Return the projects, of each folder by the first file that lists its packages."""
     found: list[PackageList] = []
-    found += _everywhere(_LOCKS, snapshot, folders)
-    requirements = [item for folder in folders for item in find_requirements(snapshot, folder)]
-    found += sorted(requirements, key=lambda item: (not item.exact, not item.complete))  # stable: root first
-    found += _everywhere(_PROJECTS, snapshot, folders)
-    unread = ", ".join(_unread(snapshot, folders))
-    found += recorded_list(recorded, unread)
-    if not found:
-        note = f"environment: {unread} at the commit cannot be read yet" if unread else None
-        found.append(
-            PackageList(
-                kind="none",
-                main=None,
-                files={},
-                exact=False,
-                complete=False,
-                source="none: no file at the commit lists packages",
-                notes=(note,) if note else (),
-            )
-        )
+    for folder in folders:
+        read = (_PROJECTS[name](snapshot, join(folder, name)) for name in _PROJECTS)
+        found += next(filter(None, read), [])
     return found
+
+
+def lacking_files(snapshot: RepositorySnapshot) -> list[str]:
+    """Return the files that lists of conda and of projects name, and whose texts the snapshot lacks."""
+    names = (*NAMES, PYTHON_ENV, "MLproject", *_PROJECTS)
+    folders = sorted({posixpath.dirname(path) or "." for path in snapshot.texts if posixpath.basename(path) in names})
+    lists = [item for folder in folders for item in find_conda(snapshot, folder)] + _projects(snapshot, folders)
+    named = [path for folder in folders for path in files_of_project(snapshot, folder)]
+    return [*named, *(path for item in lists for path in item.lacking)]
 
 
 def _everywhere(
@@ -72,7 +89,8 @@ def _everywhere(
 
 def _named(path: str, where: str, record: RunRecord, snapshot: RepositorySnapshot, settings: Settings) -> PackageList:
     if path in snapshot.texts:
-        read = _READERS.get(posixpath.basename(path), read_requirement_file)
+        by_suffix = read_conda if path.endswith((".yml", ".yaml")) else read_requirement_file
+        read = _READERS.get(posixpath.basename(path), by_suffix)
         if found := read(snapshot, path):
             return _taken_all_the_same(found[0], where) if settings.environment else found[0]
     raise MissingFact(
@@ -89,13 +107,3 @@ def _taken_all_the_same(named: PackageList, where: str) -> PackageList:
         return named
     note = f"environment: {named.main} {named.mismatch}; taken since {where} names it"
     return replace(named, mismatch=None, notes=(*named.notes, note))
-
-
-def _unread(snapshot: RepositorySnapshot, folders: Iterable[str]) -> list[str]:
-    """Return the files at the commit that list packages in a form that is not read here."""
-    names = [name for name in _NOT_READ if snapshot.has(name)]
-    for folder in folders:
-        path = join(folder, "pyproject.toml")
-        if table(load_toml(snapshot.texts.get(path)), "tool", "poetry", "dependencies"):
-            names.append(f"{path} of Poetry")
-    return names

@@ -12,9 +12,10 @@ class PackageList:
 
     `files` are the texts that take part, `main` the first of them. `exact` is true where all that it lists is pinned,
     `complete` where it also holds what its packages need in turn. `requirements` are those that can be read without
-    running anything. `recorded` marks what the tracker has. `repositories` are
-    others that its packages are built from. `problem` says why it cannot be used, `mismatch` that it
-    is a lock of another project than the one beside it; both go on after its path.
+    running anything. `lines` is what `main` asks for in the notation of requirement files, where it has another.
+    `lacking` are files that it includes and that were not read. `recorded` marks what the tracker has. `repositories`
+    are others that its packages are built from. `problem` says why it cannot be used, `mismatch` that it is a lock of
+    another project than the one beside it; both go on after its path.
     """
 
     kind: str
@@ -24,8 +25,10 @@ class PackageList:
     complete: bool
     source: str
     requirements: tuple[str, ...] = ()
+    lines: tuple[str, ...] = ()
     install_project: bool = False
     notes: tuple[str, ...] = ()
+    lacking: tuple[str, ...] = ()
     recorded: bool = False
     repositories: tuple[str, ...] = ()
     problem: str | None = None

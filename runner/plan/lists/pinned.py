@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from runner.inside.locked.formats import FORMATS
 from runner.lineage.packages import normalise
-from runner.plan.lists.requirements import pinned_names, read_files
+from runner.plan.lists.locks import locked_names
+from runner.plan.lists.requirements import read_files
 from runner.plan.toml_text import load_toml, table
 from runner.schema.plan import EnvironmentSpec
+
+
+def pinned_names(specification: EnvironmentSpec) -> frozenset[str]:
+    """Return the packages, by normalised names, of which a specification itself decides the version."""
+    main = specification.main
+    names: set[str] = set()
+    if main is not None and specification.kind == "uv.lock":
+        packages = load_toml(specification.files.get(main)).get("package")
+        names = {normalise(str(package.get("name"))) for package in packages or () if isinstance(package, dict)}
+    elif main is not None and specification.is_lock:
+        names = set(locked_names(specification.kind, specification.files.get(main)))
+    elif main is not None:
+        names = {name for name, _ in _versions(specification, main)}
+    replaced = (*specification.overrides, *specification.substitutions)
+    return frozenset(names - {normalise(re.split(r"[^\w.-]", text, maxsplit=1)[0]) for text in replaced})
+
+
+def _versions(specification: EnvironmentSpec, main: str) -> tuple[tuple[str, str], ...]:
+    """Return names and versions that a list pins in pip's notation, its own or the one that it was translated into."""
+    if not (specification.lines or specification.kind == "requirements"):
+        return ()
+    own = {main: "\n".join(specification.lines)} if specification.lines else {}
+    return read_files({**specification.files, **own}, main).versions
 
 
 def pinned_versions(specification: EnvironmentSpec) -> dict[str, frozenset[str]]:
@@ -28,8 +53,8 @@ def pinned_versions(specification: EnvironmentSpec) -> dict[str, frozenset[str]]
     elif main is not None and specification.is_lock:
         for name, version in _locked(specification.kind, specification.files.get(main) or ""):
             found.setdefault(name, set()).add(version)
-    elif main is not None and specification.kind == "requirements":
-        for name, version in read_files(specification.files, main).versions:
+    elif main is not None:
+        for name, version in _versions(specification, main):
             found.setdefault(name, set()).add(version)
     return {name: frozenset(versions) for name, versions in found.items()}
 

@@ -7,6 +7,10 @@ import re
 from typing import Any
 
 from runner.plan.lists.found import PackageList, join
+from runner.plan.lists.poetry import read_poetry
+from runner.plan.lists.requirements import listed, read_files
+from runner.plan.lists.setuptools import read_project
+from runner.plan.lists.translated import translated
 from runner.plan.toml_text import load_toml, table
 from runner.schema.snapshot import RepositorySnapshot
 
@@ -14,26 +18,59 @@ from runner.schema.snapshot import RepositorySnapshot
 def read_pyproject(snapshot: RepositorySnapshot, path: str) -> list[PackageList]:
     """Return the project at `path`, if it lists dependencies or is to be built, which tells them."""
     text = snapshot.texts.get(path)
-    document = load_toml(text)
-    project = table(document, "project")
     if text is None:
         return []
+    document = load_toml(text)
     package = is_package(snapshot, path)
-    if not (project.get("dependencies") or package):
-        return []  # configuration of tools lists no packages, and those of Poetry are read where it builds one
-    dependencies = project.get("dependencies")
-    return [
-        PackageList(
-            kind="pyproject",
-            main=path,
-            files={path: text},
-            exact=False,
-            complete=False,
-            source=f"{path} at the commit (not pinned)",
-            requirements=tuple(map(str, dependencies)) if isinstance(dependencies, list) else (),
-            install_project=package,
-        )
-    ]
+    lines, notes, loosened = _lines(snapshot, path, document)
+    if package:
+        return [_built(snapshot, path, lines)]
+    # Configuration of tools lists no packages: then `lines` is empty, and this is no list.
+    return translated(snapshot, path, lines, kind="pyproject", loosened=loosened, notes=notes)
+
+
+def _built(snapshot: RepositorySnapshot, path: str, lines: list[str]) -> PackageList:
+    """Return the project as a package, whose own wheel tells what it needs; `lines` as far as they can be read."""
+    texts = {**snapshot.texts, path: "\n".join(lines)}
+    read = read_files(texts, path)
+    exact = read.pinned and bool(read.pins)
+    return PackageList(
+        kind="pyproject",
+        main=path,
+        files={name: snapshot.texts[name] for name in (path, *read.paths[1:])},
+        exact=exact,
+        complete=False,
+        source=f"{path} at the commit" + ("" if exact else " (not pinned)"),
+        requirements=tuple(listed(texts, read.paths)),
+        install_project=True,
+        lacking=read.lacking,
+    )
+
+
+def _lines(snapshot: RepositorySnapshot, path: str, document: dict[str, Any]) -> tuple[list[str], list[str], bool]:
+    """Return the dependencies that can be read without a build, what to say of them, and whether bounds were lost."""
+    project = table(document, "project")
+    dynamic = project.get("dynamic")
+    if isinstance(dynamic, list) and "dependencies" in dynamic:
+        return _dynamic(snapshot, path, document), [], False
+    if isinstance(project.get("dependencies"), list):
+        return [str(line) for line in project["dependencies"]], [], False
+    poetry = read_poetry(document)
+    notes = []
+    if poetry.loosened:
+        bounds = ", ".join(poetry.loosened[:6])
+        notes.append(f"environment: bounds of {path} that only Poetry has, taken for none: {bounds}")
+    return list(poetry.lines), notes, bool(poetry.loosened)
+
+
+def _dynamic(snapshot: RepositorySnapshot, path: str, document: dict[str, Any]) -> list[str]:
+    """Return the dependencies that a project leaves to its build, where setuptools reads them from a file."""
+    entry = table(document, "tool", "setuptools", "dynamic", "dependencies").get("file")
+    names = [entry] if isinstance(entry, str) else entry if isinstance(entry, list) else []
+    if names:
+        return [f"-r {name}" for name in names if isinstance(name, str)]
+    said = read_project(snapshot, posixpath.dirname(path) or ".")
+    return [line for line in said.requires if line] if said is not None and said.requires is not None else []
 
 
 def is_package(snapshot: RepositorySnapshot, path: str) -> bool:

@@ -6,11 +6,10 @@ from runner.plan.constraints import RecordedVersions
 from runner.plan.lists.found import PackageList
 
 
-def recorded_list(recorded: RecordedVersions, unread: str) -> list[PackageList]:
-    """Return the packages that MLflow recorded with the run's models, for a commit that lists none that can be read."""
+def recorded_list(recorded: RecordedVersions) -> list[PackageList]:
+    """Return the packages that MLflow recorded with the run's models, for a commit that lists none."""
     if not recorded.pins:
         return []
-    why = f"{unread} at the commit cannot be read yet" if unread else "the commit lists none"
     name = "requirements.txt"
     return [
         PackageList(
@@ -21,7 +20,10 @@ def recorded_list(recorded: RecordedVersions, unread: str) -> list[PackageList]:
             complete=False,
             source=recorded.source,
             requirements=tuple(recorded.list.splitlines()),
-            notes=(f"environment: only packages that MLflow recorded with the model; {why}", *recorded.notes),
+            notes=(
+                "environment: only packages that MLflow recorded with the model; the commit lists none",
+                *recorded.notes,
+            ),
             recorded=True,
         )
     ]

@@ -10,9 +10,6 @@ from dataclasses import dataclass
 from runner.inside.source_tree import SourceTree, of_line
 from runner.lineage.packages import normalise
 from runner.plan.lists.found import PackageList, join
-from runner.plan.lists.locks import locked_names
-from runner.plan.toml_text import load_toml
-from runner.schema.plan import EnvironmentSpec
 from runner.schema.snapshot import RepositorySnapshot
 
 _MAIN_NAMES = ("requirements.lock", "requirements-lock.txt", "requirements_lock.txt", "requirements.txt")
@@ -122,21 +119,6 @@ def _tree(line: str, root: str) -> SourceTree | None:
     return None if place is None else place[0]
 
 
-def pinned_names(specification: EnvironmentSpec) -> frozenset[str]:
-    """Return the packages, by normalised names, of which a specification itself decides the version."""
-    main = specification.main
-    names: set[str] = set()
-    if main is not None and specification.kind == "uv.lock":
-        packages = load_toml(specification.files.get(main)).get("package")
-        names = {normalise(str(package.get("name"))) for package in packages or () if isinstance(package, dict)}
-    elif main is not None and specification.is_lock:
-        names = set(locked_names(specification.kind, specification.files.get(main)))
-    elif main is not None and specification.kind == "requirements":
-        names = set(read_files(specification.files, main).pins)
-    replaced = (*specification.overrides, *specification.substitutions)
-    return frozenset(names - {normalise(re.split(r"[^\w.-]", text, maxsplit=1)[0]) for text in replaced})
-
-
 def find_requirements(snapshot: RepositorySnapshot, folder: str) -> list[PackageList]:
     """Return the requirement files of a folder, under their usual names first."""
     paths = [join(folder, name) for name in _MAIN_NAMES]
@@ -172,22 +154,27 @@ def read_requirement_file(snapshot: RepositorySnapshot, path: str) -> list[Packa
             exact=read.pinned,
             complete=read.complete and read.pinned,
             source=source,
-            requirements=tuple(_listed(snapshot.texts, read.paths)),
+            requirements=tuple(listed(snapshot.texts, read.paths)),
             install_project=read.installs_project,
-            notes=tuple(_moving(read.trees)),
-            repositories=tuple(sorted({tree.address for tree in read.trees if tree.address is not None})),
+            notes=tuple(moving(read.trees)),
+            repositories=addresses(read.trees),
         )
     ]
 
 
-def _moving(trees: Iterable[SourceTree]) -> Iterator[str]:
+def moving(trees: Iterable[SourceTree]) -> Iterator[str]:
     """Yield what is to be said of repositories of which no commit is named."""
     for tree in trees:
         if not tree.exact:
             yield f"environment: {tree.title} is no commit: as a tag is today, a branch on the run's day"
 
 
-def _listed(texts: Mapping[str, str], paths: Iterable[str]) -> list[str]:
+def addresses(trees: Iterable[SourceTree]) -> tuple[str, ...]:
+    """Return the other repositories that packages are built from."""
+    return tuple(sorted({tree.address for tree in trees if tree.address is not None}))
+
+
+def listed(texts: Mapping[str, str], paths: Iterable[str]) -> list[str]:
     """Return all requirements and constraints of requirement files, without their options."""
     lines = [line for path in paths for line in _lines(texts[path]) if not line.startswith("-")]
     return [re.split(r"\s--", line, maxsplit=1)[0].strip() for line in lines]

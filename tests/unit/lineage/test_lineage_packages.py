@@ -62,14 +62,16 @@ def test_a_registered_model_decides_before_the_one_that_was_logged_last() -> Non
     assert recorded(by_id, model=registered(path=None, model_id="m-2")).versions == {"a": "4"}
 
 
-def test_conda_lists_what_the_index_has_only_where_name_and_version_are_certain() -> None:
+def test_of_what_conda_lists_the_index_has_packages_by_its_own_names_and_libraries_are_left_out() -> None:
     text = (
         "dependencies:\n- python=3.11.2\n- pip\n- conda-forge::numpy=1.26.4=py311h\n- scipy=1.11\n- zlib=1.2.13\n"
-        "- pandas==2.1\n- pip:\n  - six==1.16.0\n"
+        "- pandas==2.1\n- pytorch=2.1.0\n- pip:\n  - six==1.16.0\n"
     )
     found = recorded({"m/conda.yaml": text})
-    assert found.versions == {"python": "3.11.2", "numpy": "1.26.4", "pandas": "2.1", "six": "1.16.0"}
-    assert found.left_out == ("scipy=1.11 (a package of conda)", "zlib=1.2.13 (a package of conda)")
+    versions = {"python": "3.11.2", "numpy": "1.26.4", "pandas": "2.1", "torch": "2.1.0", "six": "1.16.0"}
+    assert found.versions == versions
+    assert found.unpinned == {"scipy": "scipy==1.11.*"}
+    assert found.left_out == ("zlib=1.2.13 (a package of conda)",)
 
 
 def test_the_list_of_requirements_counts_before_condas() -> None:

@@ -123,16 +123,16 @@ def test_without_files_the_logged_models_packages_stand_in_with_a_note() -> None
     assert "MLflow recorded" in spec.notes[0]
 
 
-def test_nothing_at_all_is_a_missing_fact_and_what_cannot_be_read_is_named() -> None:
+def test_nothing_at_all_is_a_missing_fact_that_names_where_it_was_looked_for() -> None:
     """A training without MLflow logs no run: to start it would only blame the author for a crash."""
-    repository = snapshot(files=("environment.yml", "setup.py"))
-    with pytest.raises(MissingFact, match=r"lists the packages.*environment\.yml, setup\.py") as caught:
+    repository = snapshot(files=("notes.txt",))
+    with pytest.raises(MissingFact, match="lists the packages of the training") as caught:
         specified({}, repository=repository)
     assert caught.value.fact == "environment"
     assert "--with mlflow" in caught.value.remedy
+    assert any("environment.yml" in place for place in caught.value.looked_in)
     spec, _ = specified({}, GIVEN, repository=repository)
     assert (spec.kind, spec.main, spec.as_of) == ("none", None, START)  # what --with names is of that day too
-    assert "environment.yml, setup.py" in spec.notes[0]
 
 
 def test_a_project_of_poetry_that_holds_no_package_is_not_built() -> None:
@@ -149,8 +149,8 @@ def test_a_project_of_poetry_that_holds_no_package_is_not_built() -> None:
         return of(text, *files).install_project
 
     scripts = of(text, "train.py")
-    assert (scripts.source, scripts.install_project) == ("model/requirements.txt of the run", False)
-    assert "pyproject.toml of Poetry at the commit cannot be read yet" in scripts.notes[0]
+    assert (scripts.source, scripts.install_project) == ("pyproject.toml at the commit (not pinned)", False)
+    assert (scripts.lines, scripts.constraints) == (("mlflow",), ("mlflow==2.2",))
     assert installed(text, "mlflow_intro/__init__.py")
     assert installed(text, "src/mlflow_intro/__init__.py")
     assert installed(text, "mlflow_intro.py")

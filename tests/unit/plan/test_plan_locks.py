@@ -7,8 +7,8 @@ import pytest
 from runner.errors import MissingFact
 from runner.lineage.resolve import commit_facts
 from runner.plan.environment import specify_environment
+from runner.plan.lists.pinned import pinned_names
 from runner.plan.lists.pyproject import is_package
-from runner.plan.lists.requirements import pinned_names
 from runner.schema.plan import EnvironmentSpec
 from runner.settings import Settings
 from tests.support.facts import run, settings, snapshot

@@ -14,8 +14,9 @@ from runner.inside.locks import read_uv_lock
 from runner.inside.protocol import PhaseError
 from runner.inside.requirements import lock_text
 from runner.inside.resolve import Built, pins, resolve, split_built
-from runner.inside.uv import Unsatisfiable, Uv, WheelsNeeded
-from runner.inside.wanted import Specification
+from runner.inside.source_tree import SourceTree
+from runner.inside.uv import UnknownPackage, Unsatisfiable, Uv, WheelsNeeded
+from runner.inside.wanted import Specification, Wanted
 
 HASH = f"--hash=sha256:{'a' * 64}"
 
@@ -186,15 +187,52 @@ def test_a_project_that_uv_would_have_to_build_to_ask_is_not_checked(tmp_path: P
 
 def test_a_project_lists_its_dependencies_statically(tmp_path: Path) -> None:
     text = '[project]\nname = "a"\ndependencies = ["six", "idna>=2"]\n'
-    given = specification(kind="pyproject", main="pyproject.toml", files={"pyproject.toml": text})
+    given = specification(
+        kind="pyproject", main="pyproject.toml", files={"pyproject.toml": text}, lines=("six", "idna>=2")
+    )
     assert read(given, Recorded(), folder=tmp_path, python="p").lines == ["six", "idna>=2"]
+
+
+@pytest.mark.parametrize("kind", ["conda", "setup", "imports", "requirements"])
+def test_a_list_in_another_notation_is_read_by_the_lines_that_stand_for_it(tmp_path: Path, kind: str) -> None:
+    files = {"a/environment.yml": "dependencies: []", "a/more.txt": "idna==3\n"}
+    lines = ("numpy==1.26.*", "-r more.txt", "-e .")
+    given = specification(kind=kind, main="a/environment.yml", files=files, lines=lines)
+    wanted = read(given, Recorded(), folder=tmp_path, python="p")
+    assert (wanted.lines, wanted.trees) == (["numpy==1.26.*", "idna==3"], [SourceTree("a", editable=True)])
+    assert wanted.lock is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"), [("conda", "which the list of conda's names"), ("imports", "inferred from an import")]
+)
+def test_what_conda_lists_or_an_import_names_and_no_index_has_is_left_out_and_said(
+    tmp_path: Path, kind: str, words: str
+) -> None:
+    given = specification(kind=kind, main="environment.yml", files={"environment.yml": ""})
+    wanted = Wanted(lines=["numpy==1.26.4", "xkeyboard==2.4", "ucx==1"])
+    uv = Recorded(UnknownPackage("xkeyboard"), UnknownPackage("ucx"), f"numpy==1.26.4 {HASH}\n")
+    assert resolve(given, wanted, uv, folder=tmp_path, python="p") == f"numpy==1.26.4 {HASH}\n"
+    assert (wanted.lines, len(wanted.notes)) == (["numpy==1.26.4"], 2)
+    assert wanted.notes[0] == f"xkeyboard, {words}, is on no package index: left out"
+
+
+@pytest.mark.parametrize(("kind", "name"), [("requirements", "numpi"), ("conda", "of-what-it-needs")])
+def test_any_other_package_that_no_index_has_is_missing(tmp_path: Path, kind: str, name: str) -> None:
+    given = specification(kind=kind, main="r.txt", files={"r.txt": ""})
+    with pytest.raises(PhaseError, match="no package index knows a package"):
+        resolve(given, Wanted(lines=["numpi"]), Recorded(UnknownPackage(name)), folder=tmp_path, python="p")
+
+
+def test_a_setup_script_that_tells_nothing_unrun_is_built(tmp_path: Path) -> None:
+    given = specification(kind="setup", main="setup.py", files={"setup.py": "setup()"}, install_project=True)
+    wanted = read(given, Recorded(), folder=tmp_path, python="p")
+    assert (wanted.lines, wanted.trees) == ([], [SourceTree(".", editable=True)])
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('[project]\nname = "a"\ndynamic = ["dependencies"]\n', "lists no dependencies"),
-        ("[tool.poetry]\n", "lists no dependencies"),
         ("no toml", "no TOML"),
         ('[project]\ndependencies = ["x"]\n[tool.uv.sources]\nx = { git = "https://a" }\n', "x comes from git"),
     ],
