@@ -102,11 +102,12 @@ def provision(
     """Make the environment of the plan ready in the cache volume, if it is not, and return what is in it.
 
     The workspace `rerun` will name it as in use. `build_image` returns the image for phase 2b, and is asked once
-    something must be built. `bundle` holds the commit, needed where the plan installs the project; into the folder `mirrors` other repositories are fetched that packages
-    come from. `sources` maps paths of scripts to their texts: what they import is compiled; `upload_times` date files
-    of indexes that do not. Where the packages of the run's day cannot be had and the plan allows it, they are those of
-    the first later day. Raises NotByThen where it does not, MissingFact where the packages cannot be had or built,
-    IndexUnavailable where the index refused (or `offline` forbids to ask it), DiskFull.
+    something must be built. `bundle` holds the commit, needed where the plan installs the project; into the folder
+    `mirrors` other repositories are fetched that packages come from. `sources` maps paths of scripts to their texts:
+    what they import is compiled; `upload_times` date files of indexes that do not. Where the packages of the run's day
+    cannot be had and the plan allows it, they are those of the first later day. Raises NotByThen where it does not,
+    MissingFact where the packages cannot be had or built, IndexUnavailable where the index refused (or `offline`
+    forbids to ask it), DiskFull.
     """
     told, network = network.notes, with_index_credentials(network)
     for note in network.notes[len(told) :]:
