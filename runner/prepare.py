@@ -1,4 +1,4 @@
-"""`runner setup`: make what reruns need in a container engine, and take it away again."""
+"""`runner setup`: make what reruns need in a container engine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from runner.engine.docker import DockerEngine
     from runner.engine.images import ToolsImage
     from runner.engine.interface import EngineInfo
-    from runner.engine.prune import Holding
     from runner.schema.plan import EnvironmentSpec, Images, Plan
 
 DEFAULT_PYTHON = "3.11"
@@ -30,6 +29,7 @@ class Prepared:
 
     engine: EngineInfo
     base: BaseImage
+    base_id: str | None
     tools: str
     tools_digest: str
     train: ToolsImage | None
@@ -37,14 +37,6 @@ class Prepared:
     cache_volume: str
     made: tuple[str, ...]
     seconds: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pruned:
-    """What was removed and what stays, with sizes."""
-
-    removed: tuple[Holding, ...]
-    kept: tuple[Holding, ...]
 
 
 def open_engine(progress: Progress | None = None, *, install_engine: bool = False) -> DockerEngine:
@@ -83,9 +75,8 @@ def prepare(
 
     `python` of None means what `base_image` has, else 3.11. `system_packages` asks for the image of a training that has
     them, `compilers` for that of phase 2b, which is else made when first needed. `install` allows to install
-    mmdebstrap; `offline` forbids to make a base image, and to fetch Debian's packages for the two. Also removes what
-    killed processes of this host left. Raises EngineUnavailable, ImageUnavailable, DiskFull, MissingFact (`python`,
-    `environment`).
+    mmdebstrap; `offline` forbids to fetch anything for an image. Also removes what killed processes of this
+    host left. Raises EngineUnavailable, ImageUnavailable, DiskFull, MissingFact (`python`, `environment`).
     """
     from runner.engine import labels
     from runner.engine.base_image import ensure_base_image
@@ -104,7 +95,7 @@ def prepare(
     if base.made:
         made.append(f"base image {base.reference} with Python {base.python} ({base.origin})")
     counting = _Counting(progress)
-    tools, digest = ensure_tools_image(engine, base, progress=counting)
+    tools, digest = ensure_tools_image(engine, base, progress=counting, offline=offline)
     if counting.lines:
         made.append(f"tools image {tools}")
     train = build = None
@@ -126,6 +117,7 @@ def prepare(
     return Prepared(
         engine=engine.info,
         base=base,
+        base_id=engine.image_digest(base.reference),
         tools=tools,
         tools_digest=digest,
         train=train,
@@ -134,36 +126,6 @@ def prepare(
         made=tuple(made),
         seconds=time.monotonic() - started,
     )
-
-
-def prune(engine: DockerEngine, *, everything: bool = False) -> Pruned:
-    """Remove outdated images, and with `everything` also the current ones and the cache.
-
-    Only what carries our labels; what a container uses stays.
-    """
-    from runner.engine import labels
-    from runner.engine import prune as holdings
-    from runner.engine.base_image import REPOSITORY, local_pythons
-    from runner.engine.docker import remove_volume
-    from runner.engine.images import dockerfile, environments_in_use, tools_reference
-    from runner.engine.packages import layers_on
-    from runner.engine.sweep import clear_work, sweep
-
-    current = {f"{REPOSITORY}:py{python}" for python in local_pythons(engine)}
-    swept = sweep(engine)
-    for environment in environments_in_use(engine):
-        layers = layers_on(engine, (environment,))
-        tools, *layered = (tools_reference(dockerfile(), below) for below in (environment, *layers))
-        current |= {environment, tools, *layers, *layered}
-        if swept.anything and engine.image_digest(tools) is not None:
-            clear_work(engine, swept, image=tools)
-            swept = sweep(engine)
-    removed, kept = holdings.prune(engine, everything=everything, current=current)
-    if everything:
-        # Without a cache there is no workspace left to clear.
-        for session in swept.sessions:
-            remove_volume(engine.client, labels.session_volume(session))
-    return Pruned(removed=removed, kept=kept)
 
 
 def building_layers(system_packages: Sequence[str]) -> tuple[tuple[str, ...], ...]:
@@ -208,14 +170,14 @@ class _Counting:
         self._inner.line(text)
 
 
-def base_python(engine: DockerEngine, base_image: str, progress: Progress) -> str:
+def base_python(engine: DockerEngine, base_image: str, progress: Progress, *, offline: bool) -> str:
     """Return the minor version of a base image's Python, pulled if it is not there, by running it.
 
     Raises ImageUnavailable where it cannot be pulled, InvalidConfiguration where nothing can run on it, MissingFact.
     """
     from runner.engine.base_image import ensure_base_image
 
-    return ensure_base_image(engine, python=None, base_image=base_image, progress=progress).python
+    return ensure_base_image(engine, python=None, base_image=base_image, progress=progress, offline=offline).python
 
 
 def told_python_of(engine: DockerEngine, base_image: str) -> str | None:
@@ -233,6 +195,7 @@ def images_of(prepared: Prepared) -> Images:
     return Images(
         base=prepared.base.reference,
         base_digest=prepared.base.digest,
+        base_id=prepared.base_id,
         base_origin=prepared.base.origin,
         tools=prepared.tools,
         tools_digest=prepared.tools_digest,
@@ -307,6 +270,7 @@ def images_there(
     return Images(
         base=reference if base is None else base.reference,
         base_digest=None if base is None else base.digest,
+        base_id=None if base is None else engine.image_digest(base.reference),
         base_origin=(GIVEN_BASE if base_image else "made at first use") if base is None else base.origin,
         tools=tools or "made at first use",
         tools_digest=None if tools is None else engine.image_digest(tools),

@@ -22,6 +22,7 @@ import hashlib
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,10 @@ from runner.credentials.indexes import with_index_credentials
 from runner.engine import labels
 from runner.engine.archive import ByteStream, folder_files, pack
 from runner.engine.base_image import REPOSITORY as BASE_REPOSITORY
-from runner.engine.base_image import BaseImage, local_pythons
+from runner.engine.base_image import BaseImage, local_pythons, not_made_offline
 from runner.engine.docker import DockerEngine
 from runner.engine.faults import api_fault, engine_faults
-from runner.engine.packages import ensure_layer, existing_layer
+from runner.engine.packages import ensure_layer, existing_layer, layers_on
 from runner.errors import DiskFull, ImageUnavailable, RunnerError
 from runner.network import NetworkSettings, read_network_settings
 from runner.progress import NoProgress, Progress
@@ -64,12 +65,14 @@ def ensure_tools_image(
     *,
     progress: Progress | None = None,
     network: NetworkSettings | None = None,
+    offline: bool = False,
 ) -> tuple[str, str]:
     """Return (reference, content id) of the tools image on this base, built if it is not there.
 
-    `network` is this host's if not given. Raises ImageUnavailable with the end of the build's output.
+    `network` is this host's if not given; `offline` forbids to use it. Raises ImageUnavailable with the end of the
+    build's output.
     """
-    image = ensure_layered_image(engine, base, (), progress=progress, network=network)
+    image = ensure_layered_image(engine, base, (), progress=progress, network=network, offline=offline)
     return image.reference, image.digest
 
 
@@ -84,14 +87,14 @@ def ensure_layered_image(
 ) -> ToolsImage:
     """Return the tools image with layers of Debian's packages beneath our own code, each built if it is not there.
 
-    `offline` forbids to fetch packages for a layer. Raises what `ensure_tools_image` and `ensure_layer` raise.
+    `offline` forbids to fetch packages for any of it. Raises what `ensure_tools_image` and `ensure_layer` raise.
     """
     progress = progress or NoProgress()
     there = tools_image_there(engine, base, layers)
     if there is not None:
         return there
     recipe = dockerfile()
-    below = _ensure_environment_image(engine, base, recipe, progress, network)
+    below = _ensure_environment_image(engine, base, recipe, progress, network, offline=offline)
     installed: dict[str, str] = {}
     for names in layers:
         layer = ensure_layer(engine, below, names, progress=progress, offline=offline)
@@ -108,7 +111,13 @@ def ensure_layered_image(
 
 
 def _ensure_environment_image(
-    engine: DockerEngine, base: BaseImage, recipe: str, progress: Progress, network: NetworkSettings | None
+    engine: DockerEngine,
+    base: BaseImage,
+    recipe: str,
+    progress: Progress,
+    network: NetworkSettings | None,
+    *,
+    offline: bool,
 ) -> str:
     base_id = engine.image_digest(base.reference)
     if base_id is None:
@@ -116,6 +125,8 @@ def _ensure_environment_image(
     environment = environment_reference(recipe, base_id)
     if engine.image_digest(environment) is not None:
         return environment
+    if offline:
+        raise not_made_offline("the image that holds DVC and uv")
     progress.line(f"making the image that holds DVC and uv, on {base.reference}")
     network = network or with_index_credentials(read_network_settings())
     for note in network.notes:
@@ -170,15 +181,53 @@ def tools_reference(recipe: str, environment: str) -> str:
     return f"{TOOLS_REPOSITORY}:{_hash(pieces)}"
 
 
-def environments_in_use(engine: DockerEngine) -> list[str]:
-    """Return the environment images that the next command would use, whoever's base image they stand on."""
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """The images that commands use on one base image, made or not.
+
+    `tools` is the plain one; `others` are layers of Debian's packages, and the tools images on these.
+    """
+
+    base: str
+    environment: str
+    tools: str
+    others: tuple[str, ...]
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """All of them."""
+        return (self.base, self.environment, self.tools, *self.others)
+
+
+def families_in_use(engine: DockerEngine) -> list[Family]:
+    """Return the images that the next command would use, whoever's base image they stand on."""
     recipe = dockerfile()
     with engine_faults("listing environment images"):
         images = engine.client.images(filters={"label": f"{labels.LABEL}={labels.ENVIRONMENT}"})
     bases = {str((image.get("Labels") or {}).get(labels.BASE_NAME, "")) for image in images}
     bases |= {f"{BASE_REPOSITORY}:py{python}" for python in local_pythons(engine)}
-    ids = [engine.image_digest(base) for base in sorted(bases) if base]
-    return [environment_reference(recipe, base_id) for base_id in dict.fromkeys(ids) if base_id is not None]
+    families = []
+    for base in sorted(bases - {""}):
+        base_id = engine.image_digest(base)
+        if base_id is not None:
+            environment = environment_reference(recipe, base_id)
+            layers = layers_on(engine, (environment,))
+            tools, *layered = (tools_reference(recipe, below) for below in (environment, *layers))
+            families.append(Family(base=base, environment=environment, tools=tools, others=(*layers, *layered)))
+    return families
+
+
+def created(engine: DockerEngine, reference: str) -> datetime | None:
+    """Return when an image was made, None where it is not there."""
+    import docker.errors
+
+    with engine_faults(f"looking up {reference}"):
+        try:
+            said = str(engine.client.inspect_image(reference)["Created"])
+        except docker.errors.NotFound:
+            return None
+    # Nanoseconds are more than Python reads.
+    return datetime.fromisoformat(said[:19] + "+00:00")
 
 
 def dockerfile() -> str:

@@ -14,11 +14,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from runner.inside import environment, lists, resolve
+from runner.inside import environment, lists, resolve, uses
 from runner.inside.dated_indexes import DatedIndexes
 from runner.inside.environment import SECRETS, Lock
 from runner.inside.indexes import FIRST_INDEX, index_settings
-from runner.inside.install import install
+from runner.inside.install import Installation, install
 from runner.inside.protocol import MISSING, PhaseError, progress
 from runner.inside.requirements import hashes, requirement_name
 from runner.inside.resolve import Built
@@ -31,16 +31,24 @@ from runner.inside.wanted import Specification, Wanted
 def handle(request: dict[str, Any]) -> dict[str, Any]:
     """Make the environment of a specification ready.
 
-    Request: specification, repository, builds (keys), attempt (letters and digits, new for each provision), commit,
-    kind, root, main, files, lines, as_of, build_as_of, redated, python (minor), image (digest), constraints, overrides,
-    install_project, sources {path: text}, upload_times {file name: moment}, offline, jobs[] (what 2b has run),
+    Request: rerun, specification, repository, builds (keys), attempt (letters and digits, new for each provision),
+    commit, kind, root, main, files, lines, as_of, build_as_of, redated, python (minor), image (digest), constraints,
+    overrides, install_project, sources {path: text}, upload_times {file name: moment}, offline, jobs[] (run by 2b),
     network {ca, index_url, extra_index_urls, find_links, trusted_hosts, index_strategy, proxies}.
     Asks for: the `bundle` of the repository, if a package of its own is to be built; `source` {address, revision}.
     Result: {state: ready, cached, environment {…}} or {state: build, jobs[] (see `runner.inside.source_builds`)}.
 
-    With `wheels_alone` in the request nothing is made, and a specification that has wheels for all is `ready`, others
-    {state: no wheels, name, version}.
+    With `wheels_alone` in the request, which is no rerun's, nothing is made, and a specification that has wheels for
+    all is `ready`, others {state: no wheels, name, version}.
     """
+    with uses.with_others():
+        result = _provided(request)
+        if "environment" in result and "rerun" in request:
+            uses.mark(request["rerun"], result["environment"]["key"])
+        return result
+
+
+def _provided(request: Mapping[str, Any]) -> dict[str, Any]:
     ready = environment.find_ready(request["specification"], request["repository"])
     if ready is not None:
         return {"state": "ready", "cached": True, "environment": ready}
@@ -160,15 +168,17 @@ class _Provision:
         direct = {requirement_name(line) or "" for line in wanted.lines} or set(resolve.pins(lock.text))
         known = environment.read_ready(lock.environment)
         made = known or install(
-            lock,
+            Installation(
+                lock=lock,
+                python=self.python,
+                python_version=platform.python_version(),
+                wheels=tuple(wheel for wheel in self.built.wheels() if wheel.path.name in lock.built),
+                trees=tuple(wheel for _, wheel in self._trees(wanted)),
+                build_cache=self.built.cache,
+                sources=self.request["sources"],
+                direct=tuple(sorted(direct)),
+            ),
             self.uv,
-            python=self.python,
-            python_version=platform.python_version(),
-            wheels=[wheel for wheel in self.built.wheels() if wheel.path.name in lock.built],
-            trees=[wheel for _, wheel in self._trees(wanted)],
-            build_cache=self.built.cache,
-            sources=self.request["sources"],
-            direct=sorted(direct),
         )
         return {"state": "ready", "cached": known is not None, "environment": environment.record(made, lock)}
 

@@ -89,6 +89,7 @@ def provision(
     engine: Engine,
     plan: Plan,
     *,
+    rerun: str,
     volume: str,
     network: NetworkSettings,
     build_image: Callable[[], str],
@@ -101,12 +102,13 @@ def provision(
 ) -> ResolvedEnvironment:
     """Make the environment of the plan ready in the cache volume, if it is not, and return what is in it.
 
-    `build_image` returns the image for phase 2b, and is asked once something must be built. `bundle` holds the commit,
-    needed where the plan installs the project; into the folder `mirrors` other repositories are fetched that packages
-    come from. `sources` maps paths of scripts to their texts: what they import is compiled; `upload_times` date files
-    of indexes that do not. Where the packages of the run's day cannot be had and the plan allows it, they are those of
-    the first later day. Raises NotByThen where it does not, MissingFact where the packages cannot be had or built,
-    IndexUnavailable where the index refused (or `offline` forbids to ask it), DiskFull.
+    The workspace `rerun` will name it as in use. `build_image` returns the image for phase 2b, and is asked once
+    something must be built. `bundle` holds the commit, needed where the plan installs the project; into the folder
+    `mirrors` other repositories are fetched that packages come from. `sources` maps paths of scripts to their texts:
+    what they import is compiled; `upload_times` date files of indexes that do not. Where the packages of the run's day
+    cannot be had and the plan allows it, they are those of the first later day. Raises NotByThen where it does not,
+    MissingFact where the packages cannot be had or built, IndexUnavailable where the index refused (or `offline`
+    forbids to ask it), DiskFull.
     """
     told, network = network.notes, with_index_credentials(network)
     for note in network.notes[len(told) :]:
@@ -115,6 +117,7 @@ def provision(
         _make,
         engine,
         plan,
+        rerun=rerun,
         volume=volume,
         network=network,
         build_image=build_image,
@@ -140,6 +143,7 @@ def _make(
     day: datetime | None,
     redated: str | None = None,
     *,
+    rerun: str,
     volume: str,
     network: NetworkSettings,
     build_image: Callable[[], str],
@@ -155,6 +159,7 @@ def _make(
     `hopeless` collects what no other day's packages build either, for lack of a compiler or the like.
     """
     payload = _payload(plan, day, network, offline=offline) | {
+        "rerun": rerun,
         "attempt": secrets.token_hex(8),
         "redated": redated,
         "sources": dict(sources or {}),
@@ -257,7 +262,8 @@ def _moment(text: str | None) -> datetime | None:
 
 def _image(plan: Plan) -> str:
     # Environments belong to the Python of the base image; our own code above it does not touch them.
-    digest = plan.images.base_digest or plan.images.tools_digest
+    # The id is the same on a machine that it was carried to; a registry's digest stays behind.
+    digest = plan.images.base_id or plan.images.base_digest or plan.images.tools_digest
     if digest is None:
         raise InternalError("the plan names no image that is there", "runner setup")
     return digest

@@ -204,7 +204,8 @@ class SystemPackages(Value):
 class Images(Value):
     """The images of a rerun; ids are content digests, None until `runner setup` made them.
 
-    `base_origin` says how the base image was had: `--base-image`, `registry`, or `mmdebstrap SUITE`. `train` is what
+    `base_origin` says how the base image was had: `--base-image`, `registry`, or `mmdebstrap SUITE`; `base_digest` is
+    the registry's where it came from one, `base_id` the content id, which it keeps on another machine. `train` is what
     the training runs on where that is not `tools`: the image in which the run trained, or the tools image with the
     system packages, which `system_packages` maps to their versions with all that came along. `gpus` tells whether the
     engine can give a container any, None where no engine was asked.
@@ -212,6 +213,7 @@ class Images(Value):
 
     base: str
     base_digest: str | None
+    base_id: str | None = None
     base_origin: str
     tools: str
     tools_digest: str | None
