@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 EVENTS = "events.jsonl"
 COUNTER = "events.counter"  # 8 bytes each: the next number, and the length that the log has once that is written
+LOADED = "loaded.jsonl"
 SCRATCH = "scratch"
 _LONG = 4096  # the longest text of a kind that nobody needs in full
 
@@ -97,6 +98,18 @@ class Writer:
                 pass
             finally:
                 self._busy = False
+
+    def leave(self, name: str, fields: Mapping[str, Any]) -> None:
+        """Append a line to a file beside the log. It has no number: a process that is killed at its end may lose it.
+
+        Raises OSError.
+        """
+        flags = os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_WRONLY | os.O_APPEND
+        file = os.open(os.path.join(self.directory, name), flags, 0o644)
+        try:
+            os.write(file, (encode(dict(fields)) + "\n").encode("ascii"))
+        finally:
+            os.close(file)
 
     def _write(self, event: str, body: str, numbers: int) -> None:
         log, counter = self._open()

@@ -10,6 +10,8 @@ import atexit
 import os
 import sys
 
+from reproducibility_runner.events import LOADED
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -70,7 +72,7 @@ def write(writer: Writer) -> None:
             fields = {"libraries": [_described(path) for path in paths[:_MOST]], "variables": variables(os.environ)}
             # Every process of a machine with the driver could read of its GPUs; this one uses them.
             uses = any(path.rpartition("/")[2].startswith("libcuda.so") for path in paths)
-            writer.append("loaded", dict(fields, gpus=list(gpus(GPUS)) if uses else []))
+            writer.leave(LOADED, dict(fields, gpus=list(gpus(GPUS)) if uses else []))
     except Exception:  # noqa: BLE001, S110  # whatever is wrong with us must not fail the training at its end
         pass
 

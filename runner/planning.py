@@ -71,6 +71,11 @@ def mirrors_folder() -> Path:
     return cache_folder() / "mirrors"
 
 
+def package_sources_folder() -> Path:
+    """Return where mirrors of repositories lie that lists of packages name: what anybody may read, and nothing else."""
+    return cache_folder() / "package-sources"
+
+
 def make_plan(
     record: RunRecord,
     settings: Settings,

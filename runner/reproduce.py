@@ -28,7 +28,7 @@ from runner.finding import Asked, find_run
 from runner.lineage.remedy import pasted_remedy
 from runner.network import read_network_settings
 from runner.plan.limits import check_fit
-from runner.planning import Found, ImagesFor, make_plan, mirrors_folder
+from runner.planning import Found, ImagesFor, make_plan, package_sources_folder
 from runner.prepare import (
     base_python,
     ensure_build_image,
@@ -195,7 +195,7 @@ def _rerun(
     )
     paper = Paper(
         bundle=cached_bundle(found.mirror, plan.lineage.commit),
-        mirrors=mirrors_folder(),
+        package_sources=package_sources_folder(),
         dvc_roots=found.snapshot.dvc_roots,
         outs=tuple(
             sorted({out.path for out in found.snapshot.pointers} | {out.path for out in found.snapshot.history})

@@ -35,11 +35,12 @@ from runner.engine.base_image import REPOSITORY as BASE_REPOSITORY
 from runner.engine.base_image import BaseImage, local_pythons, not_made_offline
 from runner.engine.docker import DockerEngine
 from runner.engine.faults import api_fault, engine_faults
-from runner.engine.packages import ensure_layer, existing_layer, layers_on
+from runner.engine.packages import COMPILERS, ensure_layer, existing_layer, layers_on
 from runner.errors import DiskFull, ImageUnavailable, RunnerError
 from runner.network import NetworkSettings, read_network_settings
 from runner.progress import NoProgress, Progress
 from runner.redact import redact
+from runner.schema.plan import GIVEN_BASE
 
 ENVIRONMENT_REPOSITORY = "reproducibility-runner/environment"
 TOOLS_REPOSITORY = "reproducibility-runner/tools"
@@ -93,11 +94,13 @@ def ensure_layered_image(
     there = tools_image_there(engine, base, layers)
     if there is not None:
         return there
+    if offline and layers:
+        raise _not_made(base, layers)
     recipe = dockerfile()
     below = _ensure_environment_image(engine, base, recipe, progress, network, offline=offline)
     installed: dict[str, str] = {}
     for names in layers:
-        layer = ensure_layer(engine, below, names, progress=progress, offline=offline)
+        layer = ensure_layer(engine, below, names, progress=progress)
         below = layer.reference
         installed |= layer.installed
     tools = tools_reference(recipe, below)
@@ -108,6 +111,18 @@ def ensure_layered_image(
     if digest is None:
         raise ImageUnavailable(f"the engine did not keep {tools} after its build", "runner doctor")
     return ToolsImage(reference=tools, digest=digest, installed=installed)
+
+
+def _not_made(base: BaseImage, layers: Sequence[Sequence[str]]) -> ImageUnavailable:
+    compilers = any(tuple(names) == COMPILERS for names in layers)
+    names = [name for layer in layers if tuple(layer) != COMPILERS for name in layer]
+    on = ["--base-image", base.reference] if base.origin == GIVEN_BASE else ["--python", base.python]
+    options = [*on, *["--compilers"] * compilers, *(["--system-packages", ",".join(names)] if names else [])]
+    what = " and ".join([*["compilers"] * compilers, *names])
+    return ImageUnavailable(
+        f"the image with {what} is not there, and --offline forbids to make it",
+        shlex.join(["runner", "setup", *options]),
+    )
 
 
 def _ensure_environment_image(

@@ -64,7 +64,6 @@ def ensure_layer(
     *,
     progress: Progress,
     settings: AptSettings | None = None,
-    offline: bool = False,
 ) -> Layer:
     """Return the layer with these packages on an image, made if it is not there. COMPILERS need not all be installed.
 
@@ -76,11 +75,6 @@ def ensure_layer(
         return found
     compilers = names == tuple(sorted(COMPILERS))
     what = "compilers and headers" if compilers else f"the system packages {', '.join(names)}"
-    if offline:
-        raise ImageUnavailable(
-            f"the image with {what} is not there, and --offline forbids to make it",
-            "runner setup " + ("--compilers" if compilers else f"--system-packages {','.join(names)}"),
-        )
     progress.line(f"making an image with {what}, once")
     settings = settings or read_apt_settings()
     answer = _Answer(progress)

@@ -24,6 +24,7 @@ from runner.inside.captured_models import CapturedModels, Files
 
 EVENTS = "events.jsonl"
 COUNTER = "events.counter"
+LOADED = "loaded.jsonl"
 
 _HEX = re.compile(r"[0-9a-f]+")
 _VARIABLE = re.compile(r"[A-Z][A-Z_]{1,39}")
@@ -45,6 +46,7 @@ class CaptureLimits:
     paths: int = 200_000
     problems: int = 50
     libraries: int = 200
+    loaded_bytes: int = 4 << 20
 
 
 class _Malformed(ValueError):
@@ -135,7 +137,6 @@ class _Reading:
             "read": self._on_read,
             "open": self._on_open,
             "host": self._on_host,
-            "loaded": self._on_loaded,
             "problem": self._on_problem,
             "cut": self._on_cut,
             "experiment": self._on_nothing,
@@ -168,6 +169,7 @@ class _Reading:
                 for line in self._lines(file):
                     self._take(line)
             self._check_end(folder)
+            self._read_loaded(folder)
         finally:
             os.close(folder)
 
@@ -210,6 +212,24 @@ class _Reading:
             elif line != b"\n":
                 yield line
 
+    def _read_loaded(self, folder: int) -> None:
+        """Read what the processes had loaded as they ended; one that was killed then left nothing, or half a line."""
+        try:
+            status = os.stat(LOADED, dir_fd=folder, follow_symlinks=False)
+        except OSError:
+            return
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+            self._unseen("which libraries the training had loaded was not observed: their list is no regular file")
+            return
+        with os.fdopen(os.open(LOADED, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder), "rb") as file:
+            lines = file.read(self._limits.loaded_bytes).split(b"\n")
+        for line in lines[:-1]:
+            try:
+                document = json.loads(line.decode("utf-8"), parse_constant=_refuse)
+                self._take_loaded(document if isinstance(document, dict) else {})
+            except (_Malformed, ValueError, RecursionError):
+                self._unseen("which libraries the training had loaded was not observed whole")
+
     def _take(self, line: bytes) -> None:
         try:
             event = json.loads(line.decode("utf-8"), parse_constant=_refuse)
@@ -251,6 +271,27 @@ class _Reading:
             numbered = int.from_bytes(file.read(8), "big")
         if numbered != self._next:
             self._problem("events of the capture are missing at its end")
+
+    def _take_loaded(self, event: dict[str, Any]) -> None:
+        libraries, gpus = event.get("libraries"), event.get("gpus")
+        if not isinstance(libraries, list) or not isinstance(gpus, list):
+            raise _Malformed("libraries are no list")
+        for library in libraries:
+            if not isinstance(library, dict):
+                raise _Malformed("a library is none")
+            threads = library.get("threads")
+            found = {
+                "name": self._text(library.get("name")),
+                "threads": None if threads is None else _int64(threads),
+                "kernel": self._optional_text(library.get("kernel")),
+                "version": self._optional_text(library.get("version")),
+            }
+            if len(self._libraries) < self._limits.libraries:
+                self._libraries.setdefault(tuple(map(str, found.values())), found)
+        for gpu in gpus[: self._limits.libraries]:
+            self._gpus.setdefault(self._text(gpu))
+        found_variables = self._texts(event.get("variables"))
+        self._variables.update({name: text for name, text in found_variables.items() if _VARIABLE.fullmatch(name)})
 
     # Events
 
@@ -398,27 +439,6 @@ class _Reading:
         host = self._text(event.get("host"))
         if self._has_room():
             self._hosts.setdefault(host)
-
-    def _on_loaded(self, _: int, event: dict[str, Any]) -> None:
-        libraries, gpus = event.get("libraries"), event.get("gpus")
-        if not isinstance(libraries, list) or not isinstance(gpus, list):
-            raise _Malformed("libraries are no list")
-        for library in libraries:
-            if not isinstance(library, dict):
-                raise _Malformed("a library is none")
-            threads = library.get("threads")
-            found = {
-                "name": self._text(library.get("name")),
-                "threads": None if threads is None else _int64(threads),
-                "kernel": self._optional_text(library.get("kernel")),
-                "version": self._optional_text(library.get("version")),
-            }
-            if len(self._libraries) < self._limits.libraries:
-                self._libraries.setdefault(tuple(map(str, found.values())), found)
-        for gpu in gpus[: self._limits.libraries]:
-            self._gpus.setdefault(self._text(gpu))
-        found_variables = self._texts(event.get("variables"))
-        self._variables.update({name: text for name, text in found_variables.items() if _VARIABLE.fullmatch(name)})
 
     def _on_problem(self, _: int, event: dict[str, Any]) -> None:
         self._problem(self._text(event.get("text"))[:1000])

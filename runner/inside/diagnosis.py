@@ -16,7 +16,7 @@ from runner.inside.index_access import moment_of
 from runner.inside.index_pages import MINORS, IndexFile, files_of
 from runner.inside.indexes import IndexSettings
 from runner.inside.protocol import MISSING, PhaseError
-from runner.inside.uv import Unsatisfiable
+from runner.inside.uv import Shadowed, Unsatisfiable
 
 _NO_SUCH_VERSION = re.compile(r"there (?:is|are) no versions? of (?P<name>[\w.-]+)==(?P<version>[\w.+!-]+)")
 _OTHER_PYTHON = re.compile(
@@ -31,6 +31,8 @@ _NAMED = 3  # Pythons that are named
 
 def explained(error: Unsatisfiable, settings: IndexSettings, *, day: str | None) -> PhaseError:
     """Return an error that says what stands in the way, where the index can tell it; else the one that is given."""
+    if isinstance(error, Shadowed):
+        return error
     text = " ".join(error.explanation.split())
     try:
         if absent := _NO_SUCH_VERSION.search(text):

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from runner.inside import toml
+from runner.inside.protocol import MISSING, PhaseError
 
 PYPI = "https://pypi.org/simple"
 FIRST_INDEX = "first-index"
@@ -27,8 +28,7 @@ _PORTS = {"http": 80, "https": 443}
 class IndexSettings:
     """Where packages come from. `own` addresses are the host's, `named` ones the repository's.
 
-    `strategy` is uv's, where the host sets one; `upload_times` maps file names to moments, for indexes that give none;
-    `notes` say what of the repository's wishes was not followed.
+    `strategy` is uv's, where the host sets one; `upload_times` maps file names to moments, for indexes that give none.
     """
 
     default: str | None = None
@@ -41,7 +41,6 @@ class IndexSettings:
     offline: bool = False
     strategy: str | None = None
     upload_times: Mapping[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
 
     @property
     def order(self) -> tuple[str, ...]:
@@ -56,20 +55,26 @@ class IndexSettings:
         return self.own if self.default is None else (*self.own, self.default)
 
     def with_named(self, indexes: Sequence[str], links: Sequence[str] = ()) -> IndexSettings:
-        """Return the settings with indexes that the repository names; PyPI is the default one anyway."""
+        """Return the settings with indexes and links that the repository names; PyPI is the default index anyway.
+
+        Raises PhaseError for one on the host of a private index of the auditor's, unless further down that one's path:
+        uv, which tells credentials apart by host, would show it those.
+        """
         known = {_plain(index) for index in self.hosts}
         others = [index.rstrip("/") for index in indexes if not _is_pypi(index) and _plain(index) not in known]
-        kept = [link for link in links if not self._near_credentials(link)]
-        notes = [
-            f"--find-links {_plain(link)} of the repository is not followed: it lies on the host of a private index"
-            for link in links
-            if link not in kept
-        ]
+        for address in (*others, *links):
+            if self._is_beside_credentials(address):
+                raise PhaseError(
+                    MISSING,
+                    f"the repository names {_plain(address)}, on the host of a private index of yours: it is not "
+                    "asked, since it would be shown that one's credentials",
+                    f"export UV_INDEX=NAME={_plain(address)}    which makes it an index of your own",
+                    fact="environment",
+                )
         return replace(
             self,
             named=tuple(dict.fromkeys(others)),
-            links=tuple(dict.fromkeys((*self.links, *kept))),
-            notes=tuple(dict.fromkeys((*self.notes, *notes))),
+            links=tuple(dict.fromkeys((*self.links, *links))),
         )
 
     def configuration(
@@ -112,17 +117,13 @@ class IndexSettings:
                 return plain, unquote(userinfo)
         return plain, None
 
-    def without_credentials(self) -> IndexSettings:
-        """Return settings that know no credentials of the host's."""
-        return replace(self, default=None, own=(), links=())
-
     def _entry(self, index: str) -> list[str]:
         lines = ["[[index]]", f"url = {json.dumps(index)}"]
-        if not self.may_have_credentials(index):
+        if not self._may_have_credentials(index):
             lines.append('authenticate = "never"')
         return lines
 
-    def may_have_credentials(self, index: str) -> bool:
+    def _may_have_credentials(self, index: str) -> bool:
         """Tell whether an index is the host's, or one that the repository names further down the path of such a one."""
         if urlsplit(index).password or any(same_index(index, each) for each in self.hosts):
             return True  # the host's, or the repository's own credentials
@@ -133,10 +134,9 @@ class IndexSettings:
         path = urlsplit(address).path.rstrip("/") + "/"
         return any(path.startswith(urlsplit(each).path.rstrip("/") + "/") for each in same)
 
-    def _near_credentials(self, link: str) -> bool:
-        """Tell whether uv would give a folder of links, which has no setting of its own, what an index has."""
-        near = [each for each in self.hosts if "@" in urlsplit(each).netloc and origin(each) == origin(link)]
-        return bool(near) and not self._is_below_own(link)
+    def _is_beside_credentials(self, address: str) -> bool:
+        near = [each for each in self.hosts if "@" in urlsplit(each).netloc and origin(each) == origin(address)]
+        return bool(near) and not self._is_below_own(address)
 
 
 def index_settings(

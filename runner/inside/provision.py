@@ -62,7 +62,6 @@ def _provided(request: Mapping[str, Any]) -> dict[str, Any]:
     if not settings.upload_times:
         return _carry_out(request, Uv(settings, secrets=SECRETS), python)
     with DatedIndexes(settings) as dated:
-        dated.write_netrc(Path(SECRETS) / ".netrc")
         return _carry_out(request, Uv(settings, secrets=SECRETS, stand_in=dated.stand_in), python)
 
 
@@ -133,8 +132,7 @@ class _Provision:
             self.specification, wanted, uv, folder=folder / "lock", python=self.python, built=built, trees=trees
         )
         used = resolve.split_built(text, built)[1]
-        notes = [*wanted.notes, *self.uv.settings.notes]
-        notes += [f"{wheel.name} {wheel.version} was built from source" for wheel in used]
+        notes = [*wanted.notes, *(f"{wheel.name} {wheel.version} was built from source" for wheel in used)]
         notes += map(_withdrawn, sorted(uv.yanked.items()))
         for tree, wheel in trees:
             how = "linked to the workspace" if _linked(wheel.path) else "as a wheel"

@@ -20,6 +20,7 @@ from runner.inside.requirements import hashes, lock_text, pinned_here, requireme
 from runner.inside.source_tree import SourceTree
 from runner.inside.stand_ins import StandIns
 from runner.inside.uv import (
+    Shadowed,
     UnknownPackage,
     Unsatisfiable,
     Uv,
@@ -202,6 +203,8 @@ def _no_such_build(error: Unsatisfiable, lines: Sequence[str]) -> PhaseError | N
 
 def _why_not(error: Unsatisfiable, specification: Specification, compiled: _Compilation) -> PhaseError:
     """Return what to say where no packages fit: what is in the way, and what would fit."""
+    if isinstance(error, Shadowed):
+        return error
     found = _contradicted(error, specification, compiled)
     if found is not None:
         return found

@@ -233,7 +233,7 @@ def _library(name: str) -> tuple[str, ...]:
 
 def _program(name: str) -> Lacked:
     if name == "tkinter":
-        return Lacked("tkinter's library libtk8.6.so", ("libtk8.6",))
+        return Lacked("Python's tkinter", ("python3-tk",))  # Debian keeps it apart
     # Whoever compiles while training compiles against Python.
     more = ("libc6-dev", "python3-dev") if name in _COMPILED else ()
     return Lacked(f"the program {name}", (_PROGRAMS[name], *more))

@@ -88,6 +88,8 @@ def _environment(page: Page, plan: Plan) -> None:
         page.row("", f"where it pins none: {plural(count, 'recorded version')} ({plain(shown)})  {source}")
     if specification.install_project:
         page.row("", "the repository itself is built and installed")
+    for address in specification.repositories:
+        page.row("", f"packages of {plain(address)} are fetched without credentials, built and installed")
     if specification.overrides:
         page.row("", f"--with {plain(' '.join(specification.overrides))}")
     if specification.lines:

@@ -30,6 +30,7 @@ _MOST_CANDIDATES = 16
 
 _FILES = Network(("file",), user_configuration=False)
 _URLS = Network(PROTOCOLS, user_configuration=True)
+_PUBLIC = Network(("https",), user_configuration=False)
 
 # what git says where no second try can help
 _GONE = re.compile(
@@ -162,21 +163,32 @@ def is_commit_id(text: str) -> bool:
     return _SHORT.fullmatch(text.strip().lower()) is not None
 
 
-def open_mirror(location: str, cache: Path, *, commit: str | None, offline: bool = False) -> Mirror:
+def open_mirror(
+    location: str, cache: Path, *, commit: str | None, offline: bool = False, public: bool = False
+) -> Mirror:
     """Return the mirror of the repository at `location`, made or brought up to date in the folder `cache` if need be.
 
     `location` is an address by https, http, ssh or git, or a path of this host, of which the whole work tree counts. A
     remote repository is asked only where the mirror lacks `commit`, or that is short or None. Where `commit` is on no
     ref it is asked for by its id; whether it was found, `Mirror.resolve_commit` tells. With `offline` only paths and
-    what the cache holds are used.
+    what the cache holds are used. A `public` one is asked by https without this user's credentials and configuration;
+    keep such mirrors in a folder of their own.
 
     Raises MissingFact (`repository`) where there is no such repository, (`history`) where its history is cut and cannot
     be completed; RepositoryUnavailable where it does not answer or refuses; DiskFull.
     """
-    return _open(location, cache, commit=commit, offline=offline, opening=())
+    return _open(location, cache, commit=commit, offline=offline, opening=(), network=_PUBLIC if public else _URLS)
 
 
-def _open(location: str, cache: Path, *, commit: str | None, offline: bool, opening: tuple[Path, ...]) -> Mirror:
+def _open(
+    location: str,
+    cache: Path,
+    *,
+    commit: str | None,
+    offline: bool,
+    opening: tuple[Path, ...],
+    network: Network = _URLS,
+) -> Mirror:
     """`opening` are the mirrors that wait for this one: origins of clones may lead in a circle."""
     address = parse_address(location)
     local = None
@@ -204,7 +216,7 @@ def _open(location: str, cache: Path, *, commit: str | None, offline: bool, open
     with locked(cache / f"{address.key}.lock"):
         if not _exists(mirror):
             lay_out(mirror.path)
-        _Fetch(mirror, address, local, offline, (*opening, mirror.path)).bring(wanted)
+        _Fetch(mirror, address, local, offline, (*opening, mirror.path), network).bring(wanted)
     return mirror
 
 
@@ -249,14 +261,20 @@ class _Fetch:
     """One fetch into a mirror whose lock we hold."""
 
     def __init__(
-        self, mirror: Mirror, address: Address, local: LocalRepository | None, offline: bool, opening: tuple[Path, ...]
+        self,
+        mirror: Mirror,
+        address: Address,
+        local: LocalRepository | None,
+        offline: bool,
+        opening: tuple[Path, ...],
+        network: Network,
     ) -> None:
         self._mirror = mirror
         self._address = address
         self._local = local
         self._offline = offline
         self._opening = opening
-        self._network = _URLS if address.path is None else _FILES
+        self._network = network if address.path is None else _FILES
 
     def bring(self, wanted: str) -> None:
         """Fetch what the original's refs have and the mirror has not, then `wanted`, a full or short id or nothing."""

@@ -116,6 +116,7 @@ def _environment(git_dir: Path, network: Network) -> dict[str, str]:
     }
     if not network.user_configuration:
         environment |= {
+            "GIT_ASKPASS": "",
             "GIT_CONFIG_COUNT": "0",
             "GIT_CONFIG_GLOBAL": os.devnull,
             "GIT_CONFIG_NOSYSTEM": "1",

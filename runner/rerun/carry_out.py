@@ -56,7 +56,7 @@ class Paper:
     """
 
     bundle: Path
-    mirrors: Path
+    package_sources: Path
     dvc_roots: tuple[str, ...]
     outs: tuple[str, ...]
     sources: dict[str, str]
@@ -136,7 +136,7 @@ def _prepare(
             progress=progress,
             offline=offline,
             bundle=paper.bundle,
-            mirrors=paper.mirrors,
+            package_sources=paper.package_sources,
             sources=paper.sources,
             upload_times=paper.upload_times,
         )

@@ -96,7 +96,7 @@ def provision(
     progress: Progress,
     offline: bool,
     bundle: Path | None = None,
-    mirrors: Path | None = None,
+    package_sources: Path | None = None,
     sources: Mapping[str, str] | None = None,
     upload_times: Mapping[str, str] | None = None,
 ) -> ResolvedEnvironment:
@@ -104,11 +104,11 @@ def provision(
 
     The workspace `rerun` will name it as in use. `build_image` returns the image for phase 2b, and is asked once
     something must be built. `bundle` holds the commit, needed where the plan installs the project; into the folder
-    `mirrors` other repositories are fetched that packages come from. `sources` maps paths of scripts to their texts:
-    what they import is compiled; `upload_times` date files of indexes that do not. Where the packages of the run's day
-    cannot be had and the plan allows it, they are those of the first later day. Raises NotByThen where it does not,
-    MissingFact where the packages cannot be had or built, IndexUnavailable where the index refused (or `offline`
-    forbids to ask it), DiskFull.
+    `package_sources` other repositories are fetched that packages come from. `sources` maps paths of scripts to their
+    texts: what they import is compiled; `upload_times` date files of indexes that do not. Where the packages of the
+    run's day cannot be had and the plan allows it, they are those of the first later day. Raises NotByThen where it
+    does not, MissingFact where the packages cannot be had or built, IndexUnavailable where the index refused (or
+    `offline` forbids to ask it), DiskFull.
     """
     told, network = network.notes, with_index_credentials(network)
     for note in network.notes[len(told) :]:
@@ -123,7 +123,7 @@ def provision(
         build_image=build_image,
         progress=progress,
         offline=offline,
-        answers=_answers(plan, bundle, mirrors, offline=offline),
+        answers=_answers(plan, bundle, package_sources, offline=offline),
         sources=sources,
         upload_times=upload_times,
         hopeless={},
@@ -230,12 +230,12 @@ def lacks_wheels(
     return f"{result['name']} {result['version'] or ''}".rstrip() + " has no wheel for it"
 
 
-def _answers(plan: Plan, bundle: Path | None, mirrors: Path | None, *, offline: bool) -> dict[str, Answer]:
+def _answers(plan: Plan, bundle: Path | None, package_sources: Path | None, *, offline: bool) -> dict[str, Answer]:
     """Return what 2a may ask for: the commit, and other repositories that the plan names."""
     answers = {} if bundle is None else {"bundle": bundle_answer(bundle)}
-    if mirrors is not None and plan.environment.repositories:
+    if package_sources is not None and plan.environment.repositories:
         day = plan.environment.as_of or plan.run.start_time
-        fetch = partial(fetch_source, mirrors=mirrors, as_of=day, offline=offline)
+        fetch = partial(fetch_source, mirrors=package_sources, as_of=day, offline=offline)
         answers["source"] = source_answer(plan.environment.repositories, fetch)
     return answers
 

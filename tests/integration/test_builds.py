@@ -220,8 +220,9 @@ def test_no_code_of_a_package_runs_where_the_network_and_the_credentials_are(cas
         quiet.format(tells("backend"))
         + "def get_requires_for_build_wheel(config=None): return ['late>=1']\ndef module(): return 'import late'\n"
     )
-    index.add_source("needs", "1.0", prologue, "pth", "site")
-    index.add_source("chained", "1.0", quiet.format(tells("chained")) + "def module(): return ''\n", "needs")
+    index.add_source("needs", "1.0", prologue, requires=("pth", "site"))
+    chained = quiet.format(tells("chained")) + "def module(): return ''\n"
+    index.add_source("chained", "1.0", chained, requires=("needs",))
     made = case.provision(case.plan("pth\nsite\nchained\nneeds\n", commit=own_commit()), index)
     assert set(made.packages) == {"pth", "site", "chained", "needs"}
     assert [path for path in index.requests if path.startswith("ran/")] == []
@@ -306,7 +307,8 @@ def module(): return ''
 def test_what_a_build_needs_is_built_first_where_it_has_no_wheel_either(case: Case, index: PackageIndex) -> None:
     index.add_wheel("bottom", "1.0")
     index.add_source("bottom", "2.0", "def module(): return 'raise SystemExit'\n")
-    index.add_source("middle", "1.0", "import bottom\ndef module(): return f'below = {bottom.version!r}'\n", "bottom<2")
+    middle = "import bottom\ndef module(): return f'below = {bottom.version!r}'\n"
+    index.add_source("middle", "1.0", middle, requires=("bottom<2",))
     index.add_source("middle", "2.0", "def module(): raise SystemExit('too new')\n")
     dynamic = "def get_requires_for_build_wheel(config=None): return ['middle<2']\n"
     index.add_source(
@@ -324,7 +326,7 @@ def test_what_needs_itself_to_be_built_is_a_missing_fact_with_the_way_there(
 ) -> None:
     for name, needed in (("egg", "hen"), ("hen", "egg")):
         asks = f"def get_requires_for_build_wheel(config=None): return [{needed!r}]\n" if dynamic else ""
-        index.add_source(name, "1.0", f"{asks}def module(): return ''\n", *(() if dynamic else (needed,)))
+        index.add_source(name, "1.0", f"{asks}def module(): return ''\n", requires=() if dynamic else (needed,))
     error = refused(case, case.plan("egg\n", commit=own_commit()), index)
     assert isinstance(error, MissingFact)
     assert "egg has no wheel for this Python and cannot be built: building it needs itself, by way of egg and hen" in (

@@ -11,7 +11,7 @@ import pytest
 from runner.engine.docker import DockerEngine
 from runner.engine.interface import ContainerRequest, VolumeMount
 from runner.inside import layout
-from runner.prepare import Prepared, images_of
+from runner.prepare import Prepared, ensure_build_image, images_of
 from runner.progress import NoProgress
 from runner.reproduce import reproduce
 from runner.rerun.provision import build_request
@@ -168,7 +168,9 @@ for path in ("/cache/{job}/input/x", "/cache/{job}/x", "/cache/x", "/opt/x"):
     raise SystemExit("could write " + path)
 open("/cache/{job}/output/x", "w").write("mine")
 """
-    request = replace(build_request(plan, described, volume=cache_volume), argv=("python3", "-I", "-c", look))
+    image = ensure_build_image(shared_engine, plan, progress=NoProgress(), offline=False)
+    request = build_request(plan, described, image=image, volume=cache_volume)
+    request = replace(request, argv=("python3", "-I", "-c", look))
     ran = run(shared_engine, request)
     assert ran.outcome.exit_code == 0, ran.err
     assert whole(shared_engine, tools, cache_volume, f"cat /cache/{job}/output/x; rm -r /cache/built/mine") == "mine"

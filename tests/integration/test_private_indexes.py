@@ -191,24 +191,27 @@ def test_an_index_that_sends_elsewhere_for_its_files_hands_no_password_on(
         assert {authorization for _, authorization in elsewhere.heard} == {None}
 
 
-@pytest.mark.parametrize("same_host", [True, False])
 def test_an_index_that_the_repository_names_gets_no_password_of_the_hosts(
-    case: Case, host: Host, private: PackageIndex, authority: Authority, same_host: bool
+    case: Case, host: Host, private: PackageIndex, authority: Authority
 ) -> None:
-    """Not on another port, and not on the same one at another path: that may be another tenant's."""
+    """Not on another port; and one on the same host and port, which may be another tenant's, is not asked at all."""
+    private.add_wheel("closed", "1.0")
+    host.write(".netrc", f"machine localhost login {USER} password {SECRET}\n")
+    host.variables["UV_INDEX"] = private.address
+    network = host.network()
     with PackageIndex(userinfo="nobody:knows", authority=authority) as evil:
-        named = f"{private.origin}/evil/simple" if same_host else evil.address
-        host.write(".netrc", f"machine localhost login {USER} password {SECRET}\n")
-        host.variables["UV_INDEX"] = private.address
-        text = f"--extra-index-url {named}\nno-such-package\n"
-        error = refused(case, case.plan(text, commit=own_commit()), host.network())
-        heard = [each for each in (*evil.heard, *private.heard) if each[0] != "simple/no-such-package"]
-        heard += evil.heard
-    assert heard
-    assert {authorization for _, authorization in heard} == {None}
-    assert isinstance(error, IndexUnavailable)
-    assert "401" in error.cause
-    assert SECRET not in error.cause
+        text = f"--extra-index-url {evil.address}\nno-such-package\n"
+        error = refused(case, case.plan(text, commit=own_commit()), network)
+        assert isinstance(error, IndexUnavailable)
+        assert "401" in error.cause
+        assert f"export UV_INDEX=NAME={evil.address}" in error.remedy
+        assert evil.heard
+        assert {authorization for _, authorization in evil.heard} == {None}
+    text = f"--extra-index-url {private.origin}/evil/simple\nclosed\n"
+    error = refused(case, case.plan(text, commit=own_commit()), network)
+    assert isinstance(error, MissingFact)
+    assert "on the host of a private index of yours: it is not asked" in error.cause
+    assert not [path for path, _ in private.heard if path.startswith("evil")]
 
 
 # ---- which index a package comes from ----
@@ -244,7 +247,8 @@ def test_what_builds_need_is_taken_from_the_hosts_own_index_too(case: Case, both
     own, public, network = both
     own.add_wheel("tool", "1.0", {"tool.py": "whose = 'own'\n"})
     public.add_wheel("tool", "2.0", {"tool.py": "whose = 'a stranger'\n"})
-    public.add_source("needs", "1.0", "import tool\ndef module(): return f'whose = {tool.whose!r}'\n", "tool")
+    prologue = "import tool\ndef module(): return f'whose = {tool.whose!r}'\n"
+    public.add_source("needs", "1.0", prologue, requires=("tool",))
     made = case.provision(case.plan("needs\n", commit=own_commit()), network=network)
     assert case.python(made, "import needs; print(needs.whose)").strip() == "own"
 

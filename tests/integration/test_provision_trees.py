@@ -57,7 +57,7 @@ def provisioned(
     mirror = open_mirror(str(project.path), tmp_path / "cache", commit=commit)
     plan = case.plan(commit=commit, **fields)
     plan = changed(plan, lineage=changed(plan.lineage, repository=str(project.path)))
-    return case.provision(plan, index, bundle=cached_bundle(mirror, commit), mirrors=tmp_path / "mirrors")
+    return case.provision(plan, index, bundle=cached_bundle(mirror, commit), package_sources=tmp_path / "mirrors")
 
 
 @pytest.fixture
@@ -95,7 +95,8 @@ def test_another_repository_at_a_commit_is_fetched_by_the_host_and_built_without
     library = Repository(tmp_path / "library")
     commit = library.commit(package("lib", "version = 'first'", "python/"))
     library.commit(package("lib", "version = 'second'", "python/"))
-    with serving_git(library, tmp_path, monkeypatch) as address:
+    with serving_git(library, tmp_path, monkeypatch) as server:
+        address = server.address
         text = f"lib @ git+{address}@{commit}#subdirectory=python\n"
         fields: dict[str, Any] = {"files": {"requirements.txt": text}, "repositories": (address,)}
         made = provisioned(case, project, {"requirements.txt": text}, index, tmp_path, **fields)
@@ -105,12 +106,14 @@ def test_another_repository_at_a_commit_is_fetched_by_the_host_and_built_without
     assert provisioned(case, project, {"requirements.txt": text}, index, tmp_path, **fields).packages == made.packages
 
 
+@pytest.mark.full
 def test_a_branch_of_another_repository_is_what_it_was_on_the_day(
     case: Case, project: Repository, index: PackageIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     library = Repository(tmp_path / "library")
     commits = [library.commit(package("lib", f"number = {number}")) for number in range(3)]
-    with serving_git(library, tmp_path, monkeypatch) as address:
+    with serving_git(library, tmp_path, monkeypatch) as server:
+        address = server.address
         text = f"git+{address}@main\n"
         fields: dict[str, Any] = {"files": {"requirements.txt": text}, "repositories": (address,)}
         day = datetime.fromtimestamp(FIRST_DATE + HOUR + 1, timezone.utc)

@@ -11,14 +11,14 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Authority:
-    """A certificate authority of nobody's, and a certificate of its for `localhost`, with the key in the same file."""
+    """A certificate authority of nobody's, and a certificate of its for a name, with the key in the same file."""
 
     certificate: Path
     server: Path
 
 
-def make_authority(folder: Path) -> Authority:
-    """Make an authority and its server's certificate by openssl."""
+def make_authority(folder: Path, name: str = "localhost") -> Authority:
+    """Make an authority and its certificate for the server `name` by openssl."""
     authority, key = folder / "ca.pem", folder / "ca.key"
     server = folder / "server.pem"
     make = [
@@ -34,7 +34,7 @@ def make_authority(folder: Path) -> Authority:
         "2",
     ]
     ca = ["-subj", "/CN=an authority of the tests", "-keyout", key, "-out", authority]
-    leaf = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=CA:FALSE"]
+    leaf = ["-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}", "-addext", "basicConstraints=CA:FALSE"]
     signed = ["-CA", authority, "-CAkey", key, "-keyout", folder / "server.key", "-out", server]
     for options in (ca, [*leaf, *signed]):
         subprocess.run([*make, *options], check=True, capture_output=True)

@@ -456,7 +456,13 @@ def test_a_file_that_was_not_there_is_absent_unless_the_training_made_it(tmp_pat
 
 
 def loaded(*libraries: dict[str, Any], **fields: Any) -> dict[str, Any]:
-    return {"event": "loaded", "libraries": list(libraries), "variables": {}, "gpus": [], **fields}
+    return {"libraries": list(libraries), "variables": {}, "gpus": [], **fields}
+
+
+def leave(folder: Path, *documents: Any) -> None:
+    """A capture, with what its processes had loaded as they ended."""
+    write_events(folder, START)
+    (folder / "loaded.jsonl").write_text("".join(f"{encode(document)}\n" for document in documents))
 
 
 OPENBLAS = {"name": "numpy.libs/libopenblas.so", "threads": 2, "kernel": "Haswell", "version": "OpenBLAS 0.3.23"}
@@ -465,9 +471,8 @@ OPENBLAS = {"name": "numpy.libs/libopenblas.so", "threads": 2, "kernel": "Haswel
 def test_what_each_process_had_loaded_is_listed_once(tmp_path: Path) -> None:
     openmp = {"name": "lib/libgomp.so.1", "threads": 4}
     variables = {"OMP_NUM_THREADS": "2"}
-    write_events(
+    leave(
         tmp_path,
-        START,
         loaded(OPENBLAS, openmp, variables=variables),
         loaded(OPENBLAS, {**openmp, "threads": 1}, gpus=["NVIDIA A100", "NVIDIA A100"]),
     )
@@ -477,11 +482,11 @@ def test_what_each_process_had_loaded_is_listed_once(tmp_path: Path) -> None:
         ("lib/libgomp.so.1", 4, None),
         ("numpy.libs/libopenblas.so", 2, "Haswell"),
     ]
-    assert (report.variables, report.gpus, report.problems) == (variables, ("NVIDIA A100",), ())
+    assert (report.variables, report.gpus, report.problems, report.unobserved) == (variables, ("NVIDIA A100",), (), ())
 
 
 @pytest.mark.parametrize(
-    "event",
+    "document",
     [
         loaded(libraries="x"),
         loaded(gpus=None),
@@ -490,16 +495,48 @@ def test_what_each_process_had_loaded_is_listed_once(tmp_path: Path) -> None:
         loaded({"name": 3}),
         loaded(variables=[]),
         loaded(gpus=[3]),
+        [],
+        "[" * 100_000,
     ],
 )
-def test_libraries_of_another_shape_are_a_problem(tmp_path: Path, event: dict[str, Any]) -> None:
-    write_events(tmp_path, START, event)
-    assert "what it never writes" in read(tmp_path).problems[0]
+def test_libraries_of_another_shape_are_not_observed_and_no_problem(tmp_path: Path, document: Any) -> None:
+    leave(tmp_path, document, loaded(OPENBLAS))
+    report = read(tmp_path)
+    assert report.problems == (), "nothing that was logged is in doubt"
+    assert report.unobserved == ("which libraries the training had loaded was not observed whole",)
+    assert [library.threads for library in report.libraries][-1:] == [2]
+
+
+def test_a_process_that_was_killed_at_its_end_takes_half_a_line_with_it_and_nothing_else(tmp_path: Path) -> None:
+    leave(tmp_path, loaded(OPENBLAS))
+    with (tmp_path / "loaded.jsonl").open("a") as file:
+        file.write('{"libraries": [{"na')
+    report = read(tmp_path)
+    assert (len(report.libraries), report.problems, report.unobserved) == (1, (), ())
+
+
+@pytest.mark.parametrize("kind", ["link", "second name", "pipe", "folder"])
+def test_a_list_of_libraries_that_is_no_regular_file_is_not_read(tmp_path: Path, kind: str) -> None:
+    leave(tmp_path)
+    path, other = tmp_path / "loaded.jsonl", tmp_path / "other"
+    path.rename(other)
+    other.write_text(encode(loaded(OPENBLAS)) + "\n")
+    make = {
+        "link": lambda: path.symlink_to(other),
+        "second name": lambda: os.link(other, path),
+        "pipe": lambda: os.mkfifo(path),
+        "folder": path.mkdir,
+    }
+    make[kind]()
+    report = read(tmp_path)
+    assert (report.libraries, report.problems) == ((), ())
+    assert "no regular file" in report.unobserved[0]
 
 
 def test_what_a_training_forges_of_libraries_and_variables_is_limited(tmp_path: Path) -> None:
     many = [{"name": f"lib{number}", "threads": None} for number in range(50)]
     names = {"X" * 500: "1", "a b": "2", "LD_PRELOAD": "3"}
-    write_events(tmp_path, START, loaded(*many, variables=names))
+    leave(tmp_path, loaded(*many, variables=names))
     report = read(tmp_path, CaptureLimits(libraries=10))
     assert (len(report.libraries), report.variables) == (10, {"LD_PRELOAD": "3"})
+    assert read(tmp_path, CaptureLimits(loaded_bytes=100)).libraries == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,20 @@ def test_options_of_this_host_stay_out_of_a_base_image() -> None:
     assert "--aptopt=/x/apt.conf" in command
     assert any(part.startswith("--customize-hook=rm ") and "99mmdebstrap" in part for part in command)
     assert not any("aptopt" in part for part in bootstrap_command("forky", None))
+
+
+def test_credentials_in_a_mirrors_address_stay_out_of_a_base_image(tmp_path: Path) -> None:
+    command = bootstrap_command("forky", "http://me:geheim@m.example/debian")
+    (hook,) = [part.partition("=")[2] for part in command if part.startswith("--customize-hook=")]
+    (tmp_path / "etc/apt").mkdir(parents=True)
+    sources = tmp_path / "etc/apt/sources.list"
+    sources.write_text("deb http://me:geheim@m.example/debian forky main\n")
+    subprocess.run(["sh", "-c", hook, "hook", str(tmp_path)], check=True)
+    assert sources.read_text() == "deb http://m.example/debian forky main\n"
+    assert bootstrap_command("forky", "http://m.example/debian") == [
+        *bootstrap_command("forky", None),
+        "http://m.example/debian",
+    ]
 
 
 def test_a_layer_is_known_by_what_it_lies_on_and_the_names_in_it() -> None:

@@ -45,7 +45,7 @@ def test_a_library_that_the_loader_misses_is_known_by_its_package(line: str, pac
             ("pytesseract.TesseractNotFoundError: tesseract is not installed or it's not in your PATH.",),
             "tesseract-ocr",
         ),
-        (("ModuleNotFoundError: No module named '_tkinter'",), "libtk8.6"),
+        (("ModuleNotFoundError: No module named 'tkinter'",), "python3-tk"),
     ],
 )
 def test_a_program_that_is_not_there_is_known_by_its_package(lines: tuple[str, ...], package: str) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from runner.inside import toml
 from runner.inside.indexes import IndexSettings, index_settings, origins, same_index
+from runner.inside.protocol import PhaseError
 
 OWN = "https://me:geheim@corp.example/artifactory/simple"
 
@@ -48,11 +49,8 @@ def test_an_index_where_anybody_may_take_any_name_comes_after_pypi() -> None:
     ("named", "never"),
     [
         ("https://evil.example/simple", True),
-        ("https://corp.example/other/simple", True),
-        ("https://corp.example/artifactory/simple-evil", True),
         ("https://corp.example:8443/artifactory/simple", True),
         ("http://corp.example/artifactory/simple", True),
-        ("https://me@corp.example/other", True),
         ("https://corp.example/artifactory/simple/team", False),
         ("https://theirs:own@evil.example/simple", False),
     ],
@@ -68,10 +66,20 @@ def test_an_index_that_the_host_has_too_is_the_hosts() -> None:
     assert [index["url"] for index in indexes(settings)] == [OWN, "https://pypi.org/simple"]
 
 
-def test_links_of_the_repository_to_the_host_of_a_private_index_are_not_followed_and_said() -> None:
-    settings = IndexSettings(own=(OWN,)).with_named([], ["https://corp.example/files", "https://elsewhere.example/f"])
-    assert settings.links == ("https://elsewhere.example/f",)
-    assert "corp.example/files" in settings.notes[0]
+@pytest.mark.parametrize(
+    "address",
+    ["https://corp.example/other/simple", "https://corp.example/artifactory/simple-evil", "https://me@corp.example/x"],
+)
+def test_what_the_repository_names_beside_a_private_index_on_its_host_is_refused_with_the_way_out(address: str) -> None:
+    """uv tells credentials apart by host, and would show them there."""
+    settings = IndexSettings(own=(OWN,))
+    for named in (((address,), ()), ((), (address,))):
+        with pytest.raises(PhaseError, match="on the host of a private index of yours") as caught:
+            settings.with_named(*named)
+        assert caught.value.event["remedy"].startswith("export UV_INDEX=NAME=https://corp.example/")
+        assert "geheim" not in str(caught.value.event)
+    open_index = IndexSettings(own=(OWN.replace("me:geheim@", ""),))
+    assert open_index.with_named([address], [address]).named
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tarfile
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from runner.errors import MissingFact, RepositoryUnavailable
 from runner.repository.mirror import forget_mirror
 from runner.repository.package_source import fetch_source
+from tests.support.git_server import serving_git
 from tests.support.repositories import FIRST_DATE, Repository
 
 HOUR = 3600
@@ -94,3 +96,43 @@ def test_an_archive_is_made_once_and_forgotten_with_its_mirror(library: Reposito
     assert not (archive.parent / "making.tar").exists()
     forget_mirror(str(library.path), mirrors)
     assert list(mirrors.iterdir()) == []
+
+
+SSH = "ssh://git@library.example/library.git"
+
+
+@pytest.mark.parametrize("address", ["https://library.example/library.git", SSH])
+def test_a_repository_of_others_is_asked_by_https_and_told_nothing_of_who_asks(
+    address: str, library: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the audited repository that names it: with credentials it could have others' private code built."""
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / ".netrc").write_text("machine library.example login ann password geheim\n")
+    (home / ".gitconfig").write_text(
+        '[credential]\n\thelper = "!f() { echo username=ann; echo password=geheim; }; f"\n'
+    )
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.delenv("GIT_CONFIG_GLOBAL", raising=False)
+    asked = tmp_path / "asked"
+    asked.write_text("#!/bin/sh\necho geheim\n")
+    asked.chmod(0o755)
+    monkeypatch.setenv("GIT_ASKPASS", str(asked))
+    fetch = partial(fetch_source, mirrors=tmp_path / "mirrors", as_of=None, offline=False)
+    with serving_git(library, tmp_path, monkeypatch) as server:
+        assert fetch(address, "v0")[0] == library.git("rev-parse", "v0")
+        server.asks_who = True
+        with pytest.raises(MissingFact, match="private or gone") as caught:
+            fetch(address, "main")
+        assert server.requests
+        assert server.shown == []
+    assert caught.value.fact == "environment"
+    assert "--with NAME==VERSION" in caught.value.remedy
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.1", "10.0.0.7", "169.254.169.254", "gitlab", "[::1]"])
+def test_a_list_of_packages_has_nobody_look_around_on_private_networks(host: str, tmp_path: Path) -> None:
+    for scheme in ("https://", "ssh://git@"):
+        with pytest.raises(MissingFact, match="this host or a private network, and is not asked"):
+            fetch_source(f"{scheme}{host}/a.git", None, tmp_path / "mirrors", as_of=None, offline=False)
+    assert not (tmp_path / "mirrors").exists()

@@ -90,7 +90,7 @@ def run(
     (tmp_path / "bundle").write_bytes(b"# v2 git bundle\n")
     paper = Paper(
         bundle=tmp_path / "bundle",
-        mirrors=tmp_path / "mirrors",
+        package_sources=tmp_path / "mirrors",
         dvc_roots=(".",),
         outs=(DATA, MODEL),
         sources={"train.py": "import numpy\n"},
