@@ -2,7 +2,7 @@
 
 uv leaves out what is newer than a day by what an index's page says, and by nothing else. So it asks us, on the loopback
 address of our own container, and gets the page of the index with the times put in. Only pages come this way; files are
-fetched from the index itself, with its credentials out of a netrc file on a tmpfs. Standard library only.
+fetched from the index itself, with its credentials. Standard library only.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import json
 import secrets
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from runner.inside.index_access import NotThere, page
@@ -25,12 +24,16 @@ _KIND = "application/vnd.pypi.simple.v1+json"
 
 
 class DatedIndexes:
-    """Serves the pages of indexes with the upload times that the settings have; a context manager."""
+    """Serves the pages of indexes with the upload times that the settings have; a context manager.
+
+    `refusal` is why an index could not be asked: uv only hears that it was not.
+    """
 
     def __init__(self, settings: IndexSettings) -> None:
         self._settings = settings
         self._token = secrets.token_urlsafe(24)  # other users of a host may reach its loopback address too
         self._addresses: dict[str, str] = {}
+        self.refusal: PhaseError | None = None
         try:
             self._server = ThreadingHTTPServer(("127.0.0.1", _PORT), self._handler())
         except OSError:
@@ -52,17 +55,6 @@ class DatedIndexes:
         self._addresses[name] = index
         return f"http://_:{self._token}@127.0.0.1:{self._server.server_address[1]}/{name}/simple"
 
-    def write_netrc(self, path: Path) -> None:
-        """Write the credentials that are in the indexes' addresses, for whom fetches their files."""
-        lines = []
-        for index in (*self._settings.own, self._settings.default or ""):
-            parts = urlsplit(index)
-            if parts.username is not None:
-                lines.append(f"machine {parts.hostname} login {unquote(parts.username)}")
-                lines.append(f"password {unquote(parts.password or '')}")
-        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        path.chmod(0o600)
-
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         indexes = self
         expected = f"Basic {base64.b64encode(f'_:{self._token}'.encode()).decode()}"
@@ -83,8 +75,7 @@ class DatedIndexes:
                 except NotThere:
                     self._answer(404, b"")
                 except PhaseError as error:
-                    # uv repeats what it was told only by its status: why is in our own log.
-                    self.log_error("%s", error)
+                    indexes.refusal = error
                     self._answer(502, b"")
 
             def _answer(self, status: int, content: bytes) -> None:
