@@ -223,6 +223,7 @@ def provisioned(*rounds: Sequence[str], broken: str) -> tuple[Any, list[str]]:
         made = provision.provision(
             engine,
             make_plan(),
+            rerun="r",
             volume="v",
             network=NetworkSettings(),
             build_image=lambda: "i",
