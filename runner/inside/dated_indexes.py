@@ -24,12 +24,16 @@ _KIND = "application/vnd.pypi.simple.v1+json"
 
 
 class DatedIndexes:
-    """Serves the pages of indexes with the upload times that the settings have; a context manager."""
+    """Serves the pages of indexes with the upload times that the settings have; a context manager.
+
+    `refusal` is why an index could not be asked: uv only hears that it was not.
+    """
 
     def __init__(self, settings: IndexSettings) -> None:
         self._settings = settings
         self._token = secrets.token_urlsafe(24)  # other users of a host may reach its loopback address too
         self._addresses: dict[str, str] = {}
+        self.refusal: PhaseError | None = None
         try:
             self._server = ThreadingHTTPServer(("127.0.0.1", _PORT), self._handler())
         except OSError:
@@ -71,8 +75,7 @@ class DatedIndexes:
                 except NotThere:
                     self._answer(404, b"")
                 except PhaseError as error:
-                    # uv repeats what it was told only by its status: why is in our own log.
-                    self.log_error("%s", error)
+                    indexes.refusal = error
                     self._answer(502, b"")
 
             def _answer(self, status: int, content: bytes) -> None:

@@ -76,7 +76,7 @@ def no_such_version(name: str, version: str, files: Sequence[IndexFile], day: st
 def other_python(what: str, needs: str, minors: Iterable[int]) -> PhaseError | None:
     """Return the error for a package that is for other Pythons than this, and which of those come nearest."""
     ours = sys.version_info[1]
-    near = sorted((minor for minor in minors if minor != ours), key=lambda minor: (abs(minor - ours), minor))
+    near = _nearest_first(minors)
     if not near:
         return None
     first, *rest = [f"3.{minor}" for minor in near[:_NAMED]]
@@ -89,6 +89,14 @@ def other_python(what: str, needs: str, minors: Iterable[int]) -> PhaseError | N
     )
 
 
+def pythons_with_wheels(version: str, files: Sequence[IndexFile]) -> tuple[str, ...]:
+    """Return the Pythons that have a wheel of a version, the nearest to this one first."""
+    wanted = _version(version)
+    wheels = [file for file in files if file.version == wanted and file.is_wheel]
+    minors = [minor for minor in MINORS if any(file.for_minor(minor) for file in wheels)]
+    return tuple(f"3.{minor}" for minor in _nearest_first(minors)[:_NAMED])
+
+
 def no_wheels(name: str, version: str, files: Sequence[IndexFile]) -> PhaseError | None:
     """Return the error for a version that is there, but not for this Python; None where it may be built for it."""
     wanted = _version(version)
@@ -99,6 +107,11 @@ def no_wheels(name: str, version: str, files: Sequence[IndexFile]) -> PhaseError
     minors = [minor for minor in MINORS if any(file.for_minor(minor) for file in wheels or own)]
     listed = " or ".join(f"3.{minor}" for minor in minors)
     return other_python(f"{name}=={version}", f"Python {listed}", minors)
+
+
+def _nearest_first(minors: Iterable[int]) -> list[int]:
+    ours = sys.version_info[1]
+    return sorted((minor for minor in minors if minor != ours), key=lambda minor: (abs(minor - ours), minor))
 
 
 def _minors_within(bound: str) -> list[int]:

@@ -10,13 +10,16 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from runner.inside import environment, lists, resolve, uses
 from runner.inside.dated_indexes import DatedIndexes
+from runner.inside.diagnosis import pythons_with_wheels
 from runner.inside.environment import SECRETS, Lock
+from runner.inside.index_pages import files_of
 from runner.inside.indexes import FIRST_INDEX, index_settings
 from runner.inside.install import Installation, install
 from runner.inside.protocol import MISSING, PhaseError, progress
@@ -62,7 +65,10 @@ def _provided(request: Mapping[str, Any]) -> dict[str, Any]:
     if not settings.upload_times:
         return _carry_out(request, Uv(settings, secrets=SECRETS), python)
     with DatedIndexes(settings) as dated:
-        return _carry_out(request, Uv(settings, secrets=SECRETS, stand_in=dated.stand_in), python)
+        try:
+            return _carry_out(request, Uv(settings, secrets=SECRETS, stand_in=dated.stand_in), python)
+        except PhaseError as error:
+            raise dated.refusal or error from error
 
 
 def _carry_out(request: Mapping[str, Any], uv: Uv, python: str) -> dict[str, Any]:
@@ -72,7 +78,10 @@ def _carry_out(request: Mapping[str, Any], uv: Uv, python: str) -> dict[str, Any
 
 
 def _try_wheels(specification: Specification, uv: Uv, python: str) -> dict[str, Any]:
-    """Tell whether the packages have wheels for this Python, all that the repository's own package names included."""
+    """Tell whether the packages have wheels for this Python, all that the repository's own package names included.
+
+    What has a source archive alone must be built on every Python, which speaks against none.
+    """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         outside = replace(specification, install_project=False)
@@ -81,7 +90,9 @@ def _try_wheels(specification: Specification, uv: Uv, python: str) -> dict[str, 
         try:
             resolve.resolve(outside, wanted, uv, folder=folder / "lock", python=python)
         except WheelsNeeded as needed:
-            return {"state": "no wheels", "name": needed.name, "version": needed.version}
+            for package, version in ((needed.name, needed.version), *needed.also):
+                if version is None or pythons_with_wheels(version, files_of(package, uv.settings)):
+                    return {"state": "no wheels", "name": package, "version": version}
     return {"state": "ready"}
 
 
@@ -121,7 +132,7 @@ class _Provision:
                 try:
                     lock = self._resolve(wanted, folder)
                 except WheelsNeeded as needed:
-                    return {"state": "build", "jobs": [self._source_job(needed, wanted)]}
+                    return {"state": "build", "jobs": self._source_jobs(needed, wanted)}
             return self._install(lock, wanted)
 
     def _resolve(self, wanted: Wanted, folder: Path) -> Lock:
@@ -188,6 +199,14 @@ class _Provision:
         names = {wheel.path.name for wheel in self.built.wheels()}
         trees = tuple(wheel.path.name for _, wheel in self._trees(wanted))
         return names.issuperset(lock.built) and lock.trees == trees
+
+    def _source_jobs(self, needed: WheelsNeeded, wanted: Wanted) -> list[dict[str, Any]]:
+        jobs = [self._source_job(needed, wanted)]
+        for name, version in needed.also:
+            # What cannot be prepared is asked for again, and refused then, if it is needed once the others are built.
+            with suppress(PhaseError):
+                jobs.append(self._source_job(WheelsNeeded(name, version, needed.explanation), wanted))
+        return jobs
 
     def _source_job(self, needed: WheelsNeeded, wanted: Wanted) -> dict[str, Any]:
         name = environment.normalised(needed.name)

@@ -175,9 +175,9 @@ class _Compilation:
                 break
         if as_of is not None and (linked := set(undated_links(output, self.uv.settings.links)) - pinned.keys()):
             raise undated_index(f"{min(linked)} {found[min(linked)]}, which comes by a link,")
-        chosen = stand_ins.chosen(found)
-        if chosen is not None:
-            raise WheelsNeeded(*chosen, f"{chosen[0]} {chosen[1]} has only a source archive")
+        if chosen := stand_ins.chosen(found):
+            name, version = chosen[0]
+            raise WheelsNeeded(name, version, f"{name} {version} has only a source archive", also=chosen[1:])
         return output
 
     def _file(self, name: str, lines: Sequence[str]) -> str:

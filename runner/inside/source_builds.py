@@ -39,9 +39,10 @@ from urllib.parse import unquote, urlsplit
 
 from runner.inside import layout, protocol, toml, wheels
 from runner.inside.archives import Archive, BuildSystem, build_system, checked
-from runner.inside.diagnosis import explained
+from runner.inside.diagnosis import explained, pythons_with_wheels
 from runner.inside.environment import normalised
 from runner.inside.index_access import NotThere, moment_of, opened
+from runner.inside.index_pages import files_of
 from runner.inside.indexes import IndexSettings
 from runner.inside.protocol import DISK_FULL, MISSING, PhaseError
 from runner.inside.requirements import lock_text, pinned_here, plain_build_requirement
@@ -157,6 +158,7 @@ class Preparation:
             "title": f"{name} {version}",
             "build_as_of": _later(self.build_as_of, source.get("upload-time")),
             "chain": list(chain),
+            "pythons": list(pythons_with_wheels(version, files_of(name, self.uv.settings))),
         }
         return self._describe(job, build_system(Archive(archive)), described, archive=archive)
 

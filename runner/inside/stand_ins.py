@@ -61,12 +61,13 @@ class StandIns:
                     self._write(name, version, python)
         return any(name in self._versions for name in fresh)
 
-    def chosen(self, pins: Mapping[str, str]) -> tuple[str, str] | None:
-        """Return the first of the chosen versions that only a wheel of ours stands for."""
-        for name, version in sorted(pins.items()):
-            if name in self._versions and Version(version) in self._versions[name]:
-                return name, version
-        return None
+    def chosen(self, pins: Mapping[str, str]) -> list[tuple[str, str]]:
+        """Return those of the chosen versions that only a wheel of ours stands for."""
+        return [
+            (name, version)
+            for name, version in sorted(pins.items())
+            if name in self._versions and Version(version) in self._versions[name]
+        ]
 
     def _sources(self, name: str, files: Iterable[IndexFile]) -> dict[Version, str]:
         """Return the versions that this Python could only build, with the Pythons that they are for."""

@@ -65,10 +65,16 @@ _FULL = re.compile(r"No space left on device|os error 28|Disk quota exceeded", r
 
 
 class WheelsNeeded(Exception):
-    """A package has no wheel for this Python: it would have to be built. `version` is None where any will do."""
+    """A package has no wheel for this Python: it would have to be built. `version` is None where any will do.
 
-    def __init__(self, name: str, version: str | None, explanation: str) -> None:
+    `also` are others that will most likely have to be, too.
+    """
+
+    def __init__(
+        self, name: str, version: str | None, explanation: str, *, also: Sequence[tuple[str, str]] = ()
+    ) -> None:
         super().__init__(explanation)
+        self.also = tuple(also)
         self.name = name
         self.version = version
         self.explanation = explanation

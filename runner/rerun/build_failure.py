@@ -50,6 +50,7 @@ _SIGNS = (
         lambda _: packages_of_tool("gfortran"),
     ),
     _Sign(re.compile(r"(?P<what>gcc|g\+\+|cc|clang)\S*: (?:command )?not found"), "no compiler ({what})"),
+    _Sign(re.compile(r"Broken toolchain: cannot link a simple C program"), "no compiler"),
     _Sign(
         re.compile(r"Unknown compiler\(s\)|No CMAKE_C(?:XX)?_COMPILER could be found|no acceptable C compiler"),
         "no compiler",
@@ -108,9 +109,10 @@ def explain_build_failure(
         sign, match = found
         reason, network = sign.sentence.format(**match.groupdict()), sign.network
         packages = sign.packages(match.groupdict().get("what") or "")
-    remedy = (
-        f"runner reproduce RUN --with {job['name'] or 'NAME'}==VERSION    a version that has a wheel, or --python X.Y"
-    )
+    python = "--python X.Y"
+    if pythons := job.get("pythons"):
+        python = f"--python {pythons[0]}, which has one of {job['version']}"
+    remedy = f"runner reproduce RUN --with {job['name'] or 'NAME'}==VERSION    a version that has a wheel, or {python}"
     machine = lacks_tool(reason)
     supplied = bool(set(packages) - set(given))
     if network and not open_network:

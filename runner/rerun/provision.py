@@ -158,14 +158,14 @@ def _make(
 
     `hopeless` collects what no other day's packages build either, for lack of a compiler or the like.
     """
-    payload = _payload(plan, day, network, offline=offline) | {
+    payload = _payload(plan, day, network, offline=offline, upload_times=upload_times) | {
         "rerun": rerun,
         "attempt": secrets.token_hex(8),
         "redated": redated,
         "sources": dict(sources or {}),
-        "upload_times": dict(upload_times or {}),
     }
     jobs: list[dict[str, Any]] = []
+    failures = dict(hopeless)
     for _ in range(_MAX_ROUNDS):
         result = call(
             engine,
@@ -177,17 +177,22 @@ def _make(
         )
         if result["state"] == "ready":
             return as_resolved(result["environment"], cached=result["cached"])
-        jobs = result["jobs"]
-        for job in jobs:
-            what = job["title"]
+        jobs = []
+        asked = {job["title"]: job for job in result["jobs"]}
+        if redated is not None and (never := sorted(asked.keys() & hopeless)):
+            raise hopeless[never[0]]  # before all the others of yet another day are built in vain
+        for what, job in asked.items():
+            if what in failures:
+                continue
             try:
-                if what in hopeless:
-                    raise hopeless[what]
                 _build(engine, plan, job, image=build_image(), volume=volume, progress=progress)
+                jobs.append(job)
             except MissingFact as error:
+                failures[what] = error
                 if lacks_tool(error.cause):
                     hopeless[what] = error
-                raise
+        if not jobs:  # else what failed may not be asked for again, once the others say what they need
+            raise failures[next(iter(asked))]
     raise MissingFact(
         f"more than {_MAX_ROUNDS} packages would have to be built from source",
         "runner reproduce RUN --python X.Y    (a Python that the packages have wheels for)",
@@ -207,15 +212,13 @@ def lacks_wheels(
 ) -> str | None:
     """Return why the packages cannot be had on the plan's Python without building any, None where they can.
 
-    Resolves and installs nothing. What the repository's own package needs counts as far as it is written down. Raises
-    IndexUnavailable where the index refused; `offline` what is not in the cache cannot be had.
+    Installs nothing. What the repository's own package needs counts as far as it is written down; what has no wheel on
+    any Python speaks against none. `upload_times` are those of `provision`. Raises IndexUnavailable where the index
+    refused; `offline` what is not in the cache cannot be had.
     """
     day = plan.environment.as_of or plan.run.start_time
     network = with_index_credentials(network)
-    payload = _payload(plan, day, network, offline=offline) | {
-        "upload_times": dict(upload_times or {}),
-        "wheels_alone": True,
-    }
+    payload = _payload(plan, day, network, offline=offline, upload_times=upload_times) | {"wheels_alone": True}
     request = _resolve_request(plan, volume=volume, network=network, offline=offline)
     try:
         result = call(engine, request, payload=payload, progress=progress, secrets=network.secrets)
@@ -269,7 +272,14 @@ def _image(plan: Plan) -> str:
     return digest
 
 
-def _payload(plan: Plan, day: datetime | None, network: NetworkSettings, *, offline: bool) -> dict[str, Any]:
+def _payload(
+    plan: Plan,
+    day: datetime | None,
+    network: NetworkSettings,
+    *,
+    offline: bool,
+    upload_times: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
     spec = plan.environment
     dated = (
         None
@@ -296,6 +306,7 @@ def _payload(plan: Plan, day: datetime | None, network: NetworkSettings, *, offl
         "left_out": list(spec.left_out),
         "indexes": list(spec.indexes),
         "install_project": spec.install_project,
+        "upload_times": dict(upload_times or {}),
         "offline": offline,
         "network": {
             "ca": None if network.ca_bundle is None else network.ca_bundle.decode("ascii", errors="replace"),

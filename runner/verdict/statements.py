@@ -177,7 +177,9 @@ def _environment(plan: Plan, rerun: Rerun, comparison: Comparison) -> Iterator[s
     elif rerun.environment.built_from_source and plan.run.start_time is None and specification.as_of is None:
         yield "built from source with the packages of today: the run records no start"
     if specification.overrides:
-        yield f"environment: changed by --with {' '.join(specification.overrides)}"
+        more = rerun.environment.as_of if specification.exact else None
+        besides = "" if more is None else f", what that needs besides as of {more:%Y-%m-%d}"
+        yield f"environment: changed by --with {' '.join(specification.overrides)}{besides}"
     if rerun.environment.built_from_source:
         yield f"built from source: {', '.join(rerun.environment.built_from_source)}"
     yield from _images(plan)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from runner.engine.docker import DockerEngine
-from runner.errors import MissingFact, NotByThen
+from runner.engine.docker import DockerEngine, connect
+from runner.errors import MissingFact, NotByThen, RunnerError
 from runner.inside import layout
-from runner.prepare import Prepared, images_of
+from runner.network import NetworkSettings
+from runner.prepare import Prepared, images_of, prepare
+from runner.progress import NoProgress
+from runner.rerun.provision import lacks_wheels
 from runner.schema.reproduction import Verdict
 from tests.integration.test_provision import Case, own_commit, refused
 from tests.support.judging import Judge, why
@@ -39,6 +45,13 @@ def test_a_pin_is_had_whenever_it_was_uploaded_and_what_is_open_as_of_the_day(ca
     made = case.provision(case.plan("fixed==1.0\nopen\n", as_of=YEAR_2021), index)
     assert made.packages == {"fixed": "1.0", "open": "1.0", "below": "1.0"}
     assert made.as_of == YEAR_2021
+
+
+def test_a_pin_needs_no_upload_time(case: Case) -> None:
+    with PackageIndex(dated=False) as index:
+        index.add_wheel("fixed", "1.0")
+        index.add_wheel("fixed", "2.0")
+        assert case.provision(case.plan("fixed==1.0\n", as_of=YEAR_2021), index).packages["fixed"] == "1.0"
 
 
 def test_a_version_that_only_a_source_archive_has_is_chosen_as_pip_chooses_it_and_built(
@@ -182,6 +195,80 @@ def test_what_a_replaced_version_needs_beyond_a_lock_is_as_of_the_day(case: Case
     text = f"one==1.0 --hash=sha256:{'a' * 64}\n"
     made = case.provision(case.plan(text, as_of=YEAR_2021, overrides=("one==3.0",), exact=True), index)
     assert (made.packages["one"], made.packages["new"]) == ("3.0", "1.0")
+
+
+def test_a_python_lacks_what_others_have_a_wheel_of_and_not_what_must_be_built_on_all(
+    case: Case, index: PackageIndex, engine: DockerEngine, cache_volume: str
+) -> None:
+    index.add_wheel("asks", "1.0", None, "lean", upload_time=EARLY)
+    index.add_source("lean", "1.0", "def module(): return ''\n", upload_time=EARLY)
+
+    def lacking(text: str, **options: object) -> str | None:
+        network = NetworkSettings(index_url=index.address)
+        plan = case.plan(text, as_of=YEAR_2021)
+        return lacks_wheels(
+            engine, plan, volume=cache_volume, network=network, progress=NoProgress(), offline=False, **options
+        )
+
+    assert lacking("asks\n") is None
+    other = ("heavy-1.0-cp39-cp39-manylinux2014_x86_64.whl", ("heavy", b""))
+    index.add_source("heavy", "1.0", "def module(): return ''\n", upload_time=EARLY)
+    index.files[other[0]] = other[1]
+    assert lacking("asks\nheavy\n") == "heavy 1.0 has no wheel for it"
+    index.dated = False
+    index.about.clear()
+    index.files.pop("lean-1.0.tar.gz")
+    index.add_wheel("lean", "2.0")
+    times = {"asks-1.0-py3-none-any.whl": EARLY, "lean-2.0-py3-none-any.whl": EARLY}
+    assert lacking("asks\nlean==2.0\n", upload_times=times) is None
+
+
+OF_THEIR_DAYS = [
+    ("3.9", "2021-03-01", "mlflow=1.14.0 numpy=1.20.1 pandas=1.2.2 scikit-learn=0.24.1 databricks-cli=0.14.2"),
+    ("3.9", "2022-03-01", "mlflow=1.24.0 numpy=1.22.2 pandas=1.4.1 scikit-learn=1.0.2 databricks-cli=0.16.4"),
+    ("3.11", "2023-06-01", "mlflow=2.3.2 numpy=1.24.3 pandas=2.0.2 scikit-learn=1.2.2 databricks-cli=0.17.7"),
+    ("3.13", "2026-11-20", "mlflow=3.17.2 numpy=2.5.5 pandas=3.1.1 scikit-learn=1.9.1"),
+]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(("python", "day", "versions"), OF_THEIR_DAYS)
+def test_an_unpinned_list_gets_what_pip_installed_on_that_day(
+    python: str, day: str, versions: str, shared_engine: DockerEngine, cache_volume: str
+) -> None:
+    case = Case(shared_engine, images_of(prepare(shared_engine, python=python)), cache_volume)
+    moment = datetime.fromisoformat(f"{day}T00:00:00+00:00")
+    plan = case.plan("mlflow\nscikit-learn\npandas\n", python=python, as_of=moment, commit=own_commit())
+    made = case.provision(plan)
+    wanted = dict(text.split("=") for text in versions.split())
+    assert {name: made.packages[name] for name in wanted} == wanted
+    assert case.python(made, "import mlflow, sklearn, pandas; print(mlflow.__version__)").strip() == wanted["mlflow"]
+
+
+class Watching(NoProgress):
+    """Tells when a build begins."""
+
+    def __init__(self) -> None:
+        self.building = threading.Event()
+
+    def update(self, text: str, done: float | None = None, total: float | None = None) -> None:
+        if text.startswith("building slow"):
+            self.building.set()
+
+
+def test_a_build_that_was_killed_half_way_is_done_again(case: Case, index: PackageIndex) -> None:
+    index.add_source("slow", "1.0", "import time\ntime.sleep(4)\ndef module(): return 'whole = True'\n")
+    plan, watching, killed = case.plan("slow==1.0\n", commit=own_commit()), Watching(), connect()
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(case.provision, plan, index, engine=killed, progress=watching)
+        assert watching.building.wait(60)
+        time.sleep(2)
+        killed.close()
+        with pytest.raises(RunnerError):
+            running.result()
+    assert case.shell(f"find {layout.BUILT} -name 'slow*.whl'") == ""
+    made = case.provision(plan, index)
+    assert case.python(made, "import slow; print(slow.whole)").strip() == "True"
 
 
 def test_a_later_day_is_in_the_verdicts_reason_and_so_is_what_the_auditor_replaced(

@@ -464,6 +464,7 @@ def test_a_python_that_lacks_wheels_is_told_without_building_anything(case: Case
     with PackageIndex() as index:
         index.add_wheel("one", "1.0")
         index.add_source("sourced", "1.0", "def module(): return ''\n")
+        index.files["sourced-1.0-cp39-cp39-manylinux2014_x86_64.whl"] = ("sourced", b"for another Python")
         options: dict[str, Any] = {"volume": case.volume, "progress": NoProgress(), "offline": False}
         options["network"] = NetworkSettings(index_url=index.address)
         assert lacks_wheels(case.engine, case.plan("one==1.0\n"), **options) is None

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
-from runner.errors import NotByThen
+from runner.engine.interface import ContainerOutcome, ContainerRequest, Sink
+from runner.errors import DiskFull, MissingFact, NotByThen, RunnerError
 from runner.inside import layout
 from runner.network import NetworkSettings
+from runner.progress import NoProgress
 from runner.rerun import provision
 from runner.rerun.build_failure import explain_build_failure
 from runner.rerun.provision import build_request, ready_keys
 from runner.rerun.train import train_request
 from runner.schema.plan import Plan, Policy, SystemPackages
+from tests.support.fake_engine import FakeEngine, Said, lines, outcome, result
 from tests.support.values import START, changed, make_plan
 
 
@@ -117,6 +121,7 @@ def test_index_credentials_travel_by_standard_input_alone() -> None:
         ("error: command 'x86_64-linux-gnu-gcc' failed: No such file or directory", "no compiler"),
         ("unable to execute 'gcc': No such file or directory", "no compiler"),
         ("sh: 1: gcc: not found", "no compiler"),
+        ("RuntimeError: Broken toolchain: cannot link a simple C program.", "no compiler"),
         ("../meson.build:1:0: ERROR: Unknown compiler(s): [['cc'], ['gcc']]", "no compiler"),
         ("src/a.c:3:10: fatal error: Python.h: No such file or directory", "the header Python.h is missing"),
         ("error: can't find Rust compiler\ncargo not found", "cargo is missing"),
@@ -154,6 +159,87 @@ def test_a_later_day_is_offered_where_it_may_help(log: str, dated: bool, fixed: 
     assert isinstance(error, NotByThen) is later
     assert error.remedy.startswith("runner reproduce RUN --allow redate") is later
     assert "--with one==VERSION" in error.remedy
+
+
+def test_a_python_that_has_a_wheel_is_named() -> None:
+    error = explain_build_failure({**JOB, "pythons": ["3.9", "3.8"]}, "gcc: not found")
+    assert "or --python 3.9, which has one of 1.0" in error.remedy
+
+
+def built(said: Said) -> RunnerError:
+    """The error that a build ends with."""
+    job = {**JOB, "build_as_of": "2025-03-02T10:00:00Z"}
+    with pytest.raises(RunnerError) as caught:
+        provision._build(FakeEngine({"build": said}), make_plan(), job, image="i", volume="v", progress=NoProgress())
+    return caught.value
+
+
+def test_a_build_that_filled_the_disk_is_no_fault_of_the_package() -> None:
+    error = built(Said(stderr=b"OSError: [Errno 28] No space left on device\n", outcome=outcome(1)))
+    assert isinstance(error, DiskFull)
+    assert error.exit_code == 5
+
+
+@pytest.mark.parametrize("how", [{"out_of_memory": True}, {"timed_out": True}])
+def test_what_this_machine_could_not_build_no_later_day_stands_in_for(how: dict[str, bool]) -> None:
+    assert not isinstance(built(Said(outcome=outcome(137, **how))), NotByThen)
+    assert isinstance(built(Said(outcome=outcome(1))), NotByThen)
+
+
+BUILT = {
+    "key": "k",
+    "python": "3.11.2",
+    "lock": "",
+    "packages": {},
+    "built_from_source": [],
+    "notes": [],
+    "as_of": None,
+    "build_as_of": None,
+    "redated": None,
+}
+
+
+def provisioned(*rounds: Sequence[str], broken: str) -> tuple[Any, list[str]]:
+    """Provision with what each round of resolving asks to build, an empty one being ready; what was built, in order."""
+    left, tried = list(rounds), []
+
+    def resolve(request: ContainerRequest, stdout: Sink, stderr: Sink) -> ContainerOutcome:
+        names = left.pop(0)
+        titles = {name: f"{name} 1.0" for name in names}
+        jobs = [
+            {**JOB, "name": name, "title": title, "path": f"/cache/{name}", "build_as_of": None}
+            for name, title in titles.items()
+        ]
+        ready = {"state": "ready", "cached": False, "environment": BUILT}
+        stdout(lines(result({"state": "build", "jobs": jobs} if names else ready)))
+        return outcome()
+
+    def build(request: ContainerRequest, stdout: Sink, stderr: Sink) -> ContainerOutcome:
+        tried.append(request.argv[-1].rpartition("/")[2])
+        return outcome(1 if tried[-1] == broken else 0)
+
+    engine = FakeEngine({"provision": resolve, "build": build})
+    try:
+        made = provision.provision(
+            engine,
+            make_plan(),
+            rerun="r",
+            volume="v",
+            network=NetworkSettings(),
+            build_image=lambda: "i",
+            progress=NoProgress(),
+            offline=False,
+        )
+    except MissingFact as error:
+        return error.cause, tried
+    return made.key, tried
+
+
+def test_a_build_that_failed_counts_only_where_it_is_asked_for_once_the_others_are_built() -> None:
+    assert provisioned(["a", "b", "c"], [], broken="b") == ("k", ["a", "b", "c"])
+    failed = "b 1.0 has no wheel for this Python and building it failed"
+    assert provisioned(["a", "b", "c"], ["b"], broken="b") == (failed, ["a", "b", "c"])
+    assert provisioned(["b"], broken="b") == (failed, ["b"])
 
 
 def payload(plan: Plan, day: datetime | None) -> dict[str, Any]:

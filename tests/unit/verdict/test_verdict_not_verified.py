@@ -63,6 +63,13 @@ def test_where_a_lock_decides_it_is_what_builds_that_is_of_a_later_day():
     assert "built with packages as of 2025-09-02, not of 2025-03-02" in decision.reason
 
 
+def test_what_a_replaced_package_brought_into_a_lock_is_said_to_be_of_the_day():
+    plan = make_plan(environment=changed(make_plan().environment, overrides=("torch==2.1.0",), as_of=START))
+    rerun = make_rerun(environment=changed(make_rerun().environment, as_of=START))
+    line = "environment: changed by --with torch==2.1.0, what that needs besides as of 2025-03-02"
+    assert line in judge(plan=plan, rerun=rerun).not_verified
+
+
 def test_without_a_start_what_is_built_is_built_with_the_packages_of_today():
     rerun = make_rerun(environment=changed(make_rerun().environment, built_from_source=("docopt==1",)))
     plan = make_plan()
