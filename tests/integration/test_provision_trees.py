@@ -105,6 +105,7 @@ def test_another_repository_at_a_commit_is_fetched_by_the_host_and_built_without
     assert provisioned(case, project, {"requirements.txt": text}, index, tmp_path, **fields).packages == made.packages
 
 
+@pytest.mark.full
 def test_a_branch_of_another_repository_is_what_it_was_on_the_day(
     case: Case, project: Repository, index: PackageIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
