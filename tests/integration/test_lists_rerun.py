@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from runner.schema.reproduction import Verdict
 from tests.integration.test_provision_trees import package
 from tests.support.judging import Judge, why
@@ -28,6 +30,7 @@ def test_requirements_in_utf_16_with_a_folder_of_the_repository_train_identicall
     assert any("tools/sums of the repository was installed" in line for line in reproduction.not_verified)
 
 
+@pytest.mark.full
 def test_a_lock_of_any_tool_is_the_environment_that_trains(
     project: RecordedProject, judge: Judge, tmp_path: Path
 ) -> None:
