@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from runner.inside import bytecode, environment, layout, protocol
@@ -21,82 +22,68 @@ from runner.inside.uv import Uv, install_arguments
 _COMPILE_S = 20.0  # at most; a rerun without compiled modules is slower and not wrong
 
 
-def install(
-    lock: Lock,
-    uv: Uv,
-    *,
-    python: str,
-    python_version: str,
-    wheels: Sequence[Built],
-    trees: Sequence[Built],
-    build_cache: str,
-    sources: Mapping[str, str],
-    direct: Sequence[str],
-) -> Environment:
-    """Make the environment of a lock unless it is ready, and return its record.
+@dataclass(frozen=True, kw_only=True)
+class Installation:
+    """What an environment is made of.
 
-    `python` is the interpreter that it is made with, `wheels` and `trees` are what was built for this repository.
-    `sources` and `direct` say what the training will import: its scripts, and the packages that were asked for.
+    `python` is the interpreter that it is made with, `wheels` and `trees` are what was built for this repository,
+    kept apart in `build_cache`. `sources` and `direct` say what the training will import: its scripts, and the packages
+    that were asked for.
+    """
+
+    lock: Lock
+    python: str
+    python_version: str
+    wheels: tuple[Built, ...]
+    trees: tuple[Built, ...]
+    build_cache: str
+    sources: Mapping[str, str]
+    direct: tuple[str, ...]
+
+
+def install(wanted: Installation, uv: Uv) -> Environment:
+    """Make an environment unless it is ready, and return its record.
+
     Whoever comes second waits for the first. Raises WheelsNeeded and PhaseError.
     """
-    with environment.locked(lock.environment):
-        ready = environment.read_ready(lock.environment)
+    key = wanted.lock.environment
+    with environment.locked(key):
+        ready = environment.read_ready(key)
         if ready is not None:
             return ready
-        environment.remove(lock.environment)
+        environment.remove(key)
         try:
-            record = _make(
-                lock,
-                uv,
-                python=python,
-                python_version=python_version,
-                wheels=[*wheels, *trees],
-                trees=trees,
-                build_cache=build_cache,
-                sources=sources,
-                direct=direct,
-            )
+            record = _make(wanted, uv)
         except BaseException:
-            environment.remove(lock.environment)
+            environment.remove(key)
             raise
         environment.write_ready(record)
         return record
 
 
-def _make(
-    lock: Lock,
-    uv: Uv,
-    *,
-    python: str,
-    python_version: str,
-    wheels: Sequence[Built],
-    trees: Sequence[Built],
-    build_cache: str,
-    sources: Mapping[str, str],
-    direct: Sequence[str],
-) -> Environment:
-    folder = environment.environment_path(lock.environment)
+def _make(wanted: Installation, uv: Uv) -> Environment:
+    folder = environment.environment_path(wanted.lock.environment)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    uv.run(["venv", "--python", python, "--no-project", str(folder)])
+    uv.run(["venv", "--python", wanted.python, "--no-project", str(folder)])
     interpreter = str(folder / "bin" / "python")
-    index, built = split_built(lock.text, wheels)
-    built += [wheel for wheel in trees if wheel not in built]
+    index, built = split_built(wanted.lock.text, (*wanted.wheels, *wanted.trees))
+    built += [wheel for wheel in wanted.trees if wheel not in built]
     if index:
         listing = folder / "lock.txt"
         listing.write_text(index, encoding="utf-8")
         uv.run(install_arguments(str(listing), python=interpreter), by_hash=True)
     if built:
         # In a cache of its own: what foreign code built never enters the shared one.
-        _add(folder, [wheel.path for wheel in built], uv.with_cache(build_cache), python=python)
+        _add(folder, [wheel.path for wheel in built], uv.with_cache(wanted.build_cache), python=wanted.python)
     site = environment.site_packages(folder)
     write_pth(site)
     protocol.progress("compiling")
-    roots = bytecode.imports_of_sources(sources) | bytecode.top_level_modules(site, direct)
+    roots = bytecode.imports_of_sources(wanted.sources) | bytecode.top_level_modules(site, wanted.direct)
     bytecode.compile_reachable(site, sorted(roots), seconds=_COMPILE_S)
     return Environment(
-        key=lock.environment,
-        python=python_version,
-        lock=lock.text,
+        key=wanted.lock.environment,
+        python=wanted.python_version,
+        lock=wanted.lock.text,
         packages=environment.freeze(site),
         built_from_source=tuple(f"{wheel.name}=={wheel.version}" for wheel in built),
     )

@@ -18,7 +18,7 @@ from runner.inside import environment, lists, resolve
 from runner.inside.dated_indexes import DatedIndexes
 from runner.inside.environment import SECRETS, Lock
 from runner.inside.indexes import FIRST_INDEX, index_settings
-from runner.inside.install import install
+from runner.inside.install import Installation, install
 from runner.inside.protocol import MISSING, PhaseError, progress
 from runner.inside.requirements import hashes, requirement_name
 from runner.inside.resolve import Built
@@ -158,15 +158,17 @@ class _Provision:
         direct = {requirement_name(line) or "" for line in wanted.lines} or set(resolve.pins(lock.text))
         known = environment.read_ready(lock.environment)
         made = known or install(
-            lock,
+            Installation(
+                lock=lock,
+                python=self.python,
+                python_version=platform.python_version(),
+                wheels=tuple(wheel for wheel in self.built.wheels() if wheel.path.name in lock.built),
+                trees=tuple(wheel for _, wheel in self._trees(wanted)),
+                build_cache=self.built.cache,
+                sources=self.request["sources"],
+                direct=tuple(sorted(direct)),
+            ),
             self.uv,
-            python=self.python,
-            python_version=platform.python_version(),
-            wheels=[wheel for wheel in self.built.wheels() if wheel.path.name in lock.built],
-            trees=[wheel for _, wheel in self._trees(wanted)],
-            build_cache=self.built.cache,
-            sources=self.request["sources"],
-            direct=sorted(direct),
         )
         return {"state": "ready", "cached": known is not None, "environment": environment.record(made, lock)}
 
