@@ -6,6 +6,8 @@ Standard library only; used by provision, which makes them, and by restore, whic
     locks/SPECIFICATION.REPOSITORY.json    the same where something was built: for that repository and commit alone
     environments/KEY/                      a virtual environment at its final place
     environments/KEY/.ready                its record, written last: without it the folder is not used
+
+A record's time of change is that of its last use (`runner.inside.uses`).
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from runner.inside import layout
+from runner.inside import layout, uses
 
 SECRETS = "/secrets"  # a tmpfs in provision's container
 LAYOUT_VERSION = 3  # part of every key: raise it when environments or locks are made in another way
@@ -83,8 +85,9 @@ def record(environment: Environment, lock: Lock) -> dict[str, Any]:
 def read_lock(specification: str, repository: str) -> Lock | None:
     """Return the lock of a specification, the repository's own first; a corrupt record counts as none."""
     for path in (_lock_path(specification, repository), _lock_path(specification, "")):
-        document = _read_json(path)
+        document = read_record(path)
         if document is not None:
+            uses.note_use(path)
             try:
                 return Lock(
                     environment=str(document["environment"]),
@@ -112,9 +115,10 @@ def write_lock(specification: str, repository: str, lock: Lock) -> None:
 def read_ready(key: str) -> Environment | None:
     """Return the record of an environment, None where it is not ready."""
     folder = environment_path(key)
-    document = _read_json(folder / ".ready")
+    document = read_record(folder / ".ready")
     if document is None or not (folder / "bin" / "python").exists():
         return None
+    uses.note_use(folder / ".ready")
     try:
         return Environment(
             key=str(document["key"]),
@@ -200,7 +204,8 @@ def _checked(key: str) -> str:
     return key
 
 
-def _read_json(path: Path) -> dict[str, Any] | None:
+def read_record(path: Path) -> dict[str, Any] | None:
+    """Return what a record says, None for one that is not there or corrupt."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -13,6 +13,7 @@ UV_CACHE = "/cache/uv"
 ENVIRONMENTS = "/cache/environments"  # environments/KEY, ready once KEY/.ready exists
 LOCKS = "/cache/locks"  # locks/SPECIFICATION_KEY.json: the resolved lock and its environment's key
 BUILT = "/cache/built"  # what 2b built, keyed to repository and commit
+INCOMING = "/cache/incoming"  # what `setup --load` brought, until all of it is there
 WORK = "/cache/work"  # work/RERUN/{sandbox,reference,state}
 
 SANDBOX = "sandbox"  # all that the training may write: one folder, so that one mount is enough

@@ -13,7 +13,7 @@ import os
 import re
 from dataclasses import asdict, dataclass
 
-from runner.inside import layout
+from runner.inside import layout, uses
 from runner.inside.hashing import FileHash, hash_file
 
 
@@ -79,7 +79,10 @@ def verified(object_id: ObjectId) -> Verified | None:
         record.inode,
         record.mtime_ns,
     )
-    return record if unchanged else None
+    if not unchanged:
+        return None
+    uses.note_use(_record_path(object_id))
+    return record
 
 
 def verify(object_id: ObjectId) -> Verified | None:

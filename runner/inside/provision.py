@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from runner.inside import environment, lists, resolve
+from runner.inside import environment, lists, resolve, uses
 from runner.inside.dated_indexes import DatedIndexes
 from runner.inside.environment import SECRETS, Lock
 from runner.inside.indexes import FIRST_INDEX, index_settings
@@ -31,16 +31,24 @@ from runner.inside.wanted import Specification, Wanted
 def handle(request: dict[str, Any]) -> dict[str, Any]:
     """Make the environment of a specification ready.
 
-    Request: specification, repository, builds (keys), attempt (letters and digits, new for each provision), commit,
-    kind, root, main, files, as_of, build_as_of, redated, python (minor), image (digest), constraints, overrides,
-    install_project, sources {path: text}, upload_times {file name: moment}, offline, jobs[] (what 2b has run),
+    Request: rerun, specification, repository, builds (keys), attempt (letters and digits, new for each provision),
+    commit, kind, root, main, files, as_of, build_as_of, redated, python (minor), image (digest), constraints,
+    overrides, install_project, sources {path: text}, upload_times {file name: moment}, offline, jobs[] (run by 2b),
     network {ca, index_url, extra_index_urls, find_links, trusted_hosts, index_strategy, proxies}.
     Asks for: the `bundle` of the repository, if a package of its own is to be built; `source` {address, revision}.
     Result: {state: ready, cached, environment {…}} or {state: build, jobs[] (see `runner.inside.source_builds`)}.
 
-    With `wheels_alone` in the request nothing is made, and a specification that has wheels for all is `ready`, others
+    With `wheels_alone` in the request, which is no rerun's, nothing is made, and a specification that has wheels for all is `ready`, others
     {state: no wheels, name, version}.
     """
+    with uses.with_others():
+        result = _provided(request)
+        if "environment" in result and "rerun" in request:
+            uses.mark(request["rerun"], result["environment"]["key"])
+        return result
+
+
+def _provided(request: Mapping[str, Any]) -> dict[str, Any]:
     ready = environment.find_ready(request["specification"], request["repository"])
     if ready is not None:
         return {"state": "ready", "cached": True, "environment": ready}

@@ -9,7 +9,7 @@ import json
 import os
 from typing import Any
 
-from runner.inside import layout, traces, workspace
+from runner.inside import layout, traces, uses, workspace
 from runner.inside.environment import find_ready
 from runner.inside.objects import ObjectId, Verified, discard, listing, verified, verify
 from runner.inside.protocol import MISSING, UNAVAILABLE, PhaseError, note, progress, receive
@@ -26,17 +26,25 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
 
     Request: rerun, commit, branch, url, dvc_roots, outs[], pointer_edits[],
     files[] {path, digest, role, warm_start}, expected_outputs[], allow_cached, proxies,
-    remotes[] (see `Remotes`), environment {specification, repository} (keys).
+    remotes[] (see `Remotes`), environment {specification, repository} (keys), base (the base image's reference).
     Asks for: the `bundle` of the repository; what folders of the host hold (see `folders`).
     Result: files[] {path, digest, sha256, size_bytes, place, held_by}, remotes_asked[], removed[].
     """
+    with uses.with_others():
+        return _restore(request)
+
+
+def _restore(request: dict[str, Any]) -> dict[str, Any]:
+    rerun = request["rerun"]
+    _make_folders(rerun)
+    uses.note_image(request["base"])
     ready = find_ready(request["environment"]["specification"], request["environment"]["repository"])
+    if ready is not None:
+        uses.mark(rerun, ready["key"])
     note("environment", ready)
     for name, value in request["proxies"].items():
         os.environ[name] = os.environ[name.upper()] = value
-    rerun = request["rerun"]
     root = layout.work(rerun, f"{layout.SANDBOX}/{layout.WORKSPACE}")
-    _make_folders(rerun)
     progress("cloning")
     bundle = layout.work(rerun, f"{layout.STATE}/repository.bundle")
     receive("bundle", bundle)

@@ -126,6 +126,7 @@ def _prepare(
         return provision(
             place.engine,
             plan,
+            rerun=place.rerun,
             volume=place.volume,
             network=place.network,
             build_image=place.build_image,

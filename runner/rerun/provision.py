@@ -88,6 +88,7 @@ def provision(
     engine: Engine,
     plan: Plan,
     *,
+    rerun: str,
     volume: str,
     network: NetworkSettings,
     build_image: Callable[[], str],
@@ -100,12 +101,13 @@ def provision(
 ) -> ResolvedEnvironment:
     """Make the environment of the plan ready in the cache volume, if it is not, and return what is in it.
 
-    `build_image` returns the image for phase 2b, and is asked once something must be built. `bundle` holds the commit,
-    needed where the plan installs the project; into the folder `package_sources` other repositories are fetched that
-    packages come from. `sources` maps paths of scripts to their texts: what they import is compiled; `upload_times`
-    date files of indexes that do not. Where the packages of the run's day cannot be had and the plan allows it, they
-    are those of the first later day. Raises NotByThen where it does not, MissingFact where the packages cannot be had
-    or built, IndexUnavailable where the index refused (or `offline` forbids to ask it), DiskFull.
+    The workspace `rerun` will name it as in use. `build_image` returns the image for phase 2b, and is asked once
+    something must be built. `bundle` holds the commit, needed where the plan installs the project; into the folder
+    `package_sources` other repositories are fetched that packages come from. `sources` maps paths of scripts to their
+    texts: what they import is compiled; `upload_times` date files of indexes that do not. Where the packages of the
+    run's day cannot be had and the plan allows it, they are those of the first later day. Raises NotByThen where it
+    does not, MissingFact where the packages cannot be had or built, IndexUnavailable where the index refused (or
+    `offline` forbids to ask it), DiskFull.
     """
     told, network = network.notes, with_index_credentials(network)
     for note in network.notes[len(told) :]:
@@ -114,6 +116,7 @@ def provision(
         _make,
         engine,
         plan,
+        rerun=rerun,
         volume=volume,
         network=network,
         build_image=build_image,
@@ -139,6 +142,7 @@ def _make(
     day: datetime | None,
     redated: str | None = None,
     *,
+    rerun: str,
     volume: str,
     network: NetworkSettings,
     build_image: Callable[[], str],
@@ -154,6 +158,7 @@ def _make(
     `hopeless` collects what no other day's packages build either, for lack of a compiler or the like.
     """
     payload = _payload(plan, day, network, offline=offline) | {
+        "rerun": rerun,
         "attempt": secrets.token_hex(8),
         "redated": redated,
         "sources": dict(sources or {}),

@@ -90,6 +90,7 @@ def restore(
             for name, remote in zip(names, plan.remotes, strict=True)
         ],
         "environment": environment_keys,
+        "base": plan.images.base,
         # May hold credentials: by standard input, as all that does.
         "proxies": network.proxies if _network(asked, network) != "none" else {},
         "allow_cached": "cached" in plan.policy.allow,

@@ -61,7 +61,7 @@ class Cache:
 
     def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.path = path
-        for name in ("OBJECTS", "VERIFIED", "UV_CACHE", "ENVIRONMENTS", "LOCKS", "BUILT", "WORK"):
+        for name in ("OBJECTS", "VERIFIED", "UV_CACHE", "ENVIRONMENTS", "LOCKS", "BUILT", "INCOMING", "WORK"):
             monkeypatch.setattr(layout, name, getattr(layout, name).replace(layout.CACHE, str(path), 1))
         monkeypatch.setattr(layout, "CACHE", str(path))
         monkeypatch.setattr(layout, "TRAINER_UID", os.getuid())

@@ -55,7 +55,8 @@ class Case:
         if index is not None:
             network = NetworkSettings(index_url=index if isinstance(index, str) else index.address)
         # Nothing here is compiled: the image with compilers has tests of its own.
-        options = {"offline": False, "progress": NoProgress(), "build_image": lambda: self.images.tools, **options}
+        mine = {"rerun": "none", "offline": False, "progress": NoProgress(), "build_image": lambda: self.images.tools}
+        options = {**mine, **options}
         return provision(engine or self.engine, plan, volume=self.volume, network=network, **options)
 
     def shell(self, script: str, **options: Any) -> str:

@@ -87,6 +87,7 @@ class World:
             "expected_outputs": [],
             "remotes": [described("/srv/store", name="main", folder=True, source="runner.yaml")],
             "environment": {"specification": "s", "repository": "r"},
+            "base": "base:py3.11",
             "proxies": {},
             "allow_cached": False,
         }
