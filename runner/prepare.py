@@ -1,4 +1,4 @@
-"""`runner setup`: make what reruns need in a container engine, and take it away again."""
+"""`runner setup`: make what reruns need in a container engine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from runner.engine.docker import DockerEngine
     from runner.engine.images import ToolsImage
     from runner.engine.interface import EngineInfo
-    from runner.engine.prune import Holding
     from runner.schema.plan import Images, Plan
 
 DEFAULT_PYTHON = "3.11"
@@ -37,14 +36,6 @@ class Prepared:
     cache_volume: str
     made: tuple[str, ...]
     seconds: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pruned:
-    """What was removed and what stays, with sizes."""
-
-    removed: tuple[Holding, ...]
-    kept: tuple[Holding, ...]
 
 
 def open_engine(progress: Progress | None = None, *, install_engine: bool = False) -> DockerEngine:
@@ -134,36 +125,6 @@ def prepare(
         made=tuple(made),
         seconds=time.monotonic() - started,
     )
-
-
-def prune(engine: DockerEngine, *, everything: bool = False) -> Pruned:
-    """Remove outdated images, and with `everything` also the current ones and the cache.
-
-    Only what carries our labels; what a container uses stays.
-    """
-    from runner.engine import labels
-    from runner.engine import prune as holdings
-    from runner.engine.base_image import REPOSITORY, local_pythons
-    from runner.engine.docker import remove_volume
-    from runner.engine.images import dockerfile, environments_in_use, tools_reference
-    from runner.engine.packages import layers_on
-    from runner.engine.sweep import clear_work, sweep
-
-    current = {f"{REPOSITORY}:py{python}" for python in local_pythons(engine)}
-    swept = sweep(engine)
-    for environment in environments_in_use(engine):
-        layers = layers_on(engine, (environment,))
-        tools, *layered = (tools_reference(dockerfile(), below) for below in (environment, *layers))
-        current |= {environment, tools, *layers, *layered}
-        if swept.anything and engine.image_digest(tools) is not None:
-            clear_work(engine, swept, image=tools)
-            swept = sweep(engine)
-    removed, kept = holdings.prune(engine, everything=everything, current=current)
-    if everything:
-        # Without a cache there is no workspace left to clear.
-        for session in swept.sessions:
-            remove_volume(engine.client, labels.session_volume(session))
-    return Pruned(removed=removed, kept=kept)
 
 
 def building_layers(system_packages: Sequence[str]) -> tuple[tuple[str, ...], ...]:

@@ -1,15 +1,22 @@
-"""`runner setup`: make what reruns need, or remove it. Nobody has to call it first."""
+"""`runner setup`: make what reruns need, remove it, carry it elsewhere. Nobody has to call it first."""
 
 from __future__ import annotations
 
 import json as json_module
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from runner.cli import options as o
 from runner.cli.console import open_progress
+
+if TYPE_CHECKING:
+    from runner.cache.prune import Pruned
+    from runner.cache.transfer import Loaded, Saved
+    from runner.prepare import Prepared
 
 InstallEngine = Annotated[
     bool,
@@ -18,8 +25,48 @@ InstallEngine = Annotated[
 Compilers = Annotated[
     bool, typer.Option("--compilers", help="Also the image with compilers, which is else made when first needed.")
 ]
-Prune = Annotated[bool, typer.Option("--prune", help="List sizes and remove what is outdated.")]
-Everything = Annotated[bool, typer.Option("--all", help="With --prune: also the current images and all caches.")]
+Parsed = TypeVar("Parsed")
+
+_PRUNE = "Taking away"
+_CARRY = "To a machine without internet"
+Prune = Annotated[
+    bool,
+    typer.Option("--prune", help="List sizes and remove what is outdated or broke off.", rich_help_panel=_PRUNE),
+]
+OlderThan = Annotated[
+    o.Text,
+    typer.Option(
+        "--older-than", metavar="TIME", help="With --prune: what nobody used for so long, as 30d.",
+        rich_help_panel=_PRUNE, show_default=False,
+    ),
+]  # fmt: skip
+KeepSize = Annotated[
+    o.Text,
+    typer.Option(
+        "--keep-size", metavar="SIZE", help="With --prune: the longest unused, until the cache is no larger, as 20g.",
+        rich_help_panel=_PRUNE, show_default=False,
+    ),
+]  # fmt: skip
+Everything = Annotated[
+    bool, typer.Option("--all", help="With --prune: the current images and all caches.", rich_help_panel=_PRUNE)
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="With --prune: remove nothing, say what would go.", rich_help_panel=_PRUNE)
+]
+Save = Annotated[
+    o.Text,
+    typer.Option(
+        "--save", metavar="FILE", help="Write images, wheels and environments to a file (.tar or .tar.gz).",
+        rich_help_panel=_CARRY, show_default=False,
+    ),
+]  # fmt: skip
+Load = Annotated[
+    o.Text,
+    typer.Option(
+        "--load", metavar="FILE", help="Take in what another machine saved.",
+        rich_help_panel=_CARRY, show_default=False,
+    ),
+]  # fmt: skip
 
 
 def setup(
@@ -29,7 +76,12 @@ def setup(
     system_packages: o.SystemPackages = None,
     compilers: Compilers = False,
     prune: Prune = False,
+    older_than: OlderThan = None,
+    keep_size: KeepSize = None,
     everything: Everything = False,
+    dry_run: DryRun = False,
+    save: Save = None,
+    load: Load = None,
     json: o.Json = False,
     quiet: o.Quiet = False,
     no_color: o.NoColor = False,
@@ -37,29 +89,40 @@ def setup(
 ) -> int:
     """Find the container engine and make the images and caches that reruns need. Idempotent."""
     from runner import prepare as flow
-    from runner.errors import UsageError
+    from runner.schema.notation import parse_bytes, parse_duration
     from runner.settings import Flags, resolve_settings
 
     names = resolve_settings(Flags(system_packages=tuple(system_packages or ())), {}).system_packages
-    if everything and not prune:
-        raise UsageError("--all goes with --prune", "runner setup --prune --all")
+    limits = {"all": everything, "older-than": older_than, "keep-size": keep_size, "dry-run": dry_run}
+    _check({"prune": prune, "save": save, "load": load}, limits)
+    older_than_s = _parsed("--older-than", older_than, parse_duration)
+    keep_bytes = _parsed("--keep-size", keep_size, parse_bytes)
     with (
         open_progress(quiet=quiet, verbose=False, no_color=no_color) as progress,
         flow.opened_engine(progress, install_engine=install_engine) as engine,
     ):
         if prune:
-            pruned = flow.prune(engine, everything=everything)
-            if json:
-                document = {
-                    "removed": [asdict(one) for one in pruned.removed],
-                    "kept": [asdict(one) for one in pruned.kept],
-                }
-                typer.echo(json_module.dumps(document, indent=2))
-                return 0
-            for verb, holdings in (("removed", pruned.removed), ("kept", pruned.kept)):
-                for one in holdings:
-                    typer.echo(f"{verb:8} {(one.size_bytes or 0) / 1e6:10.1f} MB  {one.kind:6} {one.name}")
-            return 0
+            from runner.cache.prune import prune as take_away
+
+            pruned = take_away(
+                engine,
+                everything=everything,
+                older_than_s=older_than_s,
+                keep_bytes=keep_bytes,
+                dry_run=dry_run,
+                progress=progress,
+            )
+            return _say(pruned, _pruned_lines(pruned, dry_run=dry_run), json=json)
+        if save is not None:
+            from runner.cache.transfer import save as write
+
+            saved = write(engine, Path(save), python=python, progress=progress)
+            return _say(saved, _saved_lines(saved), json=json)
+        if load is not None:
+            from runner.cache.transfer import load as read
+
+            loaded = read(engine, Path(load), progress=progress)
+            return _say(loaded, _loaded_lines(loaded), json=json)
         prepared = flow.prepare(
             engine,
             python=python,
@@ -69,24 +132,76 @@ def setup(
             progress=progress,
             install=install_engine,
         )
+    return _say(prepared, _prepared_lines(prepared, names), json=json)
+
+
+def _check(ways: dict[str, Any], limits: dict[str, Any]) -> None:
+    """Raise UsageError for options that cannot be meant together."""
+    from runner.errors import UsageError
+
+    given = [name for name, value in ways.items() if value]
+    if len(given) > 1:
+        raise UsageError(f"--{given[0]} and --{given[1]} are two commands", f"runner setup --{given[0]}")
+    for name, value in limits.items():
+        if value and not ways["prune"]:
+            raise UsageError(f"--{name} goes with --prune", f"runner setup --prune --{name}")
+
+
+def _parsed(flag: str, text: str | None, parse: Callable[[str], Parsed]) -> Parsed | None:
+    from runner.errors import InvalidConfiguration
+
+    try:
+        return None if text is None else parse(text)
+    except ValueError as error:
+        raise InvalidConfiguration(f"{flag}: {error}", "runner setup --help") from error
+
+
+def _say(result: Any, lines: Iterable[str], *, json: bool) -> int:
     if json:
-        typer.echo(json_module.dumps(asdict(prepared), indent=2))
-        return 0
+        typer.echo(json_module.dumps(asdict(result), indent=2))
+    else:
+        for line in lines:
+            typer.echo(line)
+    return 0
+
+
+def _pruned_lines(pruned: Pruned, *, dry_run: bool) -> Iterator[str]:
+    for verb, holdings in (("would go" if dry_run else "removed", pruned.removed), ("kept", pruned.kept)):
+        for one in holdings:
+            name = one.name or f"{one.count}"
+            when = "" if one.unused_s is None else f"  unused for {one.unused_s / 86400:.1f} days"
+            use = "  in use" if one.in_use else ""
+            yield f"{verb:8} {(one.size_bytes or 0) / 1e6:10.1f} MB  {one.kind:12} {name}{use or when}"
+        total = sum(one.size_bytes or 0 for one in holdings)
+        yield f"{verb:8} {total / 1e6:10.1f} MB  in all"
+
+
+def _saved_lines(saved: Saved) -> Iterator[str]:
+    pythons = ", ".join(saved.pythons)
+    yield f"saved   {saved.file}  {saved.size_bytes / 1e6:.1f} MB for {saved.platform}, Python {pythons}"
+    yield f"digest  {saved.digest}"
+    yield f"there   runner setup --load {Path(saved.file).name}    must print the same digest"
+
+
+def _loaded_lines(loaded: Loaded) -> Iterator[str]:
+    yield f"loaded  {loaded.file}  {len(loaded.images)} images, {loaded.environments} environments that were not there"
+    yield f"digest  {loaded.digest}"
+    yield "next    runner reproduce RUN --offline"
+
+
+def _prepared_lines(prepared: Prepared, names: Sequence[str]) -> Iterator[str]:
     info = prepared.engine
-    typer.echo(f"engine  {info.name} {info.version} at {info.address}")
-    typer.echo(f"base    {prepared.base.reference}  Python {prepared.base.python}  {prepared.base.origin}")
-    typer.echo(f"tools   {prepared.tools}")
+    yield f"engine  {info.name} {info.version} at {info.address}"
+    yield f"base    {prepared.base.reference}  Python {prepared.base.python}  {prepared.base.origin}"
+    yield f"tools   {prepared.tools}"
     if prepared.train is not None:
         plain = [name.partition("=")[0] for name in names]
         versions = ", ".join(f"{name} {prepared.train.installed.get(name, '')}" for name in plain)
-        typer.echo(f"train   {prepared.train.reference}  {versions}")
+        yield f"train   {prepared.train.reference}  {versions}"
     if prepared.build is None:
-        typer.echo("build   made when something must be built (--compilers)")
+        yield "build   made when something must be built (--compilers)"
     else:
-        typer.echo(
-            f"build   {prepared.build.reference}  gcc {prepared.build.installed.get('gcc', 'of the base image')}"
-        )
-    typer.echo(f"cache   volume {prepared.cache_volume}")
+        yield f"build   {prepared.build.reference}  gcc {prepared.build.installed.get('gcc', 'of the base image')}"
+    yield f"cache   volume {prepared.cache_volume}"
     made = ", ".join(prepared.made) if prepared.made else "all was there"
-    typer.echo(f"ready in {prepared.seconds:.1f} s: {made}")
-    return 0
+    yield f"ready in {prepared.seconds:.1f} s: {made}"

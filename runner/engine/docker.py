@@ -191,6 +191,12 @@ class DockerEngine(Engine):
             except docker.errors.NotFound:
                 self.client.create_volume(name, labels={labels.LABEL: labels.CACHE})
 
+    def has_volume(self, name: str) -> bool:
+        """Tell whether a named volume is there."""
+        with engine_faults(f"looking for the volume {name}"):
+            found = self.client.volumes(filters={"name": name}).get("Volumes") or ()
+        return any(volume["Name"] == name for volume in found)
+
     def image_digest(self, reference: str) -> str | None:
         """Return the content id of a local image."""
         import docker.errors

@@ -22,6 +22,7 @@ import hashlib
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from runner.engine.base_image import REPOSITORY as BASE_REPOSITORY
 from runner.engine.base_image import BaseImage, local_pythons
 from runner.engine.docker import DockerEngine
 from runner.engine.faults import api_fault, engine_faults
-from runner.engine.packages import COMPILERS, ensure_layer, existing_layer
+from runner.engine.packages import COMPILERS, ensure_layer, existing_layer, layers_on
 from runner.errors import DiskFull, ImageUnavailable, RunnerError
 from runner.network import NetworkSettings, read_network_settings
 from runner.progress import NoProgress, Progress
@@ -185,15 +186,53 @@ def tools_reference(recipe: str, environment: str) -> str:
     return f"{TOOLS_REPOSITORY}:{_hash(pieces)}"
 
 
-def environments_in_use(engine: DockerEngine) -> list[str]:
-    """Return the environment images that the next command would use, whoever's base image they stand on."""
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """The images that commands use on one base image, made or not.
+
+    `tools` is the plain one; `others` are layers of Debian's packages, and the tools images on these.
+    """
+
+    base: str
+    environment: str
+    tools: str
+    others: tuple[str, ...]
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """All of them."""
+        return (self.base, self.environment, self.tools, *self.others)
+
+
+def families_in_use(engine: DockerEngine) -> list[Family]:
+    """Return the images that the next command would use, whoever's base image they stand on."""
     recipe = dockerfile()
     with engine_faults("listing environment images"):
         images = engine.client.images(filters={"label": f"{labels.LABEL}={labels.ENVIRONMENT}"})
     bases = {str((image.get("Labels") or {}).get(labels.BASE_NAME, "")) for image in images}
     bases |= {f"{BASE_REPOSITORY}:py{python}" for python in local_pythons(engine)}
-    ids = [engine.image_digest(base) for base in sorted(bases) if base]
-    return [environment_reference(recipe, base_id) for base_id in dict.fromkeys(ids) if base_id is not None]
+    families = []
+    for base in sorted(bases - {""}):
+        base_id = engine.image_digest(base)
+        if base_id is not None:
+            environment = environment_reference(recipe, base_id)
+            layers = layers_on(engine, (environment,))
+            tools, *layered = (tools_reference(recipe, below) for below in (environment, *layers))
+            families.append(Family(base=base, environment=environment, tools=tools, others=(*layers, *layered)))
+    return families
+
+
+def created(engine: DockerEngine, reference: str) -> datetime | None:
+    """Return when an image was made, None where it is not there."""
+    import docker.errors
+
+    with engine_faults(f"looking up {reference}"):
+        try:
+            said = str(engine.client.inspect_image(reference)["Created"])
+        except docker.errors.NotFound:
+            return None
+    # Nanoseconds are more than Python reads.
+    return datetime.fromisoformat(said[:19] + "+00:00")
 
 
 def dockerfile() -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 from runner.engine import labels
 from runner.engine.docker import DockerEngine, remove_volume
@@ -15,16 +14,19 @@ from runner.engine.images import remove_build_images
 
 @dataclass(frozen=True, kw_only=True)
 class Holding:
-    """One thing of ours in an engine. `size_bytes` is what it takes for itself, None where the engine cannot say.
+    """One thing of ours in an engine, or several of a kind. `kind` is `image`, `cache`, or what lies in the cache.
 
-    `current` is true for what the next command would use: it goes with `--all` only.
+    `size_bytes` is what it takes for itself, None where the engine cannot say; `unused_s` how long nobody used it, None
+    where that is not known. `current` is true for what the next command would use: it goes with `--all` only.
     """
 
-    kind: Literal["image", "cache"]
+    kind: str
     name: str
     size_bytes: int | None
     current: bool
     in_use: bool = False
+    count: int = 1
+    unused_s: float | None = None
 
 
 def holdings(engine: DockerEngine, *, current: Iterable[str] = ()) -> tuple[Holding, ...]:
@@ -73,15 +75,16 @@ def holdings(engine: DockerEngine, *, current: Iterable[str] = ()) -> tuple[Hold
 
 
 def prune(
-    engine: DockerEngine, *, everything: bool = False, current: Iterable[str] = ()
+    engine: DockerEngine, *, everything: bool = False, current: Iterable[str] = (), dry_run: bool = False
 ) -> tuple[tuple[Holding, ...], tuple[Holding, ...]]:
     """Remove images that nothing needs any more and caches of other names; `everything` removes what is current too.
 
-    What a container uses stays. Return what was removed and what stays.
+    What a container uses stays. Return what was removed and what stays; `dry_run` removes nothing.
     """
     import docker.errors
 
-    remove_build_images(engine)
+    if not dry_run:
+        remove_build_images(engine)
     removed: list[Holding] = []
     kept: list[Holding] = []
     # Images that were built on others go first: environment and tools before base, whatever has no name last.
@@ -91,6 +94,9 @@ def prune(
     for holding in order:
         if holding.in_use or (holding.current and not everything):
             kept.append(holding)
+            continue
+        if dry_run:
+            removed.append(holding)
             continue
         gone = False
         with engine_faults(f"removing {holding.name}"), contextlib.suppress(docker.errors.APIError):

@@ -82,7 +82,7 @@ def clear_work(engine: DockerEngine, swept: Swept, *, image: str, volume: str | 
     if not swept.anything:
         return
     volume = volume or labels.cache_volume()
-    if _has_volume(engine, volume):
+    if engine.has_volume(volume):
         request = ContainerRequest(
             image=image,
             argv=("python3", "-I", "-c", _CLEAR, " ".join(swept.sessions), " ".join(swept.reruns)),
@@ -116,9 +116,3 @@ def _rerun_of(options: Mapping[str, str]) -> str | None:
     if len(parts) >= 3 and parts[-3] == "work":
         return parts[-2]
     return None
-
-
-def _has_volume(engine: DockerEngine, name: str) -> bool:
-    with engine_faults("looking for the cache"):
-        found = engine.client.volumes(filters={"name": name}).get("Volumes") or ()
-    return any(volume["Name"] == name for volume in found)

@@ -134,7 +134,7 @@ def read_ready(key: str) -> Environment | None:
 def write_ready(environment: Environment) -> None:
     """Declare an environment ready, after all of it is on the disk."""
     folder = environment_path(environment.key)
-    _flush(folder)
+    flush(folder)
     _write_json(folder / ".ready", asdict(environment))
 
 
@@ -231,7 +231,8 @@ def _fsync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _flush(folder: Path) -> None:
+def flush(folder: Path) -> None:
+    """Have all that was written to a folder's file system on the disk."""
     # One call for thousands of files; the standard library offers none for a single file system.
     descriptor = os.open(folder, os.O_RDONLY)
     try:

@@ -6,6 +6,7 @@ then the answers to what the phase asks for, in the order of asking:
     {"value": …}                       the whole answer to `ask`
     {"name": …, "size": N}             followed by N bytes: a file of the answer to `ask_for_files`
     {"end": true}                      after the last file
+    {"size": N}, then N bytes          a piece of the answer to `ask_for_stream`; {"end": true} after the last
 
 Standard output: events, one JSON object a line:
 
@@ -21,11 +22,12 @@ Standard error is a log for `--debug`.
 from __future__ import annotations
 
 import errno
+import io
 import json
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 MISSING = "missing"  # a fact is missing: the verdict is unverifiable
 UNAVAILABLE = "unavailable"  # something refused or timed out: exit 5
@@ -98,6 +100,34 @@ def ask_for_files(name: str, value: Any, take: Callable[[str, Iterator[bytes]], 
     emit({"event": "ask", "name": name, "value": value})
     while "end" not in (header := _line()):
         take(header["name"], _pieces(header["size"]))
+
+
+def ask_for_stream(name: str, value: Any = None) -> BinaryIO:
+    """Ask the host for one long stream of bytes, to be read to its end as it comes."""
+    emit({"event": "ask", "name": name, "value": value})
+    return io.BufferedReader(_Stream(), _CHUNK)
+
+
+class _Stream(io.RawIOBase):
+    """The pieces of a stream, one after the other."""
+
+    def __init__(self) -> None:
+        self._left = 0
+        self._ended = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not self._left and not self._ended:
+            header = _line()
+            self._left, self._ended = header.get("size", 0), "end" in header
+        if self._ended:
+            return 0
+        piece = sys.stdin.buffer.read(min(self._left, len(buffer))) or _broken_off()
+        self._left -= len(piece)
+        buffer[: len(piece)] = piece
+        return len(piece)
 
 
 def receive(name: str, path: str, value: Any = None) -> str:

@@ -50,6 +50,14 @@ def files(named: Iterable[tuple[str, int]]) -> Iterator[bytes]:
     yield _line({"end": True})
 
 
+def stream(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Return the answer to `ask_for_stream`."""
+    for piece in pieces:
+        yield _line({"size": len(piece)})
+        yield piece
+    yield _line({"end": True})
+
+
 def bundle_answer(bundle: Path) -> Answer:
     """Return what answers for the repository's bundle."""
 

@@ -21,7 +21,8 @@ from runner.engine.prune import holdings
 from runner.errors import ImageUnavailable, InvalidConfiguration, MissingFact
 from runner.inside import layout
 from runner.network import NetworkSettings, read_network_settings
-from runner.prepare import Prepared, prepare, prune
+from runner.cache.prune import prune
+from runner.prepare import Prepared, prepare
 from tests.support.engines import run
 
 MARK = "mark-of-a-secret-index"

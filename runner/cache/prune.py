@@ -1,0 +1,155 @@
+"""`runner setup --prune`: what is kept between reruns, with sizes, and taking away what nobody used for long.
+
+Images and caches of other names are the engine's matter; what lies in the cache volume is listed and removed in a
+container, since an engine may be elsewhere, and beside reruns that go on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from runner.engine.interface import ContainerRequest, VolumeMount
+from runner.inside import layout
+from runner.progress import NoProgress, Progress
+from runner.rerun.exchange import call, inside_argv
+
+if TYPE_CHECKING:
+    from runner.engine.docker import DockerEngine
+    from runner.engine.prune import Holding
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pruned:
+    """What was removed and what stays, with sizes."""
+
+    removed: tuple[Holding, ...]
+    kept: tuple[Holding, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Images:
+    """The images of one Python that the next command would use."""
+
+    base: str
+    references: tuple[str, ...]
+    tools: str
+
+
+def prune(
+    engine: DockerEngine,
+    *,
+    everything: bool = False,
+    older_than_s: float | None = None,
+    keep_bytes: int | None = None,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> Pruned:
+    """Remove outdated images, caches of other names, and what broke off half-way in the cache.
+
+    `older_than_s` also removes what nobody used for so long, images of a Python included; `keep_bytes` what of the
+    cache was unused the longest, until no more is left; `everything` the current images and the cache as a whole.
+    Only what carries our labels, and nothing that a container or a rerun uses. `dry_run` removes nothing. Raises
+    InfrastructureError where reruns did not let us have the cache alone in two minutes.
+    """
+    from runner.engine import labels
+    from runner.engine import prune as holdings
+    from runner.engine.docker import remove_volume
+    from runner.engine.sweep import Swept, clear_work, sweep
+
+    current = _current_images(engine)
+    there = [images for images in current if engine.image_digest(images.tools) is not None]
+    swept = Swept() if dry_run else sweep(engine)
+    if there and swept.anything:
+        clear_work(engine, swept, image=there[0].tools)
+        swept = sweep(engine)
+    removed: tuple[Holding, ...] = ()
+    kept: tuple[Holding, ...] = ()
+    volume = labels.cache_volume()
+    if there and not everything and engine.has_volume(volume):
+        result = prune_volume(
+            engine,
+            image=there[0].tools,
+            volume=volume,
+            older_than_s=older_than_s,
+            keep_bytes=keep_bytes,
+            dry_run=dry_run,
+            progress=progress,
+        )
+        removed, kept = _holdings(result["removed"]), _holdings(result["kept"])
+        if older_than_s is not None:
+            current = [one for one in current if _unused_s(engine, one, result["images"]) < older_than_s]
+    references = {reference for images in current for reference in images.references}
+    others_removed, others_kept = holdings.prune(engine, everything=everything, current=references, dry_run=dry_run)
+    if kept:  # what is in the cache was listed
+        others_kept = tuple(one for one in others_kept if one.name != volume)
+    if everything and not dry_run:
+        # Without a cache there is no workspace left to clear.
+        for session in swept.sessions:
+            remove_volume(engine.client, labels.session_volume(session))
+    return Pruned(removed=(*removed, *others_removed), kept=(*kept, *others_kept))
+
+
+def prune_volume(
+    engine: DockerEngine,
+    *,
+    image: str,
+    volume: str,
+    older_than_s: float | None = None,
+    keep_bytes: int | None = None,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Prune one cache volume, and return what `runner.inside.prune` tells of it."""
+    request = ContainerRequest(
+        image=image,
+        argv=inside_argv("prune"),
+        purpose="prune",
+        mounts=(VolumeMount(volume=volume, target=layout.CACHE),),
+    )
+    payload = {"older_than_s": older_than_s, "keep_bytes": keep_bytes, "dry_run": dry_run}
+    result: dict[str, Any] = call(engine, request, payload=payload, progress=progress or NoProgress())
+    return result
+
+
+def _current_images(engine: DockerEngine) -> list[_Images]:
+    from runner.engine.base_image import existing_base_image, local_pythons
+    from runner.engine.images import current_references
+
+    found = []
+    for python in local_pythons(engine):
+        base = existing_base_image(engine, python)
+        if base is not None:
+            environment, tools = current_references(engine, base)
+            found.append(_Images(base=base.reference, references=(base.reference, environment, tools), tools=tools))
+    return found
+
+
+def _unused_s(engine: DockerEngine, images: _Images, unused: dict[str, float]) -> float:
+    """Return how long no rerun used a Python's images; those that none ever used are as old as they are."""
+    from runner.engine.images import created
+
+    made = min(
+        (datetime.now(timezone.utc) - when).total_seconds()
+        for reference in images.references
+        if (when := created(engine, reference)) is not None
+    )
+    return min(made, unused.get(images.base, made))
+
+
+def _holdings(lines: list[dict[str, Any]]) -> tuple[Holding, ...]:
+    from runner.engine.prune import Holding
+
+    return tuple(
+        Holding(
+            kind=line["kind"],
+            name=line["name"],
+            size_bytes=line["size_bytes"],
+            current=True,
+            in_use=line["in_use"],
+            count=line["count"],
+            unused_s=line["unused_s"],
+        )
+        for line in lines
+    )

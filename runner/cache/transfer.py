@@ -1,0 +1,217 @@
+"""`runner setup --save` and `--load`: images, wheels and environments on their way to a machine without internet.
+
+Nothing is kept in between: what the engine gives is written as it comes, and what is read goes on to the engine.
+Data, mirrors of repositories and credentials are no part of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runner import __version__
+from runner.cache import transfer_file
+from runner.cache.transfer_file import CACHE, IMAGES, Header, Image, Manifest, Part
+from runner.engine import labels
+from runner.engine.interface import ContainerRequest, VolumeMount
+from runner.errors import ImageUnavailable, InternalError, UsageError
+from runner.inside import layout
+from runner.progress import Progress
+from runner.rerun.answers import stream, value
+from runner.rerun.exchange import call, inside_argv
+
+if TYPE_CHECKING:
+    from runner.engine.docker import DockerEngine
+
+_TAIL = 2000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Saved:
+    """What was written."""
+
+    file: str
+    digest: str
+    size_bytes: int
+    platform: str
+    images: tuple[str, ...]
+    pythons: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loaded:
+    """What was read; `environments` is how many were not there before."""
+
+    file: str
+    digest: str
+    images: tuple[str, ...]
+    pythons: tuple[str, ...]
+    environments: int
+
+
+def save(engine: DockerEngine, path: Path, *, python: str | None, progress: Progress) -> Saved:
+    """Write images and cache to a file; `python` of None takes those of every Python that has images here.
+
+    Raises UsageError where there is nothing to save or the file cannot be written, DiskFull, InfrastructureError.
+    """
+    from runner.engine.transfer import save_images
+
+    found = _images(engine, python)
+    tools = next((one.reference for one in found.images if one.reference.startswith(_tools())), None)
+    if tools is None:
+        raise UsageError(
+            f"there are no images{f' with Python {python}' if python else ''} to save yet",
+            f"runner setup{f' --python {python}' if python else ''}",
+        )
+    with transfer_file.create(path, found) as writer:
+        with writer.part(IMAGES) as part:
+            for piece in save_images(engine, [image.reference for image in found.images]):
+                part.write(piece)
+                progress.update(f"saving images, {part.size_bytes >> 20} MiB")
+        volume = labels.cache_volume()
+        engine.ensure_volume(volume)
+        with writer.part(CACHE) as part:
+
+            def take(data: bytes) -> None:
+                part.write(data)
+                progress.update(f"saving wheels and environments, {part.size_bytes >> 20} MiB")
+
+            _pack(engine, tools, volume, take)
+    assert writer.manifest is not None  # noqa: S101  # the file is whole
+    return Saved(
+        file=str(path),
+        digest=writer.manifest.digest,
+        size_bytes=path.stat().st_size,
+        platform=found.platform,
+        images=tuple(image.reference for image in found.images),
+        pythons=found.pythons,
+    )
+
+
+def load(engine: DockerEngine, path: Path, *, progress: Progress) -> Loaded:
+    """Check a file, then load its images and put its wheels and environments into the cache.
+
+    Raises UsageError for a file that is not whole, was changed, or is for another platform; InfrastructureError.
+    """
+    from runner.engine.transfer import load_images
+
+    size = path.stat().st_size if path.exists() else 0
+    progress.line(f"checking {path}")
+    header, manifest = transfer_file.check(path, lambda read: progress.update("checking", read, size or None))
+    if header.platform != engine.info.platform:
+        raise UsageError(
+            f"{path} was saved for {header.platform}, and this engine runs {engine.info.platform}",
+            "runner setup --save FILE    on a machine of this architecture",
+        )
+    progress.line("loading images")
+    load_images(engine, _told(path, IMAGES, manifest.images, progress))
+    _check_images(engine, header)
+    tools = _tools_image(engine, header, progress)
+    progress.line("loading wheels and environments")
+    new = _unpack(engine, tools, path, manifest, progress)
+    return Loaded(
+        file=str(path),
+        digest=manifest.digest,
+        images=tuple(image.reference for image in header.images),
+        pythons=header.pythons,
+        environments=new,
+    )
+
+
+def _images(engine: DockerEngine, python: str | None) -> Header:
+    from runner.engine.base_image import existing_base_image, local_pythons
+    from runner.engine.images import current_references
+
+    images: list[Image] = []
+    pythons: list[str] = []
+    for minor in local_pythons(engine) if python is None else (python,):
+        base = existing_base_image(engine, minor)
+        if base is None:
+            continue
+        environment, tools = current_references(engine, base)
+        there = [(name, engine.image_digest(name)) for name in (base.reference, environment, tools)]
+        if there[-1][1] is not None:
+            images += [Image(reference=name, id=digest) for name, digest in there if digest is not None]
+            pythons.append(minor)
+    return Header(
+        tool_version=__version__,
+        created=datetime.now(timezone.utc),
+        platform=engine.info.platform,
+        pythons=tuple(pythons),
+        images=tuple(images),
+    )
+
+
+def _tools() -> str:
+    from runner.engine.images import TOOLS_REPOSITORY
+
+    return f"{TOOLS_REPOSITORY}:"
+
+
+def _pack(engine: DockerEngine, image: str, volume: str, take: Callable[[bytes], None]) -> None:
+    request = ContainerRequest(
+        image=image,
+        argv=(layout.TOOLS_PYTHON, "-I", f"{layout.LIBRARY}/runner/inside/carry.py"),
+        purpose="save",
+        mounts=(VolumeMount(volume=volume, target=layout.CACHE),),
+    )
+    said = bytearray()
+    outcome = engine.run(request, stdout=take, stderr=said.extend)
+    if outcome.exit_code != 0:
+        text = bytes(said[-_TAIL:]).decode(errors="replace").strip()
+        raise InternalError(f"the cache could not be packed: {text[-800:]}", "run again with --debug and report it")
+
+
+def _check_images(engine: DockerEngine, header: Header) -> None:
+    """Raise ImageUnavailable where the engine gave an image another content id: environments belong to an id."""
+    for image in header.images:
+        now = engine.image_digest(image.reference)
+        if now != image.id:
+            raise ImageUnavailable(
+                f"this engine gives {image.reference} another content id than the one that it was saved from",
+                "save and load with engines that keep images alike: see docs/how-to/work-without-internet.md",
+            )
+
+
+def _tools_image(engine: DockerEngine, header: Header, progress: Progress) -> str:
+    """Return a tools image of this very version: the file's, or built on the file's images, which needs no network."""
+    from runner.engine.base_image import existing_base_image
+    from runner.engine.images import ensure_tools_image
+
+    for python in header.pythons:
+        base = existing_base_image(engine, python)
+        if base is not None:
+            return ensure_tools_image(engine, base, progress=progress)[0]
+    raise ImageUnavailable("the file holds no base image", "runner setup --save FILE    on the other machine")
+
+
+def _unpack(engine: DockerEngine, image: str, path: Path, manifest: Manifest, progress: Progress) -> int:
+    volume = labels.cache_volume()
+    engine.ensure_volume(volume)
+    whole = False
+
+    def cache(_: Any) -> Iterator[bytes]:
+        nonlocal whole
+        yield from stream(_told(path, CACHE, manifest.cache, progress))
+        whole = True  # else it has raised
+
+    request = ContainerRequest(
+        image=image,
+        argv=inside_argv("carry"),
+        purpose="load",
+        mounts=(VolumeMount(volume=volume, target=layout.CACHE),),
+    )
+    answers: dict[str, Callable[[Any], Iterable[bytes]]] = {"cache": cache, "whole": lambda _: value(whole)}
+    result = call(engine, request, payload={}, progress=progress, answers=answers)
+    return int(result["environments"])
+
+
+def _told(path: Path, name: str, part: Part, progress: Progress) -> Iterator[bytes]:
+    done = 0
+    for piece in transfer_file.stream(path, name, part):
+        done += len(piece)
+        progress.update(f"loading {name}", done, part.size_bytes)
+        yield piece
