@@ -70,14 +70,14 @@ def save(engine: DockerEngine, path: Path, *, python: str | None, progress: Prog
         with writer.part(IMAGES) as part:
             for piece in save_images(engine, [image.reference for image in found.images]):
                 part.write(piece)
-                progress.update(f"saving images, {part.size_bytes >> 20} MiB")
+                progress.update("saving images", part.size_bytes)
         volume = labels.cache_volume()
         engine.ensure_volume(volume)
         with writer.part(CACHE) as part:
 
             def take(data: bytes) -> None:
                 part.write(data)
-                progress.update(f"saving wheels and environments, {part.size_bytes >> 20} MiB")
+                progress.update("saving wheels and environments", part.size_bytes)
 
             _pack(engine, tools, volume, take)
     assert writer.manifest is not None  # noqa: S101  # the file is whole

@@ -84,7 +84,7 @@ def unpack(stream: BinaryIO, target: Path) -> None:
         with tarfile.open(fileobj=stream, mode="r|", bufsize=_BUFFER) as tar:
             for number, member in enumerate(tar):
                 if number % 5000 == 0:
-                    progress(f"unpacking, {number} files")
+                    progress("unpacking", number)
                 _take(tar, member, target, links)
     except (tarfile.TarError, FileExistsError, NotADirectoryError) as error:
         raise _refused(f"what cannot be unpacked ({error})") from error

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 
 import pytest
 
+from runner.cache.prune import prune
 from runner.cli.setup import setup
 from runner.engine import images, labels
 from runner.engine.archive import pack
@@ -21,7 +22,6 @@ from runner.engine.prune import holdings
 from runner.errors import ImageUnavailable, InvalidConfiguration, MissingFact
 from runner.inside import layout
 from runner.network import NetworkSettings, read_network_settings
-from runner.cache.prune import prune
 from runner.prepare import Prepared, prepare
 from tests.support.engines import run
 

@@ -4,7 +4,8 @@
         environment = engines.environment("podman")   # variables that name it, as a user would set them
 
 `elsewhere` is a dockerd in a mount namespace of its own, in which the folders of users do not exist; `tls` is the same
-one by TCP with client certificates, `context` the same as a docker context; `podman` is podman's socket.
+one by TCP with client certificates, `context` the same as a docker context; `podman` is podman's socket. `cut-off` is
+a dockerd of a machine without a network: nothing is there but loopback, no bridge, and no image.
 """
 
 from __future__ import annotations
@@ -71,6 +72,8 @@ class Engines:
         if name not in self._started:
             if name == "podman":
                 self._start_podman()
+            elif name == "cut-off":
+                self._start_cut_off()
             else:
                 self._start_dockerd()
         return self._started[name]
@@ -101,6 +104,16 @@ class Engines:
             "DOCKER_CONFIG": str(_write_context(self._run / "config", f"tcp://localhost:{port}", certificates))
         }
 
+    def _start_cut_off(self) -> None:
+        _need("dockerd", "unshare", "docker", package="docker.io")
+        self._make_folders()
+        unix = f"unix://{self._run}/cut-off.sock"
+        argv = ["unshare", "-m", "-n", "dockerd", "--data-root", f"{self._data}/cut-off"]
+        argv += ["--exec-root", f"{self._run}/cut-off", "--pidfile", f"{self._run}/cut-off.pid"]
+        argv += ["--bridge", "none", "--iptables=false", "--ip-masq=false", "--host", unix]
+        self._start(argv, {}, unix, images=())
+        self._started["cut-off"] = {"DOCKER_HOST": unix}
+
     def _start_podman(self) -> None:
         _need("podman", "runc", "docker", package="podman catatonit containernetworking-plugins runc")
         self._make_folders()
@@ -121,7 +134,9 @@ class Engines:
         # In memory: to load images and to take all away again is then a matter of a second.
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12g", "none", str(self._data)], check=True)
 
-    def _start(self, argv: list[str], variables: dict[str, str], unix: str) -> None:
+    def _start(
+        self, argv: list[str], variables: dict[str, str], unix: str, images: Sequence[str] | None = None
+    ) -> None:
         log = (self._run / f"{argv[-1].rpartition('/')[2]}.log").open("wb")
         process = subprocess.Popen(
             argv,
@@ -137,8 +152,11 @@ class Engines:
             if process.poll() is not None or time.monotonic() > end:
                 pytest.fail(f"{argv} does not answer: {Path(log.name).read_text()[-2000:]}")
             time.sleep(0.2)
+        images = self._images if images is None else images
+        if not images:
+            return
         # Making them anew takes minutes; that they are the same is seen by their ids.
-        saving = subprocess.Popen(["docker", "save", *self._images], stdout=subprocess.PIPE)
+        saving = subprocess.Popen(["docker", "save", *images], stdout=subprocess.PIPE)
         loaded = _docker(unix, "load", stdin=saving.stdout)
         assert (saving.wait(), loaded.returncode) == (0, 0), loaded.stderr
 
