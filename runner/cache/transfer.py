@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner import __version__
 from runner.cache import transfer_file
-from runner.cache.transfer_file import CACHE, IMAGES, Header, Image, Manifest, Part
+from runner.cache.transfer_file import CACHE, IMAGES, Header, Image, Part
 from runner.engine import labels
 from runner.engine.interface import ContainerRequest, VolumeMount
 from runner.errors import ImageUnavailable, InternalError, UsageError
@@ -106,12 +106,13 @@ def load(engine: DockerEngine, path: Path, *, progress: Progress) -> Loaded:
             f"{path} was saved for {header.platform}, and this engine runs {engine.info.platform}",
             "runner setup --save FILE    on a machine of this architecture",
         )
+    parts = transfer_file.Reader(path, manifest)
     progress.line("loading images")
-    load_images(engine, _told(path, IMAGES, manifest.images, progress))
+    load_images(engine, _told(parts.stream(IMAGES), IMAGES, manifest.images, progress))
     _check_images(engine, header)
     tools = _tools_image(engine, header, progress)
     progress.line("loading wheels and environments")
-    new = _unpack(engine, tools, path, manifest, progress)
+    new = _unpack(engine, tools, _told(parts.stream(CACHE), CACHE, manifest.cache, progress), progress)
     return Loaded(
         file=str(path),
         digest=manifest.digest,
@@ -188,14 +189,14 @@ def _tools_image(engine: DockerEngine, header: Header, progress: Progress) -> st
     raise ImageUnavailable("the file holds no base image", "runner setup --save FILE    on the other machine")
 
 
-def _unpack(engine: DockerEngine, image: str, path: Path, manifest: Manifest, progress: Progress) -> int:
+def _unpack(engine: DockerEngine, image: str, pieces: Iterator[bytes], progress: Progress) -> int:
     volume = labels.cache_volume()
     engine.ensure_volume(volume)
     whole = False
 
     def cache(_: Any) -> Iterator[bytes]:
         nonlocal whole
-        yield from stream(_told(path, CACHE, manifest.cache, progress))
+        yield from stream(pieces)
         whole = True  # else it has raised
 
     request = ContainerRequest(
@@ -209,9 +210,9 @@ def _unpack(engine: DockerEngine, image: str, path: Path, manifest: Manifest, pr
     return int(result["environments"])
 
 
-def _told(path: Path, name: str, part: Part, progress: Progress) -> Iterator[bytes]:
+def _told(pieces: Iterator[bytes], what: str, part: Part, progress: Progress) -> Iterator[bytes]:
     done = 0
-    for piece in transfer_file.stream(path, name, part):
+    for piece in pieces:
         done += len(piece)
-        progress.update(f"loading {name}", done, part.size_bytes)
+        progress.update(f"loading {what}", done, part.size_bytes)
         yield piece

@@ -207,14 +207,25 @@ def check(path: Path, told: Callable[[int], None]) -> tuple[Header, Manifest]:
     raise UsageError(f"{path} is not whole: its end is missing", _AGAIN)
 
 
-def stream(path: Path, name: str, expected: Part) -> Iterator[bytes]:
-    """Yield a part of a file that was checked. Raises UsageError at its end where it has changed since."""
-    digest = _Digest()
-    for member, file, _ in _members(path):
-        if member.startswith(f"{name}/"):
-            yield from digest.pieces_of(file)
-    if digest.part() != expected:
-        raise UsageError(f"{path} was changed while it was read", _AGAIN)
+class Reader:
+    """Reads the parts of a file that was checked, each once and in their order."""
+
+    def __init__(self, path: Path, manifest: Manifest) -> None:
+        self._path = path
+        self._parts = {IMAGES: manifest.images, CACHE: manifest.cache}
+        self._members = _members(path)
+        self._next: tuple[str, IO[bytes], int] | None = next(self._members)
+
+    def stream(self, name: str) -> Iterator[bytes]:
+        """Yield a part. Raises UsageError at its end where it has changed since."""
+        digest = _Digest()
+        while self._next is not None and self._next[0].partition("/")[0] != name:
+            self._next = next(self._members, None)
+        while self._next is not None and self._next[0].partition("/")[0] == name:
+            yield from digest.pieces_of(self._next[1])
+            self._next = next(self._members, None)
+        if digest.part() != self._parts[name]:
+            raise UsageError(f"{self._path} was changed while it was read", _AGAIN)
 
 
 class _Digest:

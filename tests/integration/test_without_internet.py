@@ -60,10 +60,10 @@ def here(recorded: RecordedProject, shared_images: Prepared, tmp_path_factory: p
 @pytest.fixture(scope="module")
 def saved(here: CommandLine) -> tuple[Path, dict[str, Any]]:
     """What was saved there."""
-    said = here.run("setup", "--save", "saved.tar.gz", "--python", "3.11", "--json")
+    said = here.run("setup", "--save", "saved.tar", "--python", "3.11", "--json")
     assert said.code == 0, said.err
-    assert not (here.folder / "saved.tar.gz.part").exists()
-    return here.folder / "saved.tar.gz", said.document
+    assert not (here.folder / "saved.tar.part").exists()
+    return here.folder / "saved.tar", said.document
 
 
 def test_a_machine_without_internet_reproduces_with_what_was_saved(
@@ -81,6 +81,5 @@ def test_a_machine_without_internet_reproduces_with_what_was_saved(
     assert said.code == 0, said.err
     assert said.document["verdict"] == "identical"
     assert said.document["rerun"]["environment"]["cached"]
-    assert said.document["rerun"]["hosts"] == [] if "hosts" in said.document["rerun"] else True
     again = cut_off(typed, "setup", "--load", str(saved[0]), "--json")
     assert (again.code, again.document["environments"]) == (0, 0), "what is there stays"
