@@ -182,6 +182,11 @@ def check(path: Path, told: Callable[[int], None]) -> tuple[Header, Manifest]:
 
     Raises UsageError for a file that is not whole, or was changed, or is none of ours.
     """
+    with _reading(path):
+        return _check(path, told)
+
+
+def _check(path: Path, told: Callable[[int], None]) -> tuple[Header, Manifest]:
     header: Header | None = None
     header_digest = ""
     seen: dict[str, _Digest] = {IMAGES: _Digest(), CACHE: _Digest()}
@@ -200,7 +205,7 @@ def check(path: Path, told: Callable[[int], None]) -> tuple[Header, Manifest]:
             continue
         folder, _, number = name.partition("/")
         if header is None or folder not in seen or number != f"{seen[folder].pieces:08}":
-            raise UsageError(f"{path} is no file that `runner setup --save` wrote: it holds {name[:80]!r}", _AGAIN)
+            raise UsageError(f"{path} was not written by `runner setup --save`: it holds {name[:80]!r}", _AGAIN)
         seen[folder].take(file)
         read += size
         told(read)
@@ -219,11 +224,12 @@ class Reader:
     def stream(self, name: str) -> Iterator[bytes]:
         """Yield a part. Raises UsageError at its end where it has changed since."""
         digest = _Digest()
-        while self._next is not None and self._next[0].partition("/")[0] != name:
-            self._next = next(self._members, None)
-        while self._next is not None and self._next[0].partition("/")[0] == name:
-            yield from digest.pieces_of(self._next[1])
-            self._next = next(self._members, None)
+        with _reading(self._path):
+            while self._next is not None and self._next[0].partition("/")[0] != name:
+                self._next = next(self._members, None)
+            while self._next is not None and self._next[0].partition("/")[0] == name:
+                yield from digest.pieces_of(self._next[1])
+                self._next = next(self._members, None)
         if digest.part() != self._parts[name]:
             raise UsageError(f"{self._path} was changed while it was read", _AGAIN)
 
@@ -251,24 +257,29 @@ class _Digest:
         return Part(sha256=self._sha256.hexdigest(), size_bytes=self._size_bytes)
 
 
-def _members(path: Path) -> Iterator[tuple[str, IO[bytes], int]]:
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
     try:
-        with path.open("rb") as file:
-            packed = file.read(2) == b"\x1f\x8b"
-            file.seek(0)
-            stream: IO[bytes] = gzip.GzipFile(fileobj=file) if packed else file  # type: ignore[assignment]
-            with tarfile.open(fileobj=stream, mode="r|") as tar:
-                for member in tar:
-                    content = tar.extractfile(member) if member.isreg() else None
-                    if content is None:
-                        raise UsageError(f"{path} is no file that `runner setup --save` wrote", _AGAIN)
-                    yield member.name, content, member.size
+        yield
     except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise UsageError(
-            f"{path} is not whole, or no file that `runner setup --save` wrote: {error}", _AGAIN
+            f"{path} is not whole, or was not written by `runner setup --save`: {error}", _AGAIN
         ) from error
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}", "runner setup --load FILE") from error
+
+
+def _members(path: Path) -> Iterator[tuple[str, IO[bytes], int]]:
+    with path.open("rb") as file:
+        packed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        stream: IO[bytes] = gzip.GzipFile(fileobj=file) if packed else file  # type: ignore[assignment]
+        with tarfile.open(fileobj=stream, mode="r|") as tar:
+            for member in tar:
+                content = tar.extractfile(member) if member.isreg() else None
+                if content is None:
+                    raise UsageError(f"{path} was not written by `runner setup --save`", _AGAIN)
+                yield member.name, content, member.size
 
 
 def _document(model: type[Document], file: IO[bytes], path: Path) -> Document:
