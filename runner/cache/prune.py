@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from runner.engine.docker import DockerEngine
     from runner.engine.prune import Holding
 
+_WAIT_S = 120.0  # for reruns that restore or install to have done so
+
 
 @dataclass(frozen=True, kw_only=True)
 class Pruned:
@@ -99,6 +101,7 @@ def prune_volume(
     older_than_s: float | None = None,
     keep_bytes: int | None = None,
     dry_run: bool = False,
+    wait_s: float = _WAIT_S,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Prune one cache volume, and return what `runner.inside.prune` tells of it."""
@@ -108,7 +111,7 @@ def prune_volume(
         purpose="prune",
         mounts=(VolumeMount(volume=volume, target=layout.CACHE),),
     )
-    payload = {"older_than_s": older_than_s, "keep_bytes": keep_bytes, "dry_run": dry_run}
+    payload = {"older_than_s": older_than_s, "keep_bytes": keep_bytes, "dry_run": dry_run, "wait_s": wait_s}
     result: dict[str, Any] = call(engine, request, payload=payload, progress=progress or NoProgress())
     return result
 

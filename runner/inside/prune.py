@@ -32,7 +32,6 @@ LEFTOVERS, WORKSPACES = "leftovers", "workspaces"
 _ORDER = (LEFTOVERS, ENVIRONMENTS, WHEELS, PAGES, BUILDS, LOCKS, OBJECTS, WORKSPACES)
 _BLOCK = 512  # of st_blocks, whatever the file system's own is
 _STALE_S = 24 * 3600  # a build's folder: it belongs to a provision that may still go on
-_WAIT_S = 120.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,12 +53,12 @@ class Item:
 def handle(request: dict[str, Any]) -> dict[str, Any]:
     """Remove what was not used for long, or only say what would go.
 
-    Request: older_than_s, keep_bytes (either may be null: then nothing goes for it), dry_run.
+    Request: older_than_s, keep_bytes (either may be null: then nothing goes for it), dry_run, wait_s (for others).
     Result: removed[], kept[] {kind, name, count, size_bytes, unused_s}, images {reference: unused_s}.
     """
     now = time.time()
     older_than = request["older_than_s"]
-    with uses.with_others() if request["dry_run"] else uses.alone(wait_s=_WAIT_S):
+    with uses.with_others() if request["dry_run"] else uses.alone(wait_s=request["wait_s"]):
         items = list_items(now)
         chosen = to_remove(
             items,
@@ -192,7 +191,7 @@ class _Wheels(dict[str, _Wheel]):
 def _wheels(sizes: _Sizes) -> _Wheels:
     found = _Wheels()
     cache = Path(layout.UV_CACHE)
-    for path in cache.glob("archive-v*/*"):
+    for path in cache.glob("archive-v*/[!.]*"):
         inodes: list[int] = []
         size = sizes.of([path], met=inodes)
         wheel = found[os.path.realpath(path)] = _Wheel(str(path), size, path.stat().st_mtime)
@@ -262,6 +261,7 @@ def _leftovers(sizes: _Sizes, now: float) -> Iterator[Item]:
     paths = [path for path in environments if not (path / ".ready").exists()]
     paths += [*Path(layout.ENVIRONMENTS).glob("*/*.tmp"), *Path(layout.LOCKS).glob("*.tmp")]
     paths += [path for path in (_trash(), Path(layout.INCOMING)) if path.exists()]
+    paths += [*Path(layout.UV_CACHE).glob(".tmp*"), *Path(layout.UV_CACHE).glob("*/.tmp*")]
     paths += [job for job in Path(layout.BUILT).glob("*/jobs/*") if now - job.stat().st_mtime >= _STALE_S]
     known = {_object_path(record.parent.name, record.stem) for record in Path(layout.VERIFIED).glob("*/*.json")}
     paths += [path for path in Path(layout.OBJECTS).rglob("*") if path.is_file() and path not in known]

@@ -115,7 +115,7 @@ def store(cache: Cache) -> Store:
 
 
 def run(**request: Any) -> dict[str, Any]:
-    return prune.handle({"older_than_s": None, "keep_bytes": None, "dry_run": False, **request})
+    return prune.handle({"older_than_s": None, "keep_bytes": None, "dry_run": False, "wait_s": 5.0, **request})
 
 
 def kinds(lines: list[dict[str, Any]]) -> dict[str, int]:
@@ -187,13 +187,13 @@ def test_half_made_things_go_without_any_limit(store: Store, cache: Cache) -> No
     store.environment("whole")
     kept = cache.put(b"verified")
     cache.put(b"not verified", verified=False)
-    for place in ("trash/x", "incoming/y"):
+    for place in ("trash/x", "incoming/y", "uv/archive-v0/.tmpABC"):
         (store.path / place).mkdir(parents=True)
         (store.path / place / "file").write_bytes(b"x" * MIB)
     (store.path / "environments" / "half.lock").touch()
     (store.path / "locks" / "spec.json.7.tmp").touch()
     done = run()
-    assert kinds(done["removed"]) == {"leftovers": 5}
+    assert kinds(done["removed"]) == {"leftovers": 6}
     assert sum(line["size_bytes"] for line in done["removed"]) >= 3 * MIB
     assert Path(kept.path).exists()
     assert find_ready("spec-whole") is not None
@@ -235,12 +235,11 @@ def test_a_dry_run_says_the_same_and_removes_nothing(store: Store) -> None:
 
 
 def test_pruning_waits_for_others_and_gives_up_without_having_removed_anything(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    store: Store,
 ) -> None:
-    monkeypatch.setattr(prune, "_WAIT_S", 0.3)
     store.environment("old", days=40)
     with uses.with_others(), pytest.raises(PhaseError, match="nothing was removed"):
-        run(older_than_s=DAY)
+        run(older_than_s=DAY, wait_s=0.3)
     assert find_ready("spec-old") is not None
     age(store.path / "environments" / "old" / ".ready", 40)
     age(store.path / "locks" / "spec-old.json", 40)
@@ -254,7 +253,6 @@ def test_pruning_waits_for_others_and_gives_up_without_having_removed_anything(
     other = threading.Thread(target=hold)
     other.start()
     entered.wait()
-    monkeypatch.setattr(prune, "_WAIT_S", 5.0)
     threading.Timer(0.3, leave.set).start()
     assert kinds(run(older_than_s=DAY)["removed"])["environments"] == 1
     other.join()
