@@ -38,8 +38,8 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
     Asks for: the `bundle` of the repository, if a package of its own is to be built; `source` {address, revision}.
     Result: {state: ready, cached, environment {…}} or {state: build, jobs[] (see `runner.inside.source_builds`)}.
 
-    With `wheels_alone` in the request, which is no rerun's, nothing is made, and a specification that has wheels for all is `ready`, others
-    {state: no wheels, name, version}.
+    With `wheels_alone` in the request, which is no rerun's, nothing is made, and a specification that has wheels for
+    all is `ready`, others {state: no wheels, name, version}.
     """
     with uses.with_others():
         result = _provided(request)

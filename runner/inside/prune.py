@@ -20,7 +20,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -100,25 +100,20 @@ def to_remove(items: Iterable[Item], *, unused_since: float | None, keep_bytes: 
 def list_items(now: float) -> list[Item]:
     """Return all that lies in the cache volume."""
     sizes = _Sizes()
-    wheels = _wheels(sizes)
-    builds = list(_builds(sizes, now))
-    environments = list(_environments(sizes, wheels))
+    origins = [*_wheels(sizes), *_builds(sizes, now)]
+    environments = list(_environments(sizes, origins))
     used = {item.name: item for item in environments}
-    repositories: dict[str, float] = {}
     locks = []
     for path in sorted(Path(layout.LOCKS).glob("*.json")):
         key = (read_record(path) or {}).get("environment", "")
         last = max(path.stat().st_mtime, used[key].last_used if key in used else 0.0)
         in_use = key in used and used[key].in_use
         locks.append(_item(LOCKS, path.stem, sizes, [path], last_used=last, in_use=in_use))
-        repository = path.stem.partition(".")[2]
-        repositories[repository] = max(repositories.get(repository, 0.0), last)
     return [
         *_leftovers(sizes, now),
         *environments,
-        *(wheel.item() for wheel in wheels.values()),
+        *(origin.item() for origin in origins),
         *_pages(sizes),
-        *(replace(item, last_used=max(item.last_used, repositories.get(item.name, 0.0))) for item in builds),
         *locks,
         *_objects(sizes),
         *_workspaces(sizes, now),
@@ -158,63 +153,71 @@ class _Sizes:
 
 
 @dataclass
-class _Wheel:
-    """A wheel unpacked in uv's cache, by the inodes of its files; `names` are uv's entries that lead to it."""
+class _Origin:
+    """What environments are made of, by hard links: a wheel in uv's cache, or what was built for a repository.
 
-    path: str
+    It is used as long as one of them is. `inodes` are those of its files that have other names.
+    """
+
+    kind: str
+    paths: list[str]
     size_bytes: int
     last_used: float
+    inodes: list[int]
     in_use: bool = False
-    names: list[str] = field(default_factory=list)
 
     def item(self) -> Item:
-        paths = (*self.names, self.path)
-        name = os.path.basename(self.names[0]) if self.names else os.path.basename(self.path)
         return Item(
-            kind=WHEELS,
-            name=name,
+            kind=self.kind,
+            name=os.path.basename(self.paths[0]),
             size_bytes=self.size_bytes,
             last_used=self.last_used,
             in_use=self.in_use,
-            paths=paths,
+            paths=tuple(self.paths),
         )
 
 
-class _Wheels(dict[str, _Wheel]):
-    """Wheels by the path that they lie at, with the inodes by which environments are found to use them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.by_inode: dict[int, _Wheel] = {}
+def _origin(kind: str, path: Path, sizes: _Sizes, *, in_use: bool = False) -> _Origin:
+    inodes: list[int] = []
+    size = sizes.of([path], met=inodes)
+    return _Origin(kind, [str(path)], size, path.stat().st_mtime, inodes, in_use)
 
 
-def _wheels(sizes: _Sizes) -> _Wheels:
-    found = _Wheels()
+def _wheels(sizes: _Sizes) -> list[_Origin]:
     cache = Path(layout.UV_CACHE)
-    for path in cache.glob("archive-v*/[!.]*"):
-        inodes: list[int] = []
-        size = sizes.of([path], met=inodes)
-        wheel = found[os.path.realpath(path)] = _Wheel(str(path), size, path.stat().st_mtime)
-        found.by_inode |= dict.fromkeys(inodes, wheel)
+    found = {os.path.realpath(path): _origin(WHEELS, path, sizes) for path in cache.glob("archive-v*/[!.]*")}
     for folder, folders, files in os.walk(cache):
         for name in (*folders, *files):
-            link = os.path.join(folder, name)
-            if os.path.islink(link) and (target := found.get(os.path.realpath(link))) is not None:
-                beside = (f"{link}{suffix}" for suffix in (".http", ".msgpack", ".lock"))
-                target.names += [link, *(path for path in beside if os.path.exists(path))]
+            entry = os.path.join(folder, name)  # of uv, that leads to a wheel, with what it knows of it beside
+            if os.path.islink(entry) and (wheel := found.get(os.path.realpath(entry))) is not None:
+                beside = (f"{entry}{suffix}" for suffix in (".http", ".msgpack", ".lock"))
+                wheel.paths[:0] = [entry, *(path for path in beside if os.path.exists(path))]
         folders[:] = [name for name in folders if not name.startswith("archive-v")]
-    return found
+    return list(found.values())
 
 
-def _environments(sizes: _Sizes, wheels: _Wheels) -> Iterator[Item]:
+def _builds(sizes: _Sizes, now: float) -> list[_Origin]:
+    return [
+        _origin(
+            BUILDS,
+            path,
+            sizes,
+            in_use=any(now - job.stat().st_mtime < _STALE_S for job in path.glob("jobs/*")),
+        )
+        for path in Path(layout.BUILT).glob("*")
+    ]
+
+
+def _environments(sizes: _Sizes, origins: Iterable[_Origin]) -> Iterator[Item]:
+    by_inode = {inode: origin for origin in origins for inode in origin.inodes}
     in_use = uses.marked()
     for record in Path(layout.ENVIRONMENTS).glob("*/.ready"):
         key, last_used, said = record.parent.name, record.stat().st_mtime, read_record(record) or {}
         inodes: list[int] = []
         size = sizes.of([record.parent], met=inodes)
-        for wheel in {id(wheel): wheel for inode in inodes if (wheel := wheels.by_inode.get(inode))}.values():
-            wheel.last_used = max(wheel.last_used, last_used)
-            wheel.in_use |= key in in_use
+        for origin in {id(origin): origin for inode in inodes if (origin := by_inode.get(inode))}.values():
+            origin.last_used = max(origin.last_used, last_used)
+            origin.in_use |= key in in_use
         yield Item(
             kind=ENVIRONMENTS,
             name=key,
@@ -231,12 +234,6 @@ def _pages(sizes: _Sizes) -> Iterator[Item]:
     if paths:
         times = [page.stat().st_mtime for path in paths for page in path.rglob("*") if page.is_file()]
         yield _item(PAGES, "of package indexes", sizes, paths, last_used=max(times, default=0.0))
-
-
-def _builds(sizes: _Sizes, now: float) -> Iterator[Item]:
-    for path in Path(layout.BUILT).glob("*"):
-        building = any(now - job.stat().st_mtime < _STALE_S for job in path.glob("jobs/*"))
-        yield _item(BUILDS, path.name, sizes, [path], last_used=path.stat().st_mtime, in_use=building)
 
 
 def _objects(sizes: _Sizes) -> Iterator[Item]:

@@ -93,7 +93,7 @@ class Store:
         for wheel in wheels:
             os.link(wheel, folder / wheel.name)
         if ready:
-            record = Environment(key=key, python="3.11.2", lock="", packages={}, built_from_source=(), notes=())
+            record = Environment(key=key, python="3.11.2", lock="", packages={}, built_from_source=())
             environment.write_ready(record)
             environment.write_lock(f"spec-{key}", "", Lock(environment=key, text=""))
             age(folder / ".ready", days)
@@ -211,17 +211,16 @@ def test_an_object_goes_with_its_record(cache: Cache) -> None:
     assert len(list((cache.path / "verified").rglob("*.json"))) == 1
 
 
-def test_what_was_built_goes_by_the_last_use_of_its_locks_and_never_while_it_is_built(store: Store) -> None:
-    for repository, days in (("old", 40.0), ("new", 40.0), ("building", 40.0)):
-        folder = store.path / "built" / repository
-        (folder / "wheels").mkdir(parents=True)
-        (folder / "wheels" / "a-1-py3-none-any.whl").write_bytes(b"x")
-        age(folder, days)
-    (store.path / "built" / "building" / "jobs" / "j").mkdir(parents=True)
-    age(store.path / "built" / "building", 40)
-    environment.write_lock("s", "new", Lock(environment="e", text="", built=("a-1-py3-none-any.whl",)))
-    done = run(older_than_s=30 * DAY)
-    assert kinds(done["removed"]) == {"builds": 1}
+def test_what_was_built_is_used_as_long_as_an_environment_of_it_and_never_goes_while_it_is_built(store: Store) -> None:
+    for name in ("old", "new", "building"):
+        folder = store.path / "built" / name
+        (folder / "uv").mkdir(parents=True)
+        (folder / "uv" / f"{name}.py").write_bytes(b"x")
+        (folder / ("jobs" if name == "building" else "wheels") / "one").mkdir(parents=True)
+    store.environment("made", store.path / "built" / "new" / "uv" / "new.py", days=1)
+    for folder in (store.path / "built").iterdir():
+        age(folder, 40)
+    assert kinds(run(older_than_s=30 * DAY)["removed"]) == {"builds": 1}
     assert sorted(os.listdir(store.path / "built")) == ["building", "new"]
 
 
