@@ -12,6 +12,7 @@ import dis
 import importlib.machinery
 import importlib.util
 import os
+import re
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -22,6 +23,7 @@ from types import CodeType
 _FUNCTION = 0x1  # CO_OPTIMIZED: set for functions, not for classes and modules
 _EXTENDED_ARG, _LOAD_CONST, _IMPORT_NAME = (dis.opmap[name] for name in ("EXTENDED_ARG", "LOAD_CONST", "IMPORT_NAME"))
 _LOAD_SMALL_INT = dis.opmap.get("LOAD_SMALL_INT")  # from Python 3.14 on
+_TYPE_CHECKING = re.compile(rb"\s*if\s(?!.*\bnot\b).*\bTYPE_CHECKING\s*(?:or\b.*)?:")
 _BATCH = 24
 _SKIPPED = frozenset({"tests", "test", "conftest"})
 
@@ -152,19 +154,37 @@ def _compile(path: str, name: str, *, package: bool) -> set[str]:
     with open(temporary, "wb") as file:
         file.write(_code_to_timestamp_pyc(code, int(status.st_mtime), status.st_size))
     os.replace(temporary, target)
-    return _imports(code, name if package else name.rpartition(".")[0])
+    return _imports(code, name if package else name.rpartition(".")[0], _never_run(source))
 
 
-def _imports(code: CodeType, package: str) -> set[str]:
+def _never_run(source: bytes) -> frozenset[int]:
+    """Return the lines of the blocks that type checkers alone read: half of what some packages import is there."""
+    if b"TYPE_CHECKING" not in source:
+        return frozenset()
+    lines: set[int] = set()
+    inside: int | None = None  # the indentation of the condition whose block this is
+    for number, line in enumerate(source.splitlines(), 1):
+        indentation = len(line) - len(line.lstrip())
+        if inside is not None and (not line.strip() or indentation > inside):
+            lines.add(number)
+        else:
+            inside = indentation if _TYPE_CHECKING.match(line) else None
+    return frozenset(lines)
+
+
+def _imports(code: CodeType, package: str, never_run: frozenset[int] = frozenset()) -> set[str]:
     """Return the absolute names that a module imports when it is imported; those in functions come later, or never.
 
     Reads the instructions as they lie there: `dis` takes half as long as compiling does.
     """
+    starts = dict(dis.findlinestarts(code)) if never_run else {}
+    line: int | None = None
     found: set[str] = set()
     constants: tuple[object, object] = (0, None)  # the last two that were loaded: level, and names of `from`
     extended = 0
     instructions = code.co_code
     for index in range(0, len(instructions), 2):
+        line = starts.get(index, line)
         operation, argument = instructions[index], instructions[index + 1] | extended
         extended = 0
         if operation == _EXTENDED_ARG:
@@ -173,11 +193,11 @@ def _imports(code: CodeType, package: str) -> set[str]:
             constants = (constants[1], code.co_consts[argument])
         elif operation == _LOAD_SMALL_INT:
             constants = (constants[1], argument)
-        elif operation == _IMPORT_NAME:
+        elif operation == _IMPORT_NAME and line not in never_run:
             found |= _imported(code.co_names[argument], *constants, package)
     for constant in code.co_consts:
         if isinstance(constant, CodeType) and not constant.co_flags & _FUNCTION:
-            found |= _imports(constant, package)
+            found |= _imports(constant, package, never_run)
     return found
 
 

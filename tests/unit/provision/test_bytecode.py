@@ -46,6 +46,34 @@ def test_what_is_imported_at_the_top_is_compiled_and_the_rest_is_not(site: Path)
     assert compiled(site) == reached | {"two.py", "four.py"}
 
 
+CHECKED = """
+import sys
+from typing import TYPE_CHECKING
+import typing as t
+if TYPE_CHECKING:
+    import one
+
+    from one.deep import down
+    if t.TYPE_CHECKING:
+        import three
+else:
+    import two
+if sys.version_info < (3, 7) or TYPE_CHECKING:
+    import three
+if not TYPE_CHECKING:
+    import four
+class C:
+    if t.TYPE_CHECKING:
+        import three
+"""
+
+
+def test_what_type_checkers_alone_read_is_not_compiled(site: Path) -> None:
+    (site / "checked.py").write_text(CHECKED)
+    compile_reachable(site, ["checked"], seconds=30, processes=1)
+    assert compiled(site) == {"checked.py", "two.py", "four.py"}
+
+
 def test_python_takes_what_was_compiled(site: Path) -> None:
     compile_reachable(site, ["one.near", "four"], seconds=30, processes=1)
     cached = Path(importlib.util.cache_from_source(str(site / "four.py")))
