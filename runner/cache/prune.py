@@ -17,6 +17,7 @@ from runner.rerun.exchange import call, inside_argv
 
 if TYPE_CHECKING:
     from runner.engine.docker import DockerEngine
+    from runner.engine.images import Family
     from runner.engine.prune import Holding
 
 _WAIT_S = 120.0  # for reruns that restore or install to have done so
@@ -30,15 +31,6 @@ class Pruned:
     kept: tuple[Holding, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Images:
-    """The images of one Python that the next command would use."""
-
-    base: str
-    references: tuple[str, ...]
-    tools: str
-
-
 def prune(
     engine: DockerEngine,
     *,
@@ -50,7 +42,7 @@ def prune(
 ) -> Pruned:
     """Remove outdated images, caches of other names, and what broke off half-way in the cache.
 
-    `older_than_s` also removes what nobody used for so long, images of a Python included; `keep_bytes` what of the
+    `older_than_s` also removes what nobody used for so long, the images of a Python included; `keep_bytes` what of the
     cache was unused the longest, until no more is left; `everything` the current images and the cache as a whole.
     Only what carries our labels, and nothing that a container or a rerun uses. `dry_run` removes nothing. Raises
     InfrastructureError where reruns did not let us have the cache alone in two minutes.
@@ -58,10 +50,11 @@ def prune(
     from runner.engine import labels
     from runner.engine import prune as holdings
     from runner.engine.docker import remove_volume
+    from runner.engine.images import families_in_use
     from runner.engine.sweep import Swept, clear_work, sweep
 
-    current = _current_images(engine)
-    there = [images for images in current if engine.image_digest(images.tools) is not None]
+    families = families_in_use(engine)
+    there = [family for family in families if engine.image_digest(family.tools) is not None]
     swept = Swept() if dry_run else sweep(engine)
     if there and swept.anything:
         clear_work(engine, swept, image=there[0].tools)
@@ -81,8 +74,8 @@ def prune(
         )
         removed, kept = _holdings(result["removed"]), _holdings(result["kept"])
         if older_than_s is not None:
-            current = [one for one in current if _unused_s(engine, one, result["images"]) < older_than_s]
-    references = {reference for images in current for reference in images.references}
+            families = [one for one in families if _unused_s(engine, one, result["images"]) < older_than_s]
+    references = {reference for family in families for reference in family.references}
     others_removed, others_kept = holdings.prune(engine, everything=everything, current=references, dry_run=dry_run)
     if kept:  # what is in the cache was listed
         others_kept = tuple(one for one in others_kept if one.name != volume)
@@ -116,29 +109,13 @@ def prune_volume(
     return result
 
 
-def _current_images(engine: DockerEngine) -> list[_Images]:
-    from runner.engine.base_image import existing_base_image, local_pythons
-    from runner.engine.images import current_references
-
-    found = []
-    for python in local_pythons(engine):
-        base = existing_base_image(engine, python)
-        if base is not None:
-            environment, tools = current_references(engine, base)
-            found.append(_Images(base=base.reference, references=(base.reference, environment, tools), tools=tools))
-    return found
-
-
-def _unused_s(engine: DockerEngine, images: _Images, unused: dict[str, float]) -> float:
-    """Return how long no rerun used a Python's images; those that none ever used are as old as they are."""
+def _unused_s(engine: DockerEngine, family: Family, unused: dict[str, float]) -> float:
+    """Return how long no rerun used a family of images; one that none ever used is as old as it is."""
     from runner.engine.images import created
 
-    made = min(
-        (datetime.now(timezone.utc) - when).total_seconds()
-        for reference in images.references
-        if (when := created(engine, reference)) is not None
-    )
-    return min(made, unused.get(images.base, made))
+    times = [when for reference in family.references if (when := created(engine, reference)) is not None]
+    made = min((datetime.now(timezone.utc) - when).total_seconds() for when in times)
+    return min(made, unused.get(family.base, made))
 
 
 def _holdings(lines: list[dict[str, Any]]) -> tuple[Holding, ...]:

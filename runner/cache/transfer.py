@@ -6,7 +6,7 @@ Data, mirrors of repositories and credentials are no part of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -25,6 +25,7 @@ from runner.rerun.exchange import call, inside_argv
 
 if TYPE_CHECKING:
     from runner.engine.docker import DockerEngine
+    from runner.engine.images import Family
 
 _TAIL = 2000
 
@@ -38,7 +39,7 @@ class Saved:
     size_bytes: int
     platform: str
     images: tuple[str, ...]
-    pythons: tuple[str, ...]
+    bases: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,24 +49,29 @@ class Loaded:
     file: str
     digest: str
     images: tuple[str, ...]
-    pythons: tuple[str, ...]
+    bases: tuple[str, ...]
     environments: int
 
 
-def save(engine: DockerEngine, path: Path, *, python: str | None, progress: Progress) -> Saved:
-    """Write images and cache to a file; `python` of None takes those of every Python that has images here.
+def save(engine: DockerEngine, path: Path, *, python: str | None, base_image: str | None, progress: Progress) -> Saved:
+    """Write images and cache to a file: those on `base_image`, else on the base for `python`, else all that are here.
 
     Raises UsageError where there is nothing to save or the file cannot be written, DiskFull, InfrastructureError.
     """
+    from runner.engine.base_image import REPOSITORY
+    from runner.engine.images import families_in_use
     from runner.engine.transfer import save_images
 
-    found = _images(engine, python)
-    tools = next((one.reference for one in found.images if one.reference.startswith(_tools())), None)
-    if tools is None:
-        raise UsageError(
-            f"there are no images{f' with Python {python}' if python else ''} to save yet",
-            f"runner setup{f' --python {python}' if python else ''}",
-        )
+    wanted = base_image or (f"{REPOSITORY}:py{python}" if python else None)
+    families = [
+        family
+        for family in families_in_use(engine)
+        if engine.image_digest(family.tools) is not None and wanted in (None, family.base)
+    ]
+    if not families:
+        option = f" --base-image {base_image}" if base_image else f" --python {python}" if python else ""
+        raise UsageError(f"no images are here{' on ' + wanted if wanted else ''} to save", f"runner setup{option}")
+    tools, found = families[0].tools, _header(engine, families)
     with transfer_file.create(path, found) as writer:
         with writer.part(IMAGES) as part:
             for piece in save_images(engine, [image.reference for image in found.images]):
@@ -87,7 +93,7 @@ def save(engine: DockerEngine, path: Path, *, python: str | None, progress: Prog
         size_bytes=path.stat().st_size,
         platform=found.platform,
         images=tuple(image.reference for image in found.images),
-        pythons=found.pythons,
+        bases=found.bases,
     )
 
 
@@ -117,39 +123,21 @@ def load(engine: DockerEngine, path: Path, *, progress: Progress) -> Loaded:
         file=str(path),
         digest=manifest.digest,
         images=tuple(image.reference for image in header.images),
-        pythons=header.pythons,
+        bases=header.bases,
         environments=new,
     )
 
 
-def _images(engine: DockerEngine, python: str | None) -> Header:
-    from runner.engine.base_image import existing_base_image, local_pythons
-    from runner.engine.images import current_references
-
-    images: list[Image] = []
-    pythons: list[str] = []
-    for minor in local_pythons(engine) if python is None else (python,):
-        base = existing_base_image(engine, minor)
-        if base is None:
-            continue
-        environment, tools = current_references(engine, base)
-        there = [(name, engine.image_digest(name)) for name in (base.reference, environment, tools)]
-        if there[-1][1] is not None:
-            images += [Image(reference=name, id=digest) for name, digest in there if digest is not None]
-            pythons.append(minor)
+def _header(engine: DockerEngine, families: Sequence[Family]) -> Header:
+    references = [reference for family in families for reference in family.references]
+    images = [(reference, engine.image_digest(reference)) for reference in dict.fromkeys(references)]
     return Header(
         tool_version=__version__,
         created=datetime.now(timezone.utc),
         platform=engine.info.platform,
-        pythons=tuple(pythons),
-        images=tuple(images),
+        bases=tuple(family.base for family in families),
+        images=tuple(Image(reference=reference, id=digest) for reference, digest in images if digest is not None),
     )
-
-
-def _tools() -> str:
-    from runner.engine.images import TOOLS_REPOSITORY
-
-    return f"{TOOLS_REPOSITORY}:"
 
 
 def _pack(engine: DockerEngine, image: str, volume: str, take: Callable[[bytes], None]) -> None:
@@ -179,14 +167,11 @@ def _check_images(engine: DockerEngine, header: Header) -> None:
 
 def _tools_image(engine: DockerEngine, header: Header, progress: Progress) -> str:
     """Return a tools image of this very version: the file's, or built on the file's images, which needs no network."""
-    from runner.engine.base_image import existing_base_image
+    from runner.engine.base_image import BaseImage
     from runner.engine.images import ensure_tools_image
 
-    for python in header.pythons:
-        base = existing_base_image(engine, python)
-        if base is not None:
-            return ensure_tools_image(engine, base, progress=progress)[0]
-    raise ImageUnavailable("the file holds no base image", "runner setup --save FILE    on the other machine")
+    base = BaseImage(reference=header.bases[0], digest="", origin="", python="")
+    return ensure_tools_image(engine, base, progress=progress)[0]
 
 
 def _unpack(engine: DockerEngine, image: str, pieces: Iterator[bytes], progress: Progress) -> int:

@@ -49,13 +49,13 @@ class Image(Value):
 
 
 class Header(Value):
-    """What is in a file. `pythons` are those that it has base images for."""
+    """What is in a file. `bases` are the base images that the others stand on."""
 
     format: Literal[1] = 1
     tool_version: str
     created: UtcTime
     platform: str
-    pythons: tuple[str, ...]
+    bases: Annotated[tuple[str, ...], Field(min_length=1)]
     images: tuple[Image, ...]
 
 

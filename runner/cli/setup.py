@@ -116,7 +116,7 @@ def setup(
         if save is not None:
             from runner.cache.transfer import save as write
 
-            saved = write(engine, Path(save), python=python, progress=progress)
+            saved = write(engine, Path(save), python=python, base_image=base_image, progress=progress)
             return _say(saved, _saved_lines(saved), json=json)
         if load is not None:
             from runner.cache.transfer import load as read
@@ -177,8 +177,8 @@ def _pruned_lines(pruned: Pruned, *, dry_run: bool) -> Iterator[str]:
 
 
 def _saved_lines(saved: Saved) -> Iterator[str]:
-    pythons = ", ".join(saved.pythons)
-    yield f"saved   {saved.file}  {saved.size_bytes / 1e6:.1f} MB for {saved.platform}, Python {pythons}"
+    yield f"saved   {saved.file}  {saved.size_bytes / 1e6:.1f} MB for {saved.platform}"
+    yield f"images  on {', '.join(saved.bases)}"
     yield f"digest  {saved.digest}"
     yield f"there   runner setup --load {Path(saved.file).name}    must print the same digest"
 

@@ -19,7 +19,7 @@ HEADER = Header(
     tool_version="1",
     created=datetime(2026, 1, 1, tzinfo=timezone.utc),
     platform="linux/amd64",
-    pythons=("3.11",),
+    bases=("a:1",),
     images=(Image(reference="a:1", id="sha256:0"),),
 )
 PARTS = {IMAGES: b"layers" * 50_000, CACHE: b"wheels"}  # several pieces, and less than one
