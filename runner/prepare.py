@@ -74,9 +74,8 @@ def prepare(
 
     `python` of None means what `base_image` has, else 3.11. `system_packages` asks for the image of a training that has
     them, `compilers` for that of phase 2b, which is else made when first needed. `install` allows to install
-    mmdebstrap; `offline` forbids to make a base image, and to fetch Debian's packages for the two. Also removes what
-    killed processes of this host left. Raises EngineUnavailable, ImageUnavailable, DiskFull, MissingFact (`python`,
-    `environment`).
+    mmdebstrap; `offline` forbids to fetch anything for an image. Also removes what killed processes of this
+    host left. Raises EngineUnavailable, ImageUnavailable, DiskFull, MissingFact (`python`, `environment`).
     """
     from runner.engine import labels
     from runner.engine.base_image import ensure_base_image
@@ -95,7 +94,7 @@ def prepare(
     if base.made:
         made.append(f"base image {base.reference} with Python {base.python} ({base.origin})")
     counting = _Counting(progress)
-    tools, digest = ensure_tools_image(engine, base, progress=counting)
+    tools, digest = ensure_tools_image(engine, base, progress=counting, offline=offline)
     if counting.lines:
         made.append(f"tools image {tools}")
     train = build = None
@@ -169,14 +168,14 @@ class _Counting:
         self._inner.line(text)
 
 
-def base_python(engine: DockerEngine, base_image: str, progress: Progress) -> str:
+def base_python(engine: DockerEngine, base_image: str, progress: Progress, *, offline: bool) -> str:
     """Return the minor version of a base image's Python, pulled if it is not there, by running it.
 
     Raises ImageUnavailable where it cannot be pulled, InvalidConfiguration where nothing can run on it, MissingFact.
     """
     from runner.engine.base_image import ensure_base_image
 
-    return ensure_base_image(engine, python=None, base_image=base_image, progress=progress).python
+    return ensure_base_image(engine, python=None, base_image=base_image, progress=progress, offline=offline).python
 
 
 def told_python_of(engine: DockerEngine, base_image: str) -> str | None:

@@ -130,7 +130,9 @@ def _opened(engine: DockerEngine | None, progress: Progress) -> Iterator[DockerE
 def _with_base_python(session: DockerEngine, settings: Settings, progress: Progress) -> Settings:
     if settings.base_image is None:
         return settings
-    return settings.model_copy(update={"base_python": base_python(session, settings.base_image, progress)})
+    return settings.model_copy(
+        update={"base_python": base_python(session, settings.base_image, progress, offline=settings.offline)}
+    )
 
 
 def _images_for(session: DockerEngine, settings: Settings, progress: Progress) -> ImagesFor:

@@ -171,7 +171,7 @@ def _tools_image(engine: DockerEngine, header: Header, progress: Progress) -> st
     from runner.engine.images import ensure_tools_image
 
     base = BaseImage(reference=header.bases[0], digest="", origin="", python="")
-    return ensure_tools_image(engine, base, progress=progress)[0]
+    return ensure_tools_image(engine, base, progress=progress, offline=True)[0]
 
 
 def _unpack(engine: DockerEngine, image: str, pieces: Iterator[bytes], progress: Progress) -> int:

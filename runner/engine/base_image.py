@@ -78,12 +78,12 @@ def ensure_base_image(
 ) -> BaseImage:
     """Return a base image with that Python, made if it is not there; `python` of None takes what `base_image` has.
 
-    `install` allows to install mmdebstrap; `offline` forbids to pull or make one. Raises ImageUnavailable,
+    `install` allows to install mmdebstrap, `offline` forbids to pull or make any. Raises ImageUnavailable,
     InvalidConfiguration, or MissingFact (`python`) where no image with that version can be had.
     """
     progress = progress or NoProgress()
     if base_image is not None:
-        return _named(engine, base_image, python, progress)
+        return _named(engine, base_image, python, progress, offline=offline)
     python = python or DEFAULT_PYTHON
     if not re.fullmatch(r"3\.\d{1,2}", python):
         raise InvalidConfiguration(f"{python} is no minor version of Python", "--python 3.11")
@@ -92,10 +92,7 @@ def ensure_base_image(
     if found is not None:
         return found
     if offline:
-        raise ImageUnavailable(
-            f"no base image with Python {python} is on this machine, and --offline forbids to make one",
-            "run without --offline, or --base-image REF",
-        )
+        raise not_made_offline(f"the base image with Python {python}", f"--python {python}")
     pulled = _pulled(engine, python, progress)
     if isinstance(pulled, BaseImage):
         return pulled
@@ -121,6 +118,15 @@ def _nowhere(python: str, why: str) -> MissingFact:
         f"runner reproduce RUN --base-image REF    an image with Python {python}; or {_another_python()}",
         fact="python",
         looked_in=("images of this engine", "registry", "Debian " + ", ".join(SUITES.values())),
+    )
+
+
+def not_made_offline(what: str, option: str = "") -> ImageUnavailable:
+    """Return the error for an image that is not there where nothing may be fetched to make it."""
+    there = f"runner setup {option}".strip()
+    return ImageUnavailable(
+        f"{what} is not there, and --offline forbids to fetch or make it",
+        f"runner setup --load FILE    with what `{there}` and then `runner setup --save FILE` gave elsewhere",
     )
 
 
@@ -187,9 +193,11 @@ def pull(client: Any, reference: str, progress: Progress) -> None:
             progress.update(f"{reference}: {event.get('status', '')}", detail.get("current"), detail.get("total"))
 
 
-def _named(engine: DockerEngine, reference: str, python: str | None, progress: Progress) -> BaseImage:
+def _named(engine: DockerEngine, reference: str, python: str | None, progress: Progress, *, offline: bool) -> BaseImage:
     made = False
     if engine.image_digest(reference) is None:
+        if offline:
+            raise not_made_offline(f"the base image {reference}", f"--base-image {reference}")
         progress.line(f"pulling the base image {reference}")
         try:
             pull(engine.client, reference, progress)

@@ -32,7 +32,7 @@ from runner.credentials.indexes import with_index_credentials
 from runner.engine import labels
 from runner.engine.archive import ByteStream, folder_files, pack
 from runner.engine.base_image import REPOSITORY as BASE_REPOSITORY
-from runner.engine.base_image import BaseImage, local_pythons
+from runner.engine.base_image import BaseImage, local_pythons, not_made_offline
 from runner.engine.docker import DockerEngine
 from runner.engine.faults import api_fault, engine_faults
 from runner.engine.packages import COMPILERS, ensure_layer, existing_layer, layers_on
@@ -66,12 +66,14 @@ def ensure_tools_image(
     *,
     progress: Progress | None = None,
     network: NetworkSettings | None = None,
+    offline: bool = False,
 ) -> tuple[str, str]:
     """Return (reference, content id) of the tools image on this base, built if it is not there.
 
-    `network` is this host's if not given. Raises ImageUnavailable with the end of the build's output.
+    `network` is this host's if not given; `offline` forbids to use it. Raises ImageUnavailable with the end of the
+    build's output.
     """
-    image = ensure_layered_image(engine, base, (), progress=progress, network=network)
+    image = ensure_layered_image(engine, base, (), progress=progress, network=network, offline=offline)
     return image.reference, image.digest
 
 
@@ -86,7 +88,7 @@ def ensure_layered_image(
 ) -> ToolsImage:
     """Return the tools image with layers of Debian's packages beneath our own code, each built if it is not there.
 
-    `offline` forbids to fetch packages for a layer. Raises what `ensure_tools_image` and `ensure_layer` raise.
+    `offline` forbids to fetch packages for any of it. Raises what `ensure_tools_image` and `ensure_layer` raise.
     """
     progress = progress or NoProgress()
     there = tools_image_there(engine, base, layers)
@@ -95,7 +97,7 @@ def ensure_layered_image(
     if offline and layers:
         raise _not_made(base, layers)
     recipe = dockerfile()
-    below = _ensure_environment_image(engine, base, recipe, progress, network)
+    below = _ensure_environment_image(engine, base, recipe, progress, network, offline=offline)
     installed: dict[str, str] = {}
     for names in layers:
         layer = ensure_layer(engine, below, names, progress=progress)
@@ -124,7 +126,13 @@ def _not_made(base: BaseImage, layers: Sequence[Sequence[str]]) -> ImageUnavaila
 
 
 def _ensure_environment_image(
-    engine: DockerEngine, base: BaseImage, recipe: str, progress: Progress, network: NetworkSettings | None
+    engine: DockerEngine,
+    base: BaseImage,
+    recipe: str,
+    progress: Progress,
+    network: NetworkSettings | None,
+    *,
+    offline: bool,
 ) -> str:
     base_id = engine.image_digest(base.reference)
     if base_id is None:
@@ -132,6 +140,8 @@ def _ensure_environment_image(
     environment = environment_reference(recipe, base_id)
     if engine.image_digest(environment) is not None:
         return environment
+    if offline:
+        raise not_made_offline("the image that holds DVC and uv")
     progress.line(f"making the image that holds DVC and uv, on {base.reference}")
     network = network or with_index_credentials(read_network_settings())
     for note in network.notes:

@@ -104,6 +104,7 @@ def layers_on(engine: DockerEngine, parents: Iterable[str]) -> list[str]:
         (labels.plain_name(name), str((image.get("Labels") or {}).get(labels.PARENT, "")))
         for image in images
         for name in image.get("RepoTags") or ()
+        if name != "<none>:<none>"
     ]
     known, found = set(parents), []
     while more := [name for name, parent in rows if parent in known and name not in known]:

@@ -216,7 +216,9 @@ def test_pruning_keeps_what_the_next_rerun_needs(engine: DockerEngine, monkeypat
 
     kept: list[str] = []
 
-    def only_list(engine: DockerEngine, *, everything: bool, current: set[str]) -> tuple[tuple[()], tuple[()]]:
+    def only_list(
+        engine: DockerEngine, *, everything: bool, current: set[str], dry_run: bool
+    ) -> tuple[tuple[()], tuple[()]]:
         kept.extend(current)
         return (), ()
 
@@ -225,7 +227,8 @@ def test_pruning_keeps_what_the_next_rerun_needs(engine: DockerEngine, monkeypat
     assert now.train is not None
     prune(engine)
     assert {now.tools, now.base.reference, now.train.reference} <= set(kept)
-    layers = {layer_reference(environment, ("libgomp1",)) for environment in images.environments_in_use(engine)}
+    environments = [family.environment for family in images.families_in_use(engine)]
+    layers = {layer_reference(environment, ("libgomp1",)) for environment in environments}
     assert layers & set(kept), "the layer that it stands on"
 
 
