@@ -29,6 +29,7 @@ class Prepared:
 
     engine: EngineInfo
     base: BaseImage
+    base_id: str | None
     tools: str
     tools_digest: str
     train: ToolsImage | None
@@ -116,6 +117,7 @@ def prepare(
     return Prepared(
         engine=engine.info,
         base=base,
+        base_id=engine.image_digest(base.reference),
         tools=tools,
         tools_digest=digest,
         train=train,
@@ -193,6 +195,7 @@ def images_of(prepared: Prepared) -> Images:
     return Images(
         base=prepared.base.reference,
         base_digest=prepared.base.digest,
+        base_id=prepared.base_id,
         base_origin=prepared.base.origin,
         tools=prepared.tools,
         tools_digest=prepared.tools_digest,
@@ -242,6 +245,7 @@ def images_there(
     return Images(
         base=reference if base is None else base.reference,
         base_digest=None if base is None else base.digest,
+        base_id=None if base is None else engine.image_digest(base.reference),
         base_origin=(GIVEN_BASE if base_image else "made at first use") if base is None else base.origin,
         tools=tools or "made at first use",
         tools_digest=None if tools is None else engine.image_digest(tools),

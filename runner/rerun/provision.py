@@ -261,7 +261,8 @@ def _moment(text: str | None) -> datetime | None:
 
 def _image(plan: Plan) -> str:
     # Environments belong to the Python of the base image; our own code above it does not touch them.
-    digest = plan.images.base_digest or plan.images.tools_digest
+    # The id is the same on a machine that it was carried to; a registry's digest stays behind.
+    digest = plan.images.base_id or plan.images.base_digest or plan.images.tools_digest
     if digest is None:
         raise InternalError("the plan names no image that is there", "runner setup")
     return digest

@@ -165,7 +165,8 @@ class SystemPackages(Value):
 class Images(Value):
     """The images of a rerun; ids are content digests, None until `runner setup` made them.
 
-    `base_origin` says how the base image was had: `--base-image`, `registry`, or `mmdebstrap SUITE`. `train` is the
+    `base_origin` says how the base image was had: `--base-image`, `registry`, or `mmdebstrap SUITE`; `base_digest` is
+    the registry's where it came from one, `base_id` the content id, which it keeps on another machine. `train` is the
     tools image with the system packages, which `system_packages` maps to their versions with all that came along; None
     where there are none: then the training runs on `tools`. `gpus` tells whether the engine can give a container any,
     None where no engine was asked.
@@ -173,6 +174,7 @@ class Images(Value):
 
     base: str
     base_digest: str | None
+    base_id: str | None = None
     base_origin: str
     tools: str
     tools_digest: str | None

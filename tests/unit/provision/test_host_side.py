@@ -51,6 +51,9 @@ def test_undated_and_the_image_are_in_the_key_and_our_own_code_is_not() -> None:
     keys = ready_keys(plan)
     assert ready_keys(changed(plan, policy=Policy(allow=("undated",)))) != keys
     assert ready_keys(changed(plan, images=changed(plan.images, base_digest="sha256:" + "7" * 64))) != keys
+    named = changed(plan.images, base_id="sha256:" + "8" * 64)
+    carried = changed(named, base_digest=named.base_id)  # what a registry called it is not known there
+    assert ready_keys(changed(plan, images=carried)) == ready_keys(changed(plan, images=named)) != keys
     assert ready_keys(changed(plan, images=changed(plan.images, tools_digest="sha256:" + "7" * 64))) == keys
 
 
