@@ -106,6 +106,7 @@ class Ours:
             rerun="none",
             volume=VOLUME,
             network=read_network_settings(),
+            build_image=lambda: self.images.tools,
             progress=stages,
             offline=False,
             sources={"train.py": self.script},
