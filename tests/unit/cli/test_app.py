@@ -46,6 +46,13 @@ class TestUsage:
             (["plan", "x", "--rtol"], "--rtol"),
             (["--nope"], "--nope"),
             (["setup", "--all"], "--all"),
+            (["setup", "--older-than", "30d"], "--older-than"),
+            (["setup", "--keep-size", "20g"], "--keep-size"),
+            (["setup", "--dry-run"], "--dry-run"),
+            (["setup", "--prune", "--older-than", "soon"], "--older-than"),
+            (["setup", "--prune", "--keep-size", "much"], "--keep-size"),
+            (["setup", "--save", "a", "--load", "b"], "--load"),
+            (["setup", "--prune", "--save", "a"], "--save"),
         ],
     )
     def test_what_cannot_be_meant_is_exit_2_with_a_remedy(self, types: Types, arguments: list[str], named: str) -> None:

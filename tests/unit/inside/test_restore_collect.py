@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from runner.inside import collect, layout, protocol, restore, traces
+from runner.inside import collect, environment, layout, protocol, restore, traces, uses
+from runner.inside.environment import Environment, Lock
 from runner.inside.objects import ObjectId
 from runner.inside.protocol import PhaseError
 from runner.rerun.answers import Folders, bundle_answer
@@ -562,3 +563,20 @@ def test_the_workspace_is_removed_unless_it_is_to_be_kept(world: World, there: b
     restored(world)
     world.collect(remove=not there)
     assert os.path.exists(layout.work("r1")) is there
+
+
+def test_restore_names_the_ready_environment_and_the_base_image_as_in_use(world: World) -> None:
+    folder = Path(layout.ENVIRONMENTS) / "key"
+    (folder / "bin").mkdir(parents=True)
+    (folder / "bin" / "python").touch()
+    environment.write_lock("s", "", Lock(environment="key", text=""))
+    environment.write_ready(Environment(key="key", python="3.11.2", lock="", packages={}, built_from_source=()))
+    world.restore()
+    assert uses.marked() == {"key"}
+    assert set(uses.images()) == {"base:py3.11"}
+    assert [event["value"]["key"] for event in world.events if event.get("name") == "environment"] == ["key"]
+
+
+def test_restore_names_no_environment_where_none_is_ready(world: World) -> None:
+    world.restore()
+    assert uses.marked() == frozenset()
