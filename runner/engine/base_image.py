@@ -78,7 +78,7 @@ def ensure_base_image(
 ) -> BaseImage:
     """Return a base image with that Python, made if it is not there; `python` of None takes what `base_image` has.
 
-    `install` allows to install mmdebstrap; `offline` forbids to pull or make one. Raises ImageUnavailable,
+    `install` allows to install mmdebstrap, `offline` forbids to pull or make any. Raises ImageUnavailable,
     InvalidConfiguration, or MissingFact (`python`) where no image with that version can be had.
     """
     progress = progress or NoProgress()
