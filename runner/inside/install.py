@@ -22,7 +22,7 @@ from runner.inside.uv import Uv, install_arguments
 _COMPILE_S = 20.0  # at most; a rerun without compiled modules is slower and not wrong
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Installation:
     """What an environment is made of.
 

@@ -34,7 +34,7 @@ _BLOCK = 512  # of st_blocks, whatever the file system's own is
 _STALE_S = 24 * 3600  # a build's folder: it belongs to a provision that may still go on
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Item:
     """One thing that is kept or goes as a whole.
 
