@@ -283,14 +283,13 @@ def test_a_later_day_is_in_the_verdicts_reason_and_so_is_what_the_auditor_replac
     monkeypatch.setenv("UV_INDEX", index.address)  # beside PyPI, which has MLflow
     project.commit_training(files={"requirements.txt": REQUIREMENTS + "part\n"})
     project.record()
-    stopped = judge()
+    stopped = judge(python="3.11")
     assert stopped.verdict is Verdict.UNVERIFIABLE
     assert stopped.missing is not None
-    assert (
-        f"--allow redate --tracker {project.tracker}    to take the packages of the first later"
-        in stopped.missing.remedy
-    )
-    done = judge(allow=("redate",), with_packages=("more==0.9",))
+    remedy = stopped.missing.remedy
+    assert remedy.startswith(f"runner reproduce {stopped.run.id} --allow redate --tracker {project.tracker} ")
+    assert "--python 3.11    to take the packages of the first later day that has them" in remedy
+    done = judge(python="3.11", allow=("redate",), with_packages=("more==0.9",))
     assert done.verdict is Verdict.IDENTICAL, why(done)
     words = f"packages as of {day + timedelta(days=7):%Y-%m-%d}, those of {day:%Y-%m-%d} could not be had"
     assert done.reason.endswith(f"; {words}")
