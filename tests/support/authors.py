@@ -30,8 +30,9 @@ set -a; . /dev/stdin; set +a
 cd {_AUTHOR}/project
 cp ../packages.txt /tmp/packages.txt
 uv venv --quiet --python "$(readlink -f "$(command -v python3)")" /tmp/venv >&2
-export UV_PYTHON=/tmp/venv/bin/python UV_EXCLUDE_NEWER=$1
-case $("$UV_PYTHON" --version) in *" 3."[789].*|*" 3."1[01].*) uv pip install --quiet setuptools wheel >&2 ;; esac
+export UV_PYTHON=/tmp/venv/bin/python
+[ -z "$1" ] || export UV_EXCLUDE_NEWER=$1
+case $("$UV_PYTHON" --version) in *" 3."[789].*|*" 3."1[01].*) uv pip install --quiet 'setuptools<80' wheel >&2 ;; esac
 uv pip install --quiet -r /tmp/packages.txt >&2
 git config --global --add safe.directory '*'
 export PATH=/tmp/venv/bin:$PATH MLFLOW_ALLOW_FILE_STORE=true MLFLOW_DISABLE_TELEMETRY=true
@@ -45,7 +46,7 @@ tar -cf - mlruns
 class Author:
     """What an author has: a Python, packages (a requirement a line) and the day on which the run is made.
 
-    `system` are Debian packages that are installed beside.
+    `system` are Debian packages that are installed beside. Where a lock gave the packages, they are `dated` by nothing.
     """
 
     python: str
@@ -53,6 +54,7 @@ class Author:
     packages: str
     command: str = "python train.py"
     system: tuple[str, ...] = ()
+    dated: bool = True
 
     @property
     def moment(self) -> datetime:
@@ -103,7 +105,7 @@ def _train(engine: DockerEngine, author: Author, repository: Repository) -> byte
     outcome = engine.run(
         ContainerRequest(
             image=_image(engine, author),
-            argv=("bash", "-c", _SCRIPT, "author", author.day, *shlex.split(author.command)),
+            argv=("bash", "-c", _SCRIPT, "author", author.day if author.dated else "", *shlex.split(author.command)),
             purpose="author",
             environment={"HOME": "/root", "USER": "author", "PATH": f"/usr/local/bin:/usr/bin:/bin:{_TOOLS}"},
             files=tuple(files),
