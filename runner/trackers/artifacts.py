@@ -93,7 +93,7 @@ def hash_place(store: Folder, uri: str) -> tuple[ModelFile, ...]:
     real = None if path is None else store.inside(path)
     if real is None or real == store.root:
         raise UnreadableFiles("they are beneath no store that you named")
-    return hash_files(store, real.relative_to(store.root).as_posix())
+    return hash_files(Folder(real.parent), real.name)
 
 
 def _hashed(name: str, real: Path) -> ModelFile:
