@@ -296,3 +296,15 @@ def test_an_id_that_is_no_folders_name_has_no_artifacts(tmp_path: Path, owner: s
         logged(above / "artifacts")
     places = ArtifactPlaces(Folder(store))
     assert places.find(f"/1/{owner}/artifacts", owner, f"1/{owner}/artifacts") is None
+
+
+def test_an_experiment_that_climbs_out_is_none(tmp_path: Path) -> None:
+    (tmp_path / "mlruns").mkdir()
+    logged(tmp_path / RUN / "artifacts")
+    places = ArtifactPlaces(Folder(tmp_path))
+    assert places.find(None, RUN, f"../{RUN}/artifacts") is None
+    assert places.find(str(tmp_path / "mlruns" / ".." / RUN / "artifacts"), RUN, "-") is None
+
+
+def test_of_a_path_without_end_a_few_ends_are_tried() -> None:
+    assert len(recorded_tails("/x" * 10_000 + f"/1/{RUN}/artifacts", RUN)) == 30
