@@ -57,8 +57,7 @@ class ArtifactPlaces:
             yield from ((root, tail) for tail in tails)
         served = recorded is not None and recorded.startswith(f"{_SERVED}:")
         for root in self._roots:
-            others = sorted(root.folders(""))[:_MOST_FOLDERS] if served else []
-            for name in dict.fromkeys((_CLIENTS, _SERVERS, *others)):
+            for name in dict.fromkeys((_CLIENTS, _SERVERS, *(_folders(root) if served else ()))):
                 yield from ((root, f"{name}/{below}") for below in dict.fromkeys((*tails, usual)))
             yield root, usual
 
@@ -71,15 +70,23 @@ def places_of_database(database: Path, repository: Path | None) -> ArtifactPlace
 def places_of_folder(store: Folder, repository: Path | None) -> ArtifactPlaces:
     """Return where the artifacts of a `file:` store may lie; `repository` is one that the user named."""
     beside = store.root.parent / _SERVERS
-    is_servers = store.root.name == _CLIENTS and beside.is_dir() and not beside.is_symlink()
+    is_servers = store.root.name == _CLIENTS and os.path.isdir(beside) and not os.path.islink(beside)
     return ArtifactPlaces(store, *([Folder(beside)] if is_servers else []), *_work_trees(store.root, repository))
 
 
 def _work_trees(store: Path, repository: Path | None) -> Sequence[Folder]:
     """Return the tops of the git work trees that hold the store, and the place that the user named."""
     places = (Path(os.path.realpath(place)) for place in (store, repository) if place is not None)
-    tops = (next((top for top in (place, *place.parents) if (top / ".git").exists()), None) for place in places)
+    tops = (next((top for top in (place, *place.parents) if os.path.exists(top / ".git")), None) for place in places)
     return [Folder(top) for top in tops if top is not None]
+
+
+def _folders(root: Folder) -> list[str]:
+    """Return the names of the folders in a root; none where they may not be listed."""
+    try:
+        return root.folders("")[:_MOST_FOLDERS]
+    except OSError:
+        return []
 
 
 def _owned(root: Folder, path: str, owner: str) -> Folder | None:

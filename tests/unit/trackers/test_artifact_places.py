@@ -308,3 +308,24 @@ def test_an_experiment_that_climbs_out_is_none(tmp_path: Path) -> None:
 
 def test_of_a_path_without_end_a_few_ends_are_tried() -> None:
     assert len(recorded_tails("/x" * 10_000 + f"/1/{RUN}/artifacts", RUN)) == 30
+
+
+def test_a_repository_that_may_not_be_listed_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clone = work_tree(tmp_path / "clone")
+    store = database(tmp_path / "store", SERVED)
+    list_folders = Folder.folders
+
+    def refusing(self: Folder, path: str) -> list[str]:
+        if self.root == clone:
+            raise PermissionError(13, "Permission denied", str(clone))
+        return list_folders(self, path)
+
+    monkeypatch.setattr(Folder, "folders", refusing)
+    assert found(open_tracker(str(store), repository=clone)) == {}
+    logged(clone / "mlartifacts" / "1" / RUN / "artifacts")
+    assert found(open_tracker(str(store), repository=clone)) == LISTS
+
+
+def test_a_repository_that_is_not_there_stops_nothing(tmp_path: Path) -> None:
+    store = database(tmp_path / "store", SERVED)
+    assert found(open_tracker(str(store), repository=tmp_path / "absent" / "deep")) == {}
