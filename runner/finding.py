@@ -76,6 +76,7 @@ def find_run(text: str, settings: Settings) -> Asked:
 
     Raises RunNotFound, AmbiguousRun, NotAStore, TrackerUnavailable, UsageError.
     """
+    from runner.plan.remotes import local_root
     from runner.registry.open import open_registry
     from runner.registry.read import find_meant
     from runner.trackers.open import open_tracker
@@ -93,7 +94,8 @@ def find_run(text: str, settings: Settings) -> Asked:
             f"{settings.invocation.again(text, '--tracker', 'URI')}    or set MLFLOW_TRACKING_URI",
         )
     address = settings.tracker or "mlruns"
-    tracker = open_tracker(address, folder=folder)
+    named = None if settings.repo is None else local_root(settings.repo, settings.folder)
+    tracker = open_tracker(address, folder=folder, repository=None if named is None else Path(named))
     if isinstance(reference, RunId | RunIdPrefix | RunName):
         if settings.run_of_model is not None:
             raise UsageError(

@@ -103,7 +103,8 @@ def _experiment_fit(record: RunRecord, run: CapturedRun) -> _Fit:
         return _Fit.SAME if run.experiment_id == record.experiment_id else _Fit.OTHER
     if run.experiment in (record.experiment_name, record.experiment_id):
         return _Fit.SAME
-    return _Fit.UNTOLD if run.experiment in (None, _DEFAULT_EXPERIMENT) else _Fit.OTHER
+    untold = run.experiment in (None, _DEFAULT_EXPERIMENT) or not record.experiment_is_named
+    return _Fit.UNTOLD if untold else _Fit.OTHER
 
 
 def _name_fit(record: RunRecord, run: CapturedRun) -> _Fit:
@@ -222,7 +223,8 @@ def _differences(record: RunRecord, run: CapturedRun, ours: frozenset[str]) -> t
         words.append(f"parent run: {sides[0]} recorded, {sides[1]} logged")
     if _experiment_fit(record, run) is not _Fit.SAME:
         logged = "none" if run.experiment is run.experiment_id is None else f'"{run.experiment or run.experiment_id}"'
-        words.append(f'experiment: "{record.experiment_name}" recorded, {logged} logged')
+        recorded = f'"{record.experiment_name}" recorded' if record.experiment_is_named else "its name is not recorded"
+        words.append(f"experiment: {recorded}, {logged} logged")
     if _name_fit(record, run) is not _Fit.SAME:
         words.append(f'run name: "{record.name or ""}" recorded, "{run.name or ""}" logged')
     return (*words, *dict(_other_tags(record, run, ours)).values())

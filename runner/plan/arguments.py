@@ -106,7 +106,8 @@ def _recorded_by_dest(record: RunRecord) -> dict[str, tuple[str, str]]:
     recorded: dict[str, tuple[str, str]] = {}
     if record.name:
         recorded["run_name"] = ("run name", record.name)
-    recorded["experiment_name"] = ("experiment name", record.experiment_name)
+    if record.experiment_is_named:
+        recorded["experiment_name"] = ("experiment name", record.experiment_name)
     recorded.update({_key(name): (name, value) for name, value in record.params.items()})
     return recorded
 

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from runner.errors import UsageError
-from runner.trackers.artifacts import local_path
+from runner.trackers.artifact_places import local_path
 from runner.trackers.reference import LoggedModelId, VersionOf, parse_reference
 
 _OF_RUN = re.compile(r"(?:.*/)?(?P<run>[0-9a-f]{32})/artifacts/(?P<path>.+)")

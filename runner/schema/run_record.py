@@ -71,7 +71,7 @@ class RunRecord(Value):
     another machine. Times are None where the store has none. `params_truncated` names the params whose text has the
     length at which the store cuts. `siblings` are the ids of all runs of the same parent, this one included, in order
     of start; empty where they were not looked for (VERDICTS rule 12). `notes` are sentences on what could not be read
-    whole.
+    whole. `experiment_name` is the id where the store lost the name.
     """
 
     schema_version: Literal[1] = 1
@@ -95,6 +95,11 @@ class RunRecord(Value):
     params_truncated: tuple[str, ...] = ()
     siblings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def experiment_is_named(self) -> bool:
+        """Whether the store knows the name of the experiment."""
+        return self.experiment_name not in ("", self.experiment_id)
 
     @property
     def parent_run_id(self) -> str | None:

@@ -1,17 +1,9 @@
-"""Artifacts that lie on this machine, found beneath the store's own root only.
-
-A recorded artifact URI is a stranger's text: it may name another machine's path, or a folder of this one that is none
-of the run's. It is followed only beneath the store's root and only where it ends in `ID/artifacts`, as MLflow makes
-them; else the places where MLflow puts artifacts beside a store are tried.
-"""
+"""Artifacts that lie on this machine, in the folder that `artifact_places` found: listed, read, hashed."""
 
 from __future__ import annotations
 
 import hashlib
 import itertools
-import posixpath
-import urllib.parse
-from collections.abc import Iterable
 from pathlib import Path
 
 from runner.inside.hashing import hash_file
@@ -19,6 +11,7 @@ from runner.schema.digest import DigestValue
 from runner.schema.model_files import ModelFile
 from runner.schema.model_text import LONGEST_TEXT, TEXTS, parts_of
 from runner.schema.run_record import Artifact, TextFile
+from runner.trackers.artifact_places import local_path
 from runner.trackers.folder import Folder, NotPlain, readable
 from runner.trackers.recorded import (
     ARTIFACT_COUNT,
@@ -37,46 +30,15 @@ class NoFiles(UnreadableFiles):
     """There are none."""
 
 
-def artifact_folder(store: Folder, recorded: str | None, owner: str, usual: Iterable[str]) -> str | None:
-    """Return the folder, relative to the store's, that holds the artifacts of `owner` (a run's or a model's id).
-
-    `usual` are the relative places to try where the recorded URI leads nowhere. None where there is none.
-    """
-    candidates = []
-    path = local_path(recorded)
-    if path is not None and path.rstrip("/").endswith(f"{owner}/artifacts"):
-        real = store.inside(path)  # joining with an absolute path gives that path
-        if real is not None:
-            candidates.append(real.relative_to(store.root).as_posix())
-    return next((place for place in (*candidates, *usual) if store.is_folder(place)), None)
-
-
-def local_path(uri: str | None) -> str | None:
-    """Return the path that a URI without a host names, or None."""
-    if not uri:
-        return None
-    if not uri.startswith("file:"):
-        return None if "://" in uri else uri
-    path = uri.removeprefix("file:")
-    if path.startswith("//"):
-        host, slash, rest = path[2:].partition("/")
-        if host not in ("", "localhost"):
-            return None
-        path = slash + rest
-    return urllib.parse.unquote(path)
-
-
-def list_artifacts(store: Folder, folder: str | None) -> tuple[Artifact, ...]:
+def list_artifacts(folder: Folder | None) -> tuple[Artifact, ...]:
     """Return path and size of the files in an artifact folder, the first ten thousand of them."""
     if folder is None:
         return ()
-    files = itertools.islice(store.files(folder), ARTIFACT_COUNT)
+    files = itertools.islice(folder.files(""), ARTIFACT_COUNT)
     return tuple(Artifact(path=readable(path), size_bytes=size) for path, size in files)
 
 
-def read_environment_files(
-    store: Folder, run_folder: str | None, model_folders: dict[str, str | None]
-) -> tuple[TextFile, ...]:
+def read_environment_files(run_folder: Folder | None, model_folders: dict[str, Folder | None]) -> tuple[TextFile, ...]:
     """Return the small texts that tell of the environment: of the run, then of its logged models.
 
     Those of a logged model have the path `models/MODEL_ID/...`.
@@ -86,43 +48,36 @@ def read_environment_files(
     for prefix, folder in places:
         if folder is None:
             continue
-        for path, _ in itertools.islice(store.files(folder), ARTIFACT_COUNT):
+        for path, _ in itertools.islice(folder.files(""), ARTIFACT_COUNT):
             if len(texts) == ENVIRONMENT_FILE_COUNT:
                 return tuple(texts)
             if not is_environment_file(path):
                 continue
-            data = store.read(f"{folder}/{path}", ENVIRONMENT_FILE_BYTES)
+            data = folder.read(path, ENVIRONMENT_FILE_BYTES)
             if data is not None:
                 texts.append(TextFile(path=prefix + readable(path), text=data.decode("utf-8", "replace")))
     return tuple(texts)
 
 
-def read_from(store: Folder, folder: str | None, path: str, limit_bytes: int) -> bytes | None:
+def read_from(folder: Folder | None, path: str, limit_bytes: int) -> bytes | None:
     """Return the bytes of an artifact; None where it is absent, too long, or leads out of the artifact folder."""
-    if folder is None:
-        return None
-    here = store.inside(folder)
-    there = store.inside(posixpath.join(folder, path))
-    if here is None or there is None or not there.is_relative_to(here):
-        return None
-    return store.read(posixpath.join(folder, path), limit_bytes)
+    return None if folder is None else folder.read(path, limit_bytes)
 
 
-def hash_files(store: Folder, folder: str | None, path: str) -> tuple[ModelFile, ...]:
+def hash_files(folder: Folder | None, path: str) -> tuple[ModelFile, ...]:
     """Return all files beneath `path` in an artifact folder, or the one file that it is, with their digests.
 
-    Raises UnreadableFiles where there is none, or where something there is no plain file of the store.
+    Raises UnreadableFiles where there is none, or where something there is no plain file of the folder.
     """
-    here = None if folder is None else store.inside(folder)
-    there = None if folder is None else store.inside(posixpath.join(folder, path))
-    if folder is None or here is None or not here.is_dir():
+    if folder is None or not folder.is_folder(""):
         raise NoFiles("their folder is not there")
-    if there is None or not there.is_relative_to(here):
+    there = folder.inside(path)
+    if there is None:
         raise UnreadableFiles(f"{path} leads out of the store")
     if there.is_file():
         return (_hashed(there.name, there),)
     try:
-        found = list(itertools.islice(store.every_file(posixpath.join(folder, path)), ARTIFACT_COUNT + 1))
+        found = list(itertools.islice(folder.every_file(path), ARTIFACT_COUNT + 1))
     except NotPlain as error:
         raise UnreadableFiles(str(error)) from error
     if not found:
@@ -138,8 +93,7 @@ def hash_place(store: Folder, uri: str) -> tuple[ModelFile, ...]:
     real = None if path is None else store.inside(path)
     if real is None or real == store.root:
         raise UnreadableFiles("they are beneath no store that you named")
-    relative = real.relative_to(store.root).as_posix()
-    return hash_files(store, posixpath.dirname(relative), posixpath.basename(relative))
+    return hash_files(Folder(real.parent), real.name)
 
 
 def _hashed(name: str, real: Path) -> ModelFile:

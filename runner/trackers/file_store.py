@@ -18,8 +18,8 @@ from typing import Any
 from runner.errors import AmbiguousRun, NotAStore, TrackerUnavailable
 from runner.schema.model_files import ModelFile
 from runner.schema.run_record import UNFINISHED, DatasetInput, MetricHistory, RunRecord, StoreKind
+from runner.trackers.artifact_places import places_of_folder
 from runner.trackers.artifacts import (
-    artifact_folder,
     hash_files,
     hash_place,
     list_artifacts,
@@ -52,8 +52,13 @@ _SUGGESTED = 500  # runs looked at for suggestions
 class _Experiment:
     folder: str
     experiment_id: str
-    name: str
+    name: str | None  # None where its meta.yaml is not there
     deleted: bool
+
+    @property
+    def shown(self) -> str:
+        """Its name, or what it is called for want of one."""
+        return self.experiment_id if self.name is None else self.name
 
 
 @dataclass(frozen=True)
@@ -68,10 +73,14 @@ class FileTracker(Tracker):
 
     kind = StoreKind.MLFLOW_FILE
 
-    def __init__(self, root: Path) -> None:
-        """Open the store. Raises NotAStore where the folder holds no experiment; nothing is created."""
+    def __init__(self, root: Path, repository: Path | None = None) -> None:
+        """Open the store. Raises NotAStore where the folder holds no experiment; nothing is created.
+
+        `repository` is one on this machine that the user named: artifacts may lie in it.
+        """
         super().__init__(root.absolute().as_uri())
         self._store = Folder(root)
+        self._places = places_of_folder(self._store, repository)
         with self._reading():
             if next(self._all_experiments(), None) is None:
                 raise NotAStore(f"{root} is a folder, and no MLflow store: it holds no experiment", _remedy(root))
@@ -98,7 +107,7 @@ class FileTracker(Tracker):
     def read_artifact(self, run_id: str, path: str, limit_bytes: int) -> bytes | None:
         with self._reading():
             run = self._locate(run_id)
-            return read_from(self._store, self._artifacts_of(run), path, limit_bytes)
+            return read_from(self._artifacts_of(run), path, limit_bytes)
 
     def logged_model(self, model_id: str) -> LoggedModel | None:
         with self._reading():
@@ -112,12 +121,12 @@ class FileTracker(Tracker):
 
     def hash_artifacts(self, run_id: str, path: str) -> tuple[ModelFile, ...]:
         with self._reading():
-            return hash_files(self._store, self._artifacts_of(self._locate(run_id)), path)
+            return hash_files(self._artifacts_of(self._locate(run_id)), path)
 
     def hash_model(self, model_id: str) -> tuple[ModelFile, ...]:
         with self._reading():
             found = self._model(model_id)
-            return hash_files(self._store, None if found is None else found[1], "")
+            return hash_files(None if found is None else self._model_folder(*found), "")
 
     def hash_place(self, uri: str) -> tuple[ModelFile, ...]:
         with self._reading():
@@ -153,7 +162,7 @@ class FileTracker(Tracker):
 
     def _experiments(self) -> list[str]:
         with self._reading():
-            return [experiment.name for experiment in self._all_experiments()]
+            return [experiment.shown for experiment in self._all_experiments()]
 
     def _runs(self, experiment: str | None) -> list[RunSummary]:
         with self._reading():
@@ -169,11 +178,18 @@ class FileTracker(Tracker):
             for name in self._store.folders(parent):
                 folder = f"{parent}/{name}" if parent else name
                 meta = self._meta(folder)
+                if meta is None and self._holds_runs(folder):
+                    yield _Experiment(folder, name, None, trashed)
                 # Names need not be unique in a store that was copied together; ids are the folders' names.
                 if meta is None or "experiment_id" not in meta or "run_id" in meta or "run_uuid" in meta:
                     continue
                 deleted = trashed or meta.get("lifecycle_stage") == "deleted"
                 yield _Experiment(folder, str(meta["experiment_id"]), str(meta.get("name", name)), deleted)
+
+    def _holds_runs(self, folder: str) -> bool:
+        """Tell whether a folder without meta.yaml is an experiment that lost it: runs are known by their own."""
+        metas = ((name, self._meta(f"{folder}/{name}")) for name in self._store.folders(folder))
+        return any(meta is not None and _is_of_run(meta, name) for name, meta in metas)
 
     def _run_folders(self, run_id: str) -> Iterator[_Run]:
         if "/" in run_id or run_id in (".", ".."):
@@ -190,7 +206,7 @@ class FileTracker(Tracker):
         """Return the run in a folder of an experiment; None where it is another thing, such as `models`."""
         folder = f"{experiment.folder}/{name}"
         meta = self._meta(folder)
-        if meta is None or str(meta.get("run_id", meta.get("run_uuid"))) != name:
+        if meta is None or not _is_of_run(meta, name):
             return None
         return _Run(folder, experiment, meta)
 
@@ -209,7 +225,7 @@ class FileTracker(Tracker):
 
     def _summaries(self, experiment: str | None) -> Iterator[RunSummary]:
         for found in self._all_experiments():
-            if experiment is not None and found.name != experiment:
+            if experiment is not None and found.shown != experiment:
                 continue
             for name in self._store.folders(found.folder):
                 run = self._run(found, name)
@@ -220,7 +236,7 @@ class FileTracker(Tracker):
         start = run.meta.get("start_time")
         return RunSummary(
             run_id=run.folder.rpartition("/")[2],
-            experiment=run.experiment.name,
+            experiment=run.experiment.shown,
             name=self._name(run),
             start_ms=start if isinstance(start, int) else None,
             deleted=run.experiment.deleted or run.meta.get("lifecycle_stage") == "deleted",
@@ -247,6 +263,9 @@ class FileTracker(Tracker):
         params = self._texts(f"{run.folder}/params")
         tags = self._texts(f"{run.folder}/tags")
         metrics, notes = self._metrics(run)
+        if run.experiment.name is None:
+            place = f"{run.experiment.folder}/{_META}"
+            notes.insert(0, f"the store lacks {place}: how its experiment is called is not known, nor if it is deleted")
         artifacts = self._artifacts_of(run)
         name = self._name(run)
         return RunRecord(
@@ -254,7 +273,7 @@ class FileTracker(Tracker):
             uri=self.uri,
             store=self.kind,
             experiment_id=run.experiment.experiment_id,
-            experiment_name=run.experiment.name,
+            experiment_name=run.experiment.shown,
             name=None if name is None else str(name),
             status=status_name(run.meta.get("status")),
             lifecycle_stage="deleted" if self._summary(run).deleted else "active",
@@ -264,9 +283,9 @@ class FileTracker(Tracker):
             tags=tags,
             metrics=metrics,
             artifact_root=_optional(run.meta.get("artifact_uri")),
-            artifacts=list_artifacts(self._store, artifacts),
+            artifacts=list_artifacts(artifacts),
             dataset_inputs=self._dataset_inputs(run),
-            environment_files=read_environment_files(self._store, artifacts, self._model_folders(run)),
+            environment_files=read_environment_files(artifacts, self._model_folders(run)),
             params_truncated=cut_params(params),
             siblings=self._siblings(run, tags.get(PARENT_TAG)),
             notes=tuple(notes),
@@ -346,44 +365,42 @@ class FileTracker(Tracker):
             )
         return tuple(sorted(inputs, key=lambda found: (found.name, found.digest)))
 
-    def _artifacts_of(self, run: _Run) -> str | None:
+    def _artifacts_of(self, run: _Run) -> Folder | None:
         run_id = run.folder.rpartition("/")[2]
-        recorded = _optional(run.meta.get("artifact_uri"))
-        return artifact_folder(self._store, recorded, run_id, [f"{run.folder}/artifacts"])
+        return self._places.find(_optional(run.meta.get("artifact_uri")), run_id, f"{run.folder}/artifacts")
 
-    def _model_folders(self, run: _Run) -> dict[str, str | None]:
+    def _model_folders(self, run: _Run) -> dict[str, Folder | None]:
         """Return the artifact folders of the models that this run logged (MLflow 3), by model id."""
-        models = f"{run.experiment.folder}/models"
         folders = {}
         for link in self._store.folders(f"{run.folder}/outputs"):
             meta = self._meta(f"{run.folder}/outputs/{link}") or {}
-            model = _single(meta.get("destination_id"))
-            about = self._meta(f"{models}/{model}")
-            if meta.get("destination_type") == "MODEL_OUTPUT" and about is not None:
-                recorded = _optional(about.get("artifact_location"))
-                folders[model] = artifact_folder(self._store, recorded, model, [f"{models}/{model}/artifacts"])
+            model = self._model_in(run.experiment, _single(meta.get("destination_id")))
+            if meta.get("destination_type") == "MODEL_OUTPUT" and model is not None:
+                folders[model[0].model_id] = self._model_folder(*model)
         return folders
 
-    def _model(self, model_id: str) -> tuple[LoggedModel, str | None] | None:
-        """Return a logged model with the folder of its files; one of a deleted experiment only if no other has it."""
+    def _model_folder(self, model: LoggedModel, folder: str) -> Folder | None:
+        return self._places.find(model.location, model.model_id, f"{folder}/artifacts")
+
+    def _model(self, model_id: str) -> tuple[LoggedModel, str] | None:
+        """Return a logged model with its folder; one of a deleted experiment only if no other has it."""
         found = [self._model_in(experiment, _single(model_id)) for experiment in self._all_experiments()]
         there = [model for model in found if model is not None]
         return min(there, key=lambda model: model[0].deleted, default=None)
 
-    def _model_in(self, experiment: _Experiment, name: str) -> tuple[LoggedModel, str | None] | None:
+    def _model_in(self, experiment: _Experiment, name: str) -> tuple[LoggedModel, str] | None:
         folder = f"{experiment.folder}/models/{name}"
         meta = self._meta(folder)
         if meta is None or str(meta.get("model_id")) != name:
             return None
-        location = _optional(meta.get("artifact_location"))
         model = LoggedModel(
             model_id=name,
             name=str(meta.get("name") or name),
             run_id=_optional(meta.get("source_run_id")),
-            location=location,
+            location=_optional(meta.get("artifact_location")),
             deleted=experiment.deleted or meta.get("lifecycle_stage") == "deleted",
         )
-        return model, artifact_folder(self._store, location, name, [f"{folder}/artifacts"])
+        return model, folder
 
     def _siblings(self, run: _Run, parent: str | None) -> tuple[str, ...]:
         if not parent:
@@ -396,6 +413,11 @@ class FileTracker(Tracker):
                 if sibling is not None:
                     found.append((sibling.meta.get("start_time") or 0, name))
         return tuple(name for _, name in sorted(found))
+
+
+def _is_of_run(meta: dict[str, Any], name: str) -> bool:
+    """Tell whether a meta.yaml is that of the run whose folder has this name."""
+    return str(meta.get("run_id", meta.get("run_uuid"))) == name
 
 
 def _optional(value: Any) -> str | None:

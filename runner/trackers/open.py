@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import urllib.parse
 from collections.abc import Callable
@@ -35,11 +36,12 @@ class Readers(Generic[Store]):
         )
 
 
-def open_tracker(uri: str, folder: Path | None = None) -> Tracker:
+def open_tracker(uri: str, folder: Path | None = None, repository: Path | None = None) -> Tracker:
     """Return the tracker at `uri`: `file:`, a path, `sqlite:///`, `http:` or `https:`.
 
-    Relative paths are meant from `folder`, by default the current directory. A server is not asked yet. Raises
-    NotAStore where there is no store, or none of a kind that we read; nothing is created.
+    Relative paths are meant from `folder`, by default the current directory. `repository` is one on this machine that
+    the user named: artifacts of a store of files may lie in it. A server is not asked yet. Raises NotAStore where
+    there is no store, or none of a kind that we read; nothing is created.
     """
 
     def server(address: str) -> Tracker:
@@ -50,12 +52,12 @@ def open_tracker(uri: str, folder: Path | None = None) -> Tracker:
     def in_folder(path: Path) -> Tracker:
         from runner.trackers.file_store import FileTracker
 
-        return FileTracker(path)
+        return FileTracker(path, repository)
 
     def database(path: Path) -> Tracker:
         from runner.trackers.sqlite_store import SqliteTracker
 
-        return SqliteTracker(path)
+        return SqliteTracker(path, repository)
 
     return open_store(uri, folder, Readers(server=server, folder=in_folder, database=database))
 
@@ -63,6 +65,7 @@ def open_tracker(uri: str, folder: Path | None = None) -> Tracker:
 def open_store(uri: str, folder: Path | None, readers: Readers[Store]) -> Store:
     """Return what reads the store at `uri`, by its kind. Raises NotAStore."""
     folder = Path.cwd() if folder is None else folder
+    blanks = uri[len(uri.rstrip()) :]
     uri = uri.strip()
     match = _SCHEME.match(uri)
     scheme = match["scheme"].lower() if match else ""
@@ -71,12 +74,18 @@ def open_store(uri: str, folder: Path | None, readers: Readers[Store]) -> Store:
             raise NotAStore(f"{redact(uri)!r} names no host", readers.addresses)
         return readers.server(uri)
     if scheme == "file":
-        return _open_path(folder / _path_of_file_uri(uri, readers), uri, readers)
+        return _open_path(_as_typed(folder / _path_of_file_uri(uri, readers), blanks), uri, readers)
     if scheme.partition("+")[0] == "sqlite":
-        return _open_sqlite(folder / _path_of_sqlite_uri(uri, readers), uri, readers)
+        return _open_sqlite(_as_typed(folder / _path_of_sqlite_uri(uri, readers), blanks), uri, readers)
     if scheme or not uri:
         raise NotAStore(f"stores at {redact(uri)!r} are not read", readers.addresses)
-    return _open_path(folder / uri, uri, readers)
+    return _open_path(_as_typed(folder / uri, blanks), uri, readers)
+
+
+def _as_typed(path: Path, blanks: str) -> Path:
+    """Return the path with the blanks that end its address, if that is there: MLflow makes such files."""
+    exact = Path(f"{path}{blanks}")
+    return exact if os.path.exists(exact) else path  # never raises, as Path's does
 
 
 def _path_of_file_uri(uri: str, readers: Readers[Store]) -> str:

@@ -14,8 +14,8 @@ from typing import Any
 from runner.errors import NotAStore
 from runner.schema.model_files import ModelFile
 from runner.schema.run_record import DatasetInput, MetricHistory, MetricPoint, RunRecord, StoreKind
+from runner.trackers.artifact_places import places_of_database
 from runner.trackers.artifacts import (
-    artifact_folder,
     hash_files,
     hash_place,
     list_artifacts,
@@ -37,7 +37,6 @@ from runner.trackers.recorded import (
 from runner.trackers.sqlite_file import read_only
 
 _NEEDED = {"experiments", "runs", "metrics", "params", "tags"}
-_ARTIFACT_ROOTS = ("mlruns/", "mlartifacts/", "")  # beside the database: of a client, of a server, of `.` itself
 _SUGGESTED = 500  # runs looked at for suggestions
 
 Columns = dict[str, set[str]]
@@ -48,11 +47,15 @@ class SqliteTracker(Tracker):
 
     kind = StoreKind.MLFLOW_SQLITE
 
-    def __init__(self, path: Path) -> None:
-        """Open the store. Raises NotAStore where the file is no database of MLflow's; nothing is created."""
+    def __init__(self, path: Path, repository: Path | None = None) -> None:
+        """Open the store. Raises NotAStore where the file is no database of MLflow's; nothing is created.
+
+        `repository` is one on this machine that the user named: artifacts may lie in it.
+        """
         super().__init__(f"sqlite:///{path.absolute()}")
         self._path = path.absolute()
         self._beside = Folder(self._path.parent)
+        self._places = places_of_database(self._path, repository)
         self.check()
 
     def check(self) -> None:
@@ -68,7 +71,7 @@ class SqliteTracker(Tracker):
             run = database.run(run_id)
         if run is None:
             raise self._no_run(run_id)
-        return read_from(self._beside, self._artifacts_of(run), path, limit_bytes)
+        return read_from(self._artifacts_of(run), path, limit_bytes)
 
     def logged_model(self, model_id: str) -> LoggedModel | None:
         with self._database() as database:
@@ -84,14 +87,14 @@ class SqliteTracker(Tracker):
             run = database.run(run_id)
         if run is None:
             raise self._no_run(run_id)
-        return hash_files(self._beside, self._artifacts_of(run), path)
+        return hash_files(self._artifacts_of(run), path)
 
     def hash_model(self, model_id: str) -> tuple[ModelFile, ...]:
         with self._database() as database:
             experiment = database.model_experiment(model_id)
         model = self.logged_model(model_id)
         folder = None if model is None else self._model_folder(experiment, model_id, model.location)
-        return hash_files(self._beside, folder, "")
+        return hash_files(folder, "")
 
     def hash_place(self, uri: str) -> tuple[ModelFile, ...]:
         return hash_place(self._beside, uri)
@@ -157,29 +160,27 @@ class SqliteTracker(Tracker):
             tags=tags,
             metrics=metrics,
             artifact_root=_optional(run["artifact_uri"]),
-            artifacts=list_artifacts(self._beside, artifacts),
+            artifacts=list_artifacts(artifacts),
             dataset_inputs=database.dataset_inputs(run_id),
-            environment_files=read_environment_files(self._beside, artifacts, self._model_folders(database, run)),
+            environment_files=read_environment_files(artifacts, self._model_folders(database, run)),
             params_truncated=cut_params(params),
             siblings=database.children_of(tags.get(PARENT_TAG)),
             notes=tuple(notes),
         )
 
-    def _artifacts_of(self, run: dict[str, Any]) -> str | None:
-        below = f"{run['experiment_id']}/{run['run_uuid']}/artifacts"
-        usual = [root + below for root in _ARTIFACT_ROOTS]
-        return artifact_folder(self._beside, _optional(run["artifact_uri"]), str(run["run_uuid"]), usual)
+    def _artifacts_of(self, run: dict[str, Any]) -> Folder | None:
+        usual = f"{run['experiment_id']}/{run['run_uuid']}/artifacts"
+        return self._places.find(_optional(run["artifact_uri"]), str(run["run_uuid"]), usual)
 
-    def _model_folders(self, database: _Database, run: dict[str, Any]) -> dict[str, str | None]:
+    def _model_folders(self, database: _Database, run: dict[str, Any]) -> dict[str, Folder | None]:
         """Return the artifact folders of the models that this run logged (MLflow 3), by model id."""
         found = database.logged_models(str(run["run_uuid"]))
         return {
             model: self._model_folder(str(run["experiment_id"]), model, recorded) for model, recorded in found.items()
         }
 
-    def _model_folder(self, experiment: str, model: str, recorded: str | None) -> str | None:
-        usual = [f"{root}{experiment}/{MODELS}/{model}/artifacts" for root in _ARTIFACT_ROOTS]
-        return artifact_folder(self._beside, recorded, model, usual)
+    def _model_folder(self, experiment: str, model: str, recorded: str | None) -> Folder | None:
+        return self._places.find(recorded, model, f"{experiment}/{MODELS}/{model}/artifacts")
 
 
 class _Database:

@@ -275,3 +275,44 @@ def test_a_server_is_searched_by_prefix_and_name_and_in_its_bin(address: str, se
         with pytest.raises(RunNotFound) as refused:
             find(tracker, text)
         assert near in refused.value.cause
+
+
+@pytest.mark.parametrize(
+    ("backend", "options"),
+    [
+        pytest.param("mlruns", (), id="files, and artifacts in mlartifacts beside them"),
+        pytest.param(
+            "mlflow.db",
+            ("--artifacts-destination", "./kept"),
+            marks=pytest.mark.full,
+            id="a database, and artifacts in a folder of another name",
+        ),
+    ],
+)
+def test_what_a_server_kept_is_found_without_it_and_at_another_path(
+    cache: Path, tmp_path: Path, backend: str, options: tuple[str, ...]
+) -> None:
+    python = mlflow_python(cache, MLFLOW_3)
+    folder = tmp_path / "served"
+    folder.mkdir()
+    place = f"./{backend}" if backend == "mlruns" else f"sqlite:///{backend}"
+    with mlflow_server(python, place, tmp_path / "log", *options, folder=folder) as address:
+        ids = write_real_store(python, tmp_path / "client", address).ids
+        over_http = open_tracker(address)
+        recorded = over_http.read_run(ids["base"])
+        hashed = over_http.hash_artifacts(ids["base"], ""), over_http.hash_model(ids["model"])
+    assert (recorded.artifact_root or "").startswith("mlflow-artifacts:/")
+    moved = folder.rename(tmp_path / "moved")
+    before = listing(moved)
+    tracker = open_tracker(str(moved / backend))
+    record = tracker.read_run(ids["base"])
+    assert len(record.artifacts) == 2
+    assert len(record.environment_files) == 2
+    for shared in ("artifacts", "environment_files", "artifact_root"):
+        assert getattr(record, shared) == getattr(recorded, shared)
+    assert (tracker.hash_artifacts(ids["base"], ""), tracker.hash_model(ids["model"])) == hashed
+    registered = find_run("models:/fraud/1", Settings(tracker=str(moved / backend))).registered()
+    assert registered is not None
+    assert (registered.same_place, registered.path) == (True, "model")
+    assert [file.path for file in registered.artifact.files] == ["requirements.txt"]
+    assert listing(moved) == before

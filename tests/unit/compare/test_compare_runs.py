@@ -125,6 +125,16 @@ def test_a_key_that_no_run_has_leaves_none_whatever_the_next_ones_say(fields, sa
         assert "recorded, " in problem  # what they all have otherwise
 
 
+def test_an_experiment_whose_name_the_store_lost_tells_no_run_apart():
+    """rule 12"""
+    record = make_record(experiment_id="1", experiment_name="1")
+    assert matched(record, run("a", experiment="fraud")) == "a"
+    assert matched(record, run("a", experiment="fraud"), run("b", 2, experiment="1")) == "b"
+    decision = judge(record, rerun=make_rerun(make_run(experiment="fraud")))
+    assert decision.verdict is Verdict.IDENTICAL
+    assert 'experiment: its name is not recorded, "fraud" logged' in decision.not_verified
+
+
 def test_a_run_of_the_recorded_experiment_comes_before_one_of_an_unknown_one():
     """rule 12"""
     assert matched(make_record(), run("a", experiment=None), run("b", 2)) == "b"

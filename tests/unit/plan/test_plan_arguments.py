@@ -143,3 +143,11 @@ def test_the_value_that_a_command_gives_can_be_told(call: str, words: list[str],
 )
 def test_texts_of_the_same_number_are_the_same(one: str, other: str, same: bool) -> None:
     assert same_value(one, other) is same
+
+
+def test_the_name_of_an_experiment_that_the_store_lost_is_no_argument() -> None:
+    """What stands in its place is the experiment's id."""
+    lost = {"experiment_id": "7", "experiment_name": "7"}
+    named = {"experiment_id": "7", "experiment_name": "fraud"}
+    assert mapped("'--experiment-name', default='x'", {}, **named).words == ("--experiment-name", "fraud")
+    assert mapped("'--experiment-name', default='x'", {}, **lost).words == ()

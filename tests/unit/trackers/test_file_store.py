@@ -13,7 +13,7 @@ from runner.schema.run_record import MetricHistory
 from runner.trackers import file_store
 from runner.trackers.file_store import FileTracker
 from runner.trackers.reference import parse_reference
-from tests.support.mlflow_stores import StoredRun, run_id, write, write_file_store
+from tests.support.mlflow_stores import StoredRun, listing, run_id, write, write_file_store
 
 RUN = StoredRun(run_id("a"), metrics={"loss": [(1, 0.5, 0), (2, 0.25, 1)]})
 
@@ -54,6 +54,37 @@ def test_a_run_of_an_experiment_in_the_bin_is_found_and_deleted(tmp_path: Path) 
     tracker = FileTracker(root)
     assert tracker.find_run(parse_reference("alpha/base")) == RUN.run_id
     assert tracker.read_run(RUN.run_id).lifecycle_stage == "deleted"
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_run_whose_experiment_lost_its_meta_file_is_read_with_a_note(tmp_path: Path, alone: bool) -> None:
+    others = [] if alone else [StoredRun(run_id("b"), "beta")]
+    root = write_file_store(tmp_path / "mlruns", [RUN, *others])
+    whole = FileTracker(root).read_run(RUN.run_id)
+    (root / "1" / "meta.yaml").unlink()
+    before = listing(tmp_path)
+    tracker = FileTracker(root)
+    for text in (RUN.run_id, RUN.run_id[:6], "1/base"):
+        assert tracker.find_run(parse_reference(text)) == RUN.run_id
+    record = tracker.read_run(RUN.run_id)
+    assert (record.experiment_id, record.experiment_name, record.experiment_is_named) == ("1", "1", False)
+    assert (record.metrics, record.params, record.lifecycle_stage) == (whole.metrics, whole.params, "active")
+    (note,) = record.notes
+    assert "1/meta.yaml" in note
+    assert whole.experiment_is_named
+    assert whole.notes == ()
+    assert listing(tmp_path) == before
+
+
+def test_a_folder_without_meta_file_and_without_runs_is_no_experiment(tmp_path: Path) -> None:
+    root = tmp_path / "mlruns"
+    meta = f"run_id: {run_id('a')}\nexperiment_id: '1'\n"
+    write(root / "models" / "fraud" / "version-1" / "meta.yaml", meta)
+    write(root / "models" / "fraud" / "meta.yaml", "name: fraud\n")
+    write(root / "1" / run_id("b") / "meta.yaml", meta)  # a copy under another name
+    write(root / "2" / run_id("a") / "params" / "x", "1")
+    with pytest.raises(NotAStore):
+        FileTracker(root)
 
 
 def test_a_run_that_lies_in_two_experiments_is_ambiguous(tmp_path: Path) -> None:

@@ -54,6 +54,30 @@ def test_databases_are_opened_by_uri_and_by_path(place: Path, uri: str) -> None:
     assert tracker.uri == f"sqlite:///{place}/mlflow.db"
 
 
+@pytest.mark.parametrize(
+    "uri", ["sqlite:///{place}/mlflow.db ", "sqlite:///mlflow.db ", "mlflow.db ", "file:mlflow.db "]
+)
+def test_a_path_that_ends_in_a_blank_is_kept_as_typed_where_there_is_one(place: Path, uri: str) -> None:
+    uri = uri.format(place=place)
+    assert open_tracker(uri, folder=place).uri == f"sqlite:///{place}/mlflow.db"
+    write_sqlite_store(place / "mlflow.db ", [StoredRun(run_id("b"))])
+    exact = open_tracker(uri, folder=place)
+    assert exact.uri == f"sqlite:///{place}/mlflow.db "
+    assert exact.read_run(run_id("b")).run_id == run_id("b")
+    assert open_tracker(uri.rstrip(), folder=place).uri == f"sqlite:///{place}/mlflow.db"
+
+
+def test_a_folder_whose_name_ends_in_a_blank_is_kept_as_typed_where_there_is_one(place: Path) -> None:
+    assert open_tracker("runs/my mlruns ", folder=place).uri == (place / "runs" / "my mlruns").as_uri()
+    write_file_store(place / "runs" / "my mlruns ", [StoredRun(run_id("b"))])
+    assert open_tracker("runs/my mlruns ", folder=place).uri == (place / "runs" / "my mlruns ").as_uri()
+
+
+def test_a_line_end_behind_an_address_is_none_of_it(place: Path) -> None:
+    assert open_tracker(" mlflow.db\n", folder=place).uri == f"sqlite:///{place}/mlflow.db"
+    assert open_tracker("https://mlflow.invalid \n").uri == "https://mlflow.invalid"
+
+
 def test_a_relative_path_is_meant_from_the_current_directory_by_default(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
