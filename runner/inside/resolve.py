@@ -30,7 +30,7 @@ from runner.inside.uv import (
     undated_index,
     undated_links,
 )
-from runner.inside.wanted import Specification, Wanted
+from runner.inside.wanted import Recorded, Specification, Wanted, without
 
 # What `ensurepip` and pip's virtual environments put beside the packages before Python 3.12: nobody listed it, many
 # import it (`pkg_resources`; mlflow 2.2 does without declaring it).
@@ -98,7 +98,7 @@ def _resolve(
     trees: Sequence[tuple[SourceTree, Built]],
 ) -> str:
     folder.mkdir(parents=True, exist_ok=True)
-    if wanted.lock is not None and not specification.overrides:
+    if wanted.lock is not None and not specification.overrides and not specification.recorded_overrides:
         text = _with_built(wanted.lock, built)
         _write(folder / "index.txt", _without(text, built))
         # Says which packages have no wheel here, before anything is fetched.
@@ -120,7 +120,7 @@ def _resolve(
     overrides = tuple(_override(text) for text in specification.overrides)
     compiled = _Compilation(uv, folder, python, (*lines, *overrides), overrides, wanted, tuple(built))
     try:
-        output = compiled(specification.constraints, as_of=specification.as_of)
+        output = compiled(specification.recorded, as_of=specification.as_of)
     except Unsatisfiable as error:
         raise (_no_such_build(error, [*lines, *overrides]) or _why_not(error, specification, compiled)) from error
     text = lock_text(output)
@@ -129,7 +129,7 @@ def _resolve(
 
 @dataclass(frozen=True)
 class _Compilation:
-    """Chooses versions for requirements, with these or those recorded ones as constraints, as of this or that day."""
+    """Chooses versions for requirements, with these or those that were recorded, as of this or that day."""
 
     uv: Uv
     folder: Path
@@ -139,10 +139,12 @@ class _Compilation:
     wanted: Wanted
     built: tuple[Built, ...]
 
-    def __call__(self, recorded: Sequence[str], *, as_of: str | None) -> str:
+    def __call__(self, recorded: Recorded, *, as_of: str | None) -> str:
         """Return uv's lock. Raises WheelsNeeded for a version of it that must be built first."""
-        constraints = (*self.wanted.constraints, *recorded)
-        pinned = pinned_here([*self.lines, *self.wanted.declared, *constraints])
+        # uv overrides requirements, and holds what it overrides to all constraints.
+        constraints = (*without(self.wanted.constraints, recorded.overrides), *recorded.constraints)
+        overrides = (*self.overrides, *recorded.overrides)
+        pinned = pinned_here([*self.lines, *self.wanted.declared, *constraints, *overrides])
         stand_ins = StandIns(
             Path(tempfile.mkdtemp(dir=self.folder)),
             self.uv.settings,
@@ -157,7 +159,7 @@ class _Compilation:
             exclude_newer=as_of,
             pinned=pinned,
             constraints=[self._file("constraints.txt", constraints)] if constraints else [],
-            overrides=[self._file("overrides.txt", self.overrides)] if self.overrides else [],
+            overrides=[self._file("overrides.txt", overrides)] if overrides else [],
             find_links=[str(path) for path in (stand_ins.folder, *(wheel.path.parent for wheel in self.built[:1]))],
             prereleases=self.wanted.prereleases,
         )
@@ -210,7 +212,7 @@ def _why_not(error: Unsatisfiable, specification: Specification, compiled: _Comp
         return found
     if specification.as_of is not None:
         try:
-            compiled(specification.constraints, as_of=None)
+            compiled(specification.recorded, as_of=None)
         except Unsatisfiable as whenever:
             error = whenever
         except WheelsNeeded:
@@ -233,27 +235,36 @@ def not_by_then(as_of: str, why: str) -> PhaseError:
 
 def _contradicted(error: Unsatisfiable, specification: Specification, compiled: _Compilation) -> PhaseError | None:
     """Return which recorded versions are in the way, and others that fit; None where they are not the cause."""
-    recorded = specification.constraints
-    named = [line for line in recorded if line.partition("==")[0] in error.packages]
-    for given_up in [*([line] for line in named[:_GIVEN_UP_ALONE]), named, list(recorded)]:
+    recorded = specification.recorded
+    every = [*recorded.overrides, *recorded.constraints]
+    named = [line for line in every if requirement_name(line) in error.packages]
+    for given_up in [*([line] for line in named[:_GIVEN_UP_ALONE]), named, list(recorded.overrides), every]:
         if not given_up:
             continue
         try:
-            kept = [line for line in recorded if line not in given_up]
-            found = pins(compiled(kept, as_of=specification.as_of))
+            found = pins(compiled(recorded.without(given_up), as_of=specification.as_of))
         except (Unsatisfiable, WheelsNeeded):
             continue
-        changed = [line for line in given_up if found.get(line.partition("==")[0]) != line.partition("==")[2]]
-        names = [line.partition("==")[0] for line in changed]
+        changed = [line for line in given_up if found.get(requirement_name(line) or "") != line.partition("==")[2]]
+        names = [requirement_name(line) or "" for line in changed]
         others = [f"{name}=={found[name]}" for name in names if name in found]
         if others:
             return PhaseError(
                 MISSING,
-                f"{', '.join(changed)} as the run recorded cannot be had with the rest: {error.sentence}",
+                f"{', '.join(changed)} as the run recorded cannot be had with the rest: {error.sentence}"
+                f"{_asked_otherwise(specification, compiled, changed)}",
                 " ".join(["runner reproduce RUN", *(f"--with {text}" for text in (*specification.overrides, *others))]),
                 fact="environment",
             )
     return None
+
+
+def _asked_otherwise(specification: Specification, compiled: _Compilation, changed: Sequence[str]) -> str:
+    """Return what the commit's list asks for in the place of recorded versions, to go on after a sentence."""
+    names = {requirement_name(line) for line in changed if line in specification.recorded_overrides}
+    asked = (*compiled.wanted.constraints, *compiled.lines, *compiled.wanted.declared)
+    lines = dict.fromkeys(line for line in asked if requirement_name(line) in names)
+    return f"; {specification.main} asks for {', '.join(lines)}" if lines else ""
 
 
 def _seeded(text: str, wanted: Wanted, uv: Uv, folder: Path, python: str) -> str:

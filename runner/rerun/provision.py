@@ -64,6 +64,7 @@ def ready_keys(plan: Plan) -> dict[str, str]:
             "python": spec.python,
             "constraints": spec.constraints,
             "overrides": (*spec.overrides, *spec.substitutions),
+            **({"recorded_overrides": spec.recorded_overrides} if spec.recorded_overrides else {}),
             **({"left_out": spec.left_out, "indexes": spec.indexes} if spec.substitutions else {}),
             "install_project": spec.install_project,
             "undated": "undated" in plan.policy.allow,
@@ -302,6 +303,7 @@ def _payload(
         "python": spec.python,
         "image": _image(plan),
         "constraints": list(spec.constraints),
+        "recorded_overrides": list(spec.recorded_overrides),
         "overrides": [*spec.overrides, *spec.substitutions],
         "left_out": list(spec.left_out),
         "indexes": list(spec.indexes),
@@ -354,7 +356,8 @@ def _build(engine: Engine, plan: Plan, job: Mapping[str, Any], *, image: str, vo
             "runner setup --prune    or give the engine a larger disk",
         )
     spec = plan.environment
-    fixed = pinned_names(spec) | {requirement_name(line) for line in (*spec.constraints, *spec.overrides)}
+    chosen = (*spec.constraints, *spec.recorded_overrides, *spec.overrides)
+    fixed = pinned_names(spec) | {requirement_name(line) for line in chosen}
     raise explain_build_failure(
         job,
         text,

@@ -120,7 +120,8 @@ class EnvironmentSpec(Value):
     `python_alternatives`, the likeliest first. `install_project` tells that the repository itself is a package to be
     built and installed; `repositories` are addresses of others that packages are built from. `constraints` are
     `NAME==VERSION` for what the files leave open, as `constraints_source` recorded it; what needs none of these
-    packages does not get them. `overrides` win over all. `image` is the one that the training runs in as it is, with
+    packages does not get them. `recorded_overrides` are recorded versions in the place of others that the files ask
+    for, `overrides` are the auditor's and win over all. `image` is the one that the training runs in as it is, with
     its own Python and packages: then nothing is resolved. `index_dates` is the digest of the upload times that the
     auditor brought for indexes that give none. `substitutions` are further ones that an allowance stands for, from
     `indexes` beside the repository's own; `left_out` are packages that only what they replace needs.
@@ -155,6 +156,7 @@ class EnvironmentSpec(Value):
     repositories: tuple[str, ...] = ()
     constraints: tuple[str, ...] = ()
     constraints_source: str | None = None
+    recorded_overrides: tuple[str, ...] = ()
     overrides: tuple[str, ...] = ()
     image: RecordedImage | None = None
     index_dates: str | None = None
@@ -174,8 +176,9 @@ class EnvironmentSpec(Value):
         return self.python if self.image is None else DEFAULT_PYTHON
 
     def constrained(self, packages: Iterable[str]) -> int:
-        """Return how many of these installed packages, by normalised names, have their version by `constraints`."""
-        return len({line.partition("==")[0] for line in self.constraints} & set(packages))
+        """Return how many of these installed packages, by normalised names, have the version that was recorded."""
+        recorded = (*self.constraints, *self.recorded_overrides)
+        return len({line.partition("==")[0].partition("[")[0] for line in recorded} & set(packages))
 
 
 GIVEN_BASE = "--base-image"
@@ -326,7 +329,8 @@ class Plan(Value):
             },
             "policy": {key: value for key, value in document["policy"].items() if key != "source"},
         }
-        for key in ("constraints", "lines", "index_dates", "image", "substitutions", "left_out"):
+        given = ("constraints", "recorded_overrides", "lines", "index_dates", "image", "substitutions", "left_out")
+        for key in given:
             if document["environment"][key]:
                 what["environment"][key] = document["environment"][key]
         if self.system_packages.names:

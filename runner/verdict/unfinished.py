@@ -136,7 +136,8 @@ def _complains_of_network(rerun: Rerun) -> bool:
 
 def _is_whole(environment: EnvironmentSpec) -> bool:
     """Tell whether the packages are a lock's: what it does not hold, the author's environment did not hold either."""
-    return environment.kind != "none" and environment.exact and environment.as_of is None
+    contradicted = bool(environment.recorded_overrides)
+    return environment.kind != "none" and environment.exact and environment.as_of is None and not contradicted
 
 
 def _why_not_there(environment: EnvironmentSpec) -> str:
