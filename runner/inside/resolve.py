@@ -141,10 +141,10 @@ class _Compilation:
 
     def __call__(self, recorded: Recorded, *, as_of: str | None) -> str:
         """Return uv's lock. Raises WheelsNeeded for a version of it that must be built first."""
-        # uv overrides requirements, and holds what it overrides to all constraints.
-        constraints = (*without(self.wanted.constraints, recorded.overrides), *recorded.constraints)
-        overrides = (*self.overrides, *recorded.overrides)
-        pinned = pinned_here([*self.lines, *self.wanted.declared, *constraints, *overrides])
+        lines, constraints = self._with_recorded(recorded)
+        # What no line asks for, the repository's own wheel does: that can only be overridden, whoever asks for it.
+        overrides = (*self.overrides, *without(recorded.overrides, (*self.lines, *self.wanted.constraints)))
+        pinned = pinned_here([*lines, *self.wanted.declared, *constraints, *overrides])
         stand_ins = StandIns(
             Path(tempfile.mkdtemp(dir=self.folder)),
             self.uv.settings,
@@ -154,7 +154,7 @@ class _Compilation:
             built={(wheel.name, wheel.version) for wheel in self.built},
         )
         arguments = compile_arguments(
-            [self._file("requirements.in", self.lines)],
+            [self._file("requirements.in", lines)],
             python=self.python,
             exclude_newer=as_of,
             pinned=pinned,
@@ -181,6 +181,18 @@ class _Compilation:
             name, version = chosen[0]
             raise WheelsNeeded(name, version, f"{name} {version} has only a source archive", also=chosen[1:])
         return output
+
+    def _with_recorded(self, recorded: Recorded) -> tuple[list[str], list[str]]:
+        """Return the requirements and constraints with recorded versions in the place of others.
+
+        What other packages ask for still holds: versions that do not fit are to be told, and not to be installed.
+        """
+        asked = {requirement_name(line) for line in self.lines}
+        lines = without(self.lines, recorded.overrides)
+        lines += [line for line in recorded.overrides if requirement_name(line) in asked]
+        constraints = [*without(self.wanted.constraints, recorded.overrides), *recorded.constraints]
+        constraints += [f"{requirement_name(line)}=={line.partition('==')[2]}" for line in recorded.overrides]
+        return lines, constraints
 
     def _file(self, name: str, lines: Sequence[str]) -> str:
         _write(self.folder / name, "\n".join(lines) + "\n")

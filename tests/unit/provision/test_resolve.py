@@ -290,8 +290,16 @@ def test_recorded_versions_override_what_the_list_pins_and_bounds(tmp_path: Path
     given = specification(files=LISTED, recorded_overrides=("numpy==2.2.4",), constraints=("six==1.16.0",))
     uv = Recorded("", "")
     resolve(given, read(given, uv, folder=tmp_path, python="p"), uv, folder=tmp_path / "lock", python="p")
+    assert (tmp_path / "lock" / "requirements.in").read_text() == "six\nnumpy==2.2.4\n"
+    assert uv.constraints == ["idna<3\nsix==1.16.0\nnumpy==2.2.4\n"]
+    assert "--overrides" not in uv.asked[0], "what other packages ask for still holds"
+
+
+def test_a_recorded_version_overrides_what_the_repositorys_own_wheel_asks_for(tmp_path: Path) -> None:
+    given = specification(recorded_overrides=("numpy==2.2.4",))
+    uv, wanted = Recorded(""), Wanted(declared=["numpy<2"])
+    resolve(given, wanted, uv, folder=tmp_path / "lock", python="p")
     assert (tmp_path / "lock" / "overrides.txt").read_text() == "numpy==2.2.4\n"
-    assert uv.constraints == ["idna<3\nsix==1.16.0\n"]  # uv would hold the override to the list's bound
 
 
 def test_where_record_and_list_cannot_be_had_together_both_are_named_and_the_lists_version_is_the_remedy(
@@ -308,8 +316,7 @@ def test_where_record_and_list_cannot_be_had_together_both_are_named_and_the_lis
     )
     assert event["cause"].endswith("; requirements.txt asks for numpy<2, numpy==1.26.4")
     assert event["remedy"] == "runner reproduce RUN --with numpy==1.26.4"
-    assert "--overrides" in uv.asked[0]
-    assert "--overrides" not in uv.asked[1]
+    assert uv.constraints == ["idna<3\nnumpy==2.2.4\n", "numpy<2\nidna<3\n"]
 
 
 def test_a_list_that_contradicts_itself_is_not_laid_to_what_was_recorded(tmp_path: Path) -> None:
