@@ -147,6 +147,7 @@ def _images_for(session: DockerEngine, settings: Settings, progress: Progress) -
         prepared = prepare(
             session,
             python=environment.tools_python,
+            python_others=environment.python_others,
             base_image=settings.base_image,
             system_packages=settings.system_packages,
             progress=progress,
@@ -184,6 +185,8 @@ def _rerun(
 
     Call what is returned beside the rerun once it is certain that a workspace that was kept is to stay.
     """
+    from runner.engine.base_image import obtainable
+
     assert found.mirror is not None and found.snapshot is not None  # noqa: S101, PT018  # a plan was made of them
     place = Place(
         engine=session,
@@ -192,6 +195,7 @@ def _rerun(
         network=read_network_settings(),
         host=found.host or NO_ACCESS,
         build_image=partial(ensure_build_image, session, plan, progress=progress, offline=settings.offline),
+        pythons=obtainable(session, plan.environment.python_others),
     )
     paper = Paper(
         bundle=cached_bundle(found.mirror, plan.lineage.commit),

@@ -107,9 +107,7 @@ def _resolve(
         try:
             uv.run(install_arguments(str(folder / "index.txt"), python=empty, dry_run=True), by_hash=True)
         except Unsatisfiable as error:
-            raise (
-                _no_such_build(error, text.splitlines()) or explained(error, uv.settings, day=specification.day)
-            ) from error
+            raise (_no_such_build(error, text.splitlines()) or _told(error, uv, specification)) from error
         return _seeded(text, wanted, uv, folder, python)
     lines = list(wanted.lines)
     if wanted.lock is not None:
@@ -231,7 +229,11 @@ def _why_not(error: Unsatisfiable, specification: Specification, compiled: _Comp
             return not_by_then(specification.as_of, error.sentence)
         else:
             return not_by_then(specification.as_of, error.sentence)
-    return explained(error, compiled.uv.settings, day=specification.day)
+    return _told(error, compiled.uv, specification)
+
+
+def _told(error: Unsatisfiable, uv: Uv, specification: Specification) -> PhaseError:
+    return explained(error, uv.settings, day=specification.day, pythons=specification.pythons)
 
 
 def not_by_then(as_of: str, why: str) -> PhaseError:

@@ -35,6 +35,7 @@ class Specification:
     recorded, for what the files leave open, `recorded_overrides` those in the place of what they ask for; `left_out`
     are packages that the files list and nobody wants, `indexes` are asked beside those that the files name. `as_of` is
     None where they leave nothing open; `day` is that of the run all the same, where it is known.
+    `pythons` are others that can be had in the place of this one, the best first.
     """
 
     kind: str
@@ -50,6 +51,7 @@ class Specification:
     lines: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     indexes: tuple[str, ...] = ()
+    pythons: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, request: Mapping[str, Any]) -> Specification:
@@ -68,6 +70,7 @@ class Specification:
             lines=tuple(request["lines"]),
             left_out=tuple(request.get("left_out", ())),
             indexes=tuple(request.get("indexes", ())),
+            pythons=tuple(request.get("pythons", ())),
         )
 
     def text(self, path: str) -> str:

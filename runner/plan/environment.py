@@ -118,6 +118,7 @@ def specify_environment(
         python_source=python.source,
         python_recorded=python.recorded,
         python_alternatives=python.alternatives,
+        python_others=python.others,
         install_project=found.install_project,
         lines=found.lines,
         repositories=found.repositories,

@@ -117,8 +117,9 @@ class EnvironmentSpec(Value):
     true where every package is pinned. `as_of` is the date after which uploads are not seen; None where the lock
     decides alone. `python` is a minor version such as `3.11`; `python_recorded` is the one of the best record, with its
     patch where that is told, None where none names one; `python` is a guess then, and may turn out to be one of
-    `python_alternatives`, the likeliest first. `install_project` tells that the repository itself is a package to be
-    built and installed; `repositories` are addresses of others that packages are built from. `constraints` are
+    `python_alternatives`, the likeliest first; `python_others` are all that bounds of the commit admit, to be offered
+    where it cannot be had, the best first. `install_project` tells that the repository itself is a package to be built
+    and installed; `repositories` are addresses of others that packages are built from. `constraints` are
     `NAME==VERSION` for what the files leave open, as `constraints_source` recorded it; what needs none of these
     packages does not get them. `recorded_overrides` are recorded versions in the place of others that the files ask
     for, `overrides` are the auditor's and win over all. `image` is the one that the training runs in as it is, with
@@ -152,6 +153,7 @@ class EnvironmentSpec(Value):
     python_source: str
     python_recorded: str | None = None
     python_alternatives: tuple[str, ...] = ()
+    python_others: tuple[str, ...] = ()
     install_project: bool = False
     repositories: tuple[str, ...] = ()
     constraints: tuple[str, ...] = ()
