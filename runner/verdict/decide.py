@@ -27,8 +27,11 @@ from runner.verdict.remedy import again
 from runner.verdict.statements import given_otherwise, not_verified, platform_difference, redated, verified
 from runner.verdict.unfinished import failure_says_nothing
 
+_OF_OTHER_CODE = ("commit", "code")
+"""Facts without which what the training did is told all the same: it is that of other code."""
 
-def decide(
+
+def decide(  # noqa: PLR0911  # a row of cases, in the order of the page on verdicts
     plan: Plan,
     record: RunRecord,
     rerun: Rerun,
@@ -61,9 +64,9 @@ def decide(
         ours = lacking or failure_says_nothing(plan, record, rerun)
         if ours is None:
             failure += "; so had the recorded run" if record.status == "FAILED" else ""
-        return (
-            decision(Verdict.FAILED, failure) if ours is None else decision(Verdict.UNVERIFIABLE, ours.cause, (ours,))
-        )
+            return decision(Verdict.FAILED, failure)
+        reason = f"{failure}; but {ours.cause}" if ours.fact in _OF_OTHER_CODE else ours.cause
+        return decision(Verdict.UNVERIFIABLE, reason, (ours,))
     causes = unverifiable_causes(plan, record, rerun, comparison, record_changed=record_changed)
     if registered_change is not None:
         causes = (Missing(fact=FACT, cause=registered_change, remedy=again(plan)), *causes)
