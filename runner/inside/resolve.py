@@ -9,8 +9,9 @@ import hashlib
 import re
 import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from runner.inside.diagnosis import explained
@@ -38,6 +39,7 @@ _SETUPTOOLS = "setuptools==65.5.1"
 _SETUPTOOLS_UNTIL = (3, 12)
 REDATE = "runner reproduce RUN --allow redate    to take the packages of the first later day that has them"
 _NO_NAMES_OF_AN_INDEX = {"conda": "which the list of conda's names", "imports": "inferred from an import"}
+_UNKNOWN_TOLD = 30  # packages that no index knows, and that one error names
 _GIVEN_UP_ALONE = 5  # recorded versions that are tried without, one at a time, where they fit no others
 _OTHER_BUILD = re.compile(
     r"(?P<name>[\w.-]+)\s*(?:\[[^\]]*\])?\s*={2,3}\s*(?P<version>[^\s;+]+\+(?P<build>cu\d+|cpu|rocm[\d.]+|xpu))"
@@ -81,10 +83,44 @@ def resolve(
         except UnknownPackage as unknown:
             others = [line for line in wanted.lines if requirement_name(line) != unknown.name]
             said_by = _NO_NAMES_OF_AN_INDEX.get(specification.kind)
-            if said_by is None or len(others) == len(wanted.lines):
+            if not others or len(others) == len(wanted.lines):
                 raise
+            if said_by is None:
+                without_it = replace(wanted, lines=others, with_setuptools=False)
+                again = partial(_resolve, specification, uv=uv, folder=folder, python=python, built=built, trees=trees)
+                raise _all_unknown(unknown, wanted, without_it, again) from unknown
             wanted.lines = others
             wanted.notes.append(f"{unknown.name}, {said_by}, is on no package index: left out")
+
+
+def _all_unknown(
+    first: UnknownPackage, wanted: Wanted, without_it: Wanted, again: Callable[[Wanted], str]
+) -> PhaseError:
+    """Return the error for every line whose package no index knows: a list of a whole system has many."""
+    names = [first.name]
+    while len(names) < _UNKNOWN_TOLD:
+        try:
+            again(without_it)
+        except UnknownPackage as unknown:
+            others = [line for line in without_it.lines if requirement_name(line) != unknown.name]
+            if len(others) == len(without_it.lines):
+                break
+            names.append(unknown.name)
+            without_it.lines = others
+        except (PhaseError, WheelsNeeded):
+            break
+        else:
+            break
+    if len(names) == 1:
+        return first
+    lines = [line.split(" --hash", 1)[0] for line in wanted.lines if requirement_name(line) in names]
+    return PhaseError(
+        MISSING,
+        f"no package index knows the packages {', '.join(lines)}",
+        "set UV_INDEX where a private index has them; what a system's own package manager installed is on none: then "
+        "name a list without them with `environment:` in runner.yaml",
+        fact="environment",
+    )
 
 
 def _resolve(

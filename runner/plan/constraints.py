@@ -107,7 +107,8 @@ def reconcile(
     """Return which recorded versions hold beside the list `own` of the commit, and where it says otherwise.
 
     Where a pin or bound of the list excludes the recorded version, the record is followed: it was seen, and the list
-    only asks for something. With `list_first` the list is, and so is an address, of which a version says nothing.
+    only asks for something. With `list_first` the list is, and so is an address that can be had again, of which a
+    version says nothing.
     Packages in `replaced` (requirements of `--with`) are decided already.
     """
     open_pins = {name: pin for name, pin in recorded.pins.items() if name not in _names(replaced)}
@@ -119,9 +120,11 @@ def reconcile(
         if pin is None:
             continue
         if requirement.url is not None or not _admits(requirement, pin.version):
-            asked = "an address" if requirement.url is not None else str(requirement.specifier)
+            gone = (requirement.url or "").startswith(("file:///", "http:"))
+            place = "a place that only its author's machine had" if gone else "an address"
+            asked = place if requirement.url is not None else str(requirement.specifier)
             followed = main
-            if requirement.url is None and not list_first:
+            if (requirement.url is None and not list_first) or gone:
                 extras = tuple(sorted({*requirement.extras, *pin.extras}))
                 overrides.append(f"{name}{_extras(replace(pin, extras=extras))}=={pin.version}")
                 followed = "the record"

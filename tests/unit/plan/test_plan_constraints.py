@@ -69,6 +69,12 @@ def test_an_address_and_a_list_that_the_auditor_named_are_followed_against_the_r
     assert named.notes[0].endswith("requirements.txt asks for ==1.25.0: requirements.txt is followed")
 
 
+def test_the_record_is_followed_where_the_list_names_a_place_of_its_authors_machine() -> None:
+    spec = specified("numpy @ file:///croot/numpy_1687/work\n")
+    assert spec.recorded_overrides == ("numpy==1.26.4",)
+    assert spec.notes[0].endswith("asks for a place that only its author's machine had: the record is followed")
+
+
 def test_a_build_of_the_recorded_version_is_no_contradiction() -> None:
     spec = specified("torch==2.1.0+cu118\n", "torch==2.1.0+cu118\n")
     assert spec.recorded_overrides == ()

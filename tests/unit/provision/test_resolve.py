@@ -353,3 +353,15 @@ def test_a_build_that_no_index_has_is_named_with_the_index_that_has_it(tmp_path:
     assert "has torch 2.1.0+cu118" in caught.value.event["cause"]
     assert "UV_INDEX=https://download.pytorch.org/whl/cu118" in caught.value.event["remedy"]
     assert "--allow cpu-torch" in caught.value.event["remedy"]
+
+
+def test_all_packages_of_a_list_that_no_index_knows_are_told_at_once(tmp_path: Path) -> None:
+    given = specification(files={"requirements.txt": "apparmor==3.0.4\nsix\nBrlapi==0.8.3\n"})
+    uv = Recorded(UnknownPackage("apparmor"), UnknownPackage("brlapi"), f"six==1.16.0 {HASH}\n")
+    with pytest.raises(PhaseError) as caught:
+        resolve(given, read(given, uv, folder=tmp_path, python="p"), uv, folder=tmp_path / "lock", python="p")
+    assert caught.value.event["cause"] == "no package index knows the packages apparmor==3.0.4, Brlapi==0.8.3"
+    assert "`environment:` in runner.yaml" in caught.value.event["remedy"]
+    alone = Recorded(UnknownPackage("apparmor"), Unsatisfiable("error: No solution found"))
+    with pytest.raises(UnknownPackage):
+        resolve(given, read(given, alone, folder=tmp_path, python="p"), alone, folder=tmp_path / "lock", python="p")
