@@ -402,6 +402,7 @@ def _images_there(environment: EnvironmentSpec, settings: Settings) -> Images:
             images = images_there(
                 engine,
                 python=environment.tools_python,
+                python_others=environment.python_others,
                 base_image=settings.base_image,
                 system_packages=settings.system_packages,
                 offline=settings.offline,

@@ -64,6 +64,7 @@ def prepare(
     engine: DockerEngine,
     *,
     python: str | None = None,
+    python_others: Sequence[str] | None = None,
     base_image: str | None = None,
     system_packages: Sequence[str] = (),
     compilers: bool = False,
@@ -73,13 +74,14 @@ def prepare(
 ) -> Prepared:
     """Make the base image, the tools image and the cache volume where they are missing. Idempotent.
 
-    `python` of None means what `base_image` has, else 3.11. `system_packages` asks for the image of a training that has
+    `python` of None means what `base_image` has, else 3.11; where it cannot be had, those of `python_others` that can
+    are offered, all where that is None. `system_packages` asks for the image of a training that has
     them, `compilers` for that of phase 2b, which is else made when first needed. `install` allows to install
     mmdebstrap; `offline` forbids to fetch anything for an image. Also removes what killed processes of this
     host left. Raises EngineUnavailable, ImageUnavailable, DiskFull, MissingFact (`python`, `environment`).
     """
     from runner.engine import labels
-    from runner.engine.base_image import ensure_base_image
+    from runner.engine.base_image import SUITES, ensure_base_image
     from runner.engine.images import ensure_layered_image, ensure_tools_image, tools_image_there
     from runner.engine.sweep import clear_work, sweep
 
@@ -90,7 +92,13 @@ def prepare(
     if python is None and base_image is None:
         python = DEFAULT_PYTHON
     base = ensure_base_image(
-        engine, python=python, base_image=base_image, progress=progress, install=install, offline=offline
+        engine,
+        python=python,
+        base_image=base_image,
+        others=tuple(SUITES) if python_others is None else python_others,
+        progress=progress,
+        install=install,
+        offline=offline,
     )
     if base.made:
         made.append(f"base image {base.reference} with Python {base.python} ({base.origin})")
@@ -248,6 +256,7 @@ def images_there(
     engine: DockerEngine,
     *,
     python: str,
+    python_others: Sequence[str],
     base_image: str | None = None,
     system_packages: Sequence[str] = (),
     offline: bool = False,
@@ -264,7 +273,7 @@ def images_there(
     reference = base_image or f"{REPOSITORY}:py{python}"
     base = _named_base(engine, base_image, python) if base_image else existing_base_image(engine, python)
     if base is None and base_image is None:
-        check_obtainable(engine, python, offline=offline)
+        check_obtainable(engine, python, others=python_others, offline=offline)
     tools = None if base is None else tools_image_for(engine, base)
     train = None if base is None or not system_packages else tools_image_there(engine, base, (system_packages,))
     return Images(

@@ -53,7 +53,6 @@ from runner.settings import Settings
 from runner.trackers.baseline import baseline_digest
 from runner.verdict.decide import decide
 from runner.verdict.lacking import may_be_excused
-from runner.verdict.system_packages import lacking_packages
 
 if TYPE_CHECKING:
     from runner.engine.docker import DockerEngine
@@ -147,6 +146,7 @@ def _images_for(session: DockerEngine, settings: Settings, progress: Progress) -
         prepared = prepare(
             session,
             python=environment.tools_python,
+            python_others=environment.python_others,
             base_image=settings.base_image,
             system_packages=settings.system_packages,
             progress=progress,
@@ -184,6 +184,8 @@ def _rerun(
 
     Call what is returned beside the rerun once it is certain that a workspace that was kept is to stay.
     """
+    from runner.engine.base_image import obtainable
+
     assert found.mirror is not None and found.snapshot is not None  # noqa: S101, PT018  # a plan was made of them
     place = Place(
         engine=session,
@@ -192,6 +194,7 @@ def _rerun(
         network=read_network_settings(),
         host=found.host or NO_ACCESS,
         build_image=partial(ensure_build_image, session, plan, progress=progress, offline=settings.offline),
+        pythons=obtainable(session, plan.environment.python_others),
     )
     paper = Paper(
         bundle=cached_bundle(found.mirror, plan.lineage.commit),
@@ -241,7 +244,7 @@ def _judged(asked: Asked, plan: Plan, rerun: Rerun, found: Found) -> Reproductio
     )
     decision = judge()
     if may_be_excused(decision, rerun) and found.mirror is not None and found.snapshot is not None:
-        lacking = lacking_packages(plan, rerun) or commit_lacks(plan, rerun, found.mirror, found.snapshot)
+        lacking = commit_lacks(plan, rerun, found.mirror, found.snapshot)
         decision = judge(lacking=lacking)
     return Reproduction(
         tool_version=__version__,

@@ -221,13 +221,21 @@ def _differences(record: RunRecord, run: CapturedRun, ours: frozenset[str]) -> t
     if _parent_fit(record, run) is not _Fit.SAME:
         sides = ("none", "one") if record.parent_run_id is None else ("one", "none")
         words.append(f"parent run: {sides[0]} recorded, {sides[1]} logged")
-    if _experiment_fit(record, run) is not _Fit.SAME:
-        logged = "none" if run.experiment is run.experiment_id is None else f'"{run.experiment or run.experiment_id}"'
-        recorded = f'"{record.experiment_name}" recorded' if record.experiment_is_named else "its name is not recorded"
-        words.append(f"experiment: {recorded}, {logged} logged")
+    experiment = other_experiment(record, run)
+    if experiment is not None:
+        words.append(f"experiment: {experiment}")
     if _name_fit(record, run) is not _Fit.SAME:
         words.append(f'run name: "{record.name or ""}" recorded, "{run.name or ""}" logged')
     return (*words, *dict(_other_tags(record, run, ours)).values())
+
+
+def other_experiment(record: RunRecord, run: CapturedRun) -> str | None:
+    """Return that a run was logged in another experiment than the recorded one, None where it was not."""
+    if _experiment_fit(record, run) is _Fit.SAME:
+        return None
+    logged = "none" if run.experiment is run.experiment_id is None else f'"{run.experiment or run.experiment_id}"'
+    recorded = f'"{record.experiment_name}" recorded' if record.experiment_is_named else "its name is not recorded"
+    return f"{recorded}, {logged} logged"
 
 
 def _cut(text: str) -> str:

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -72,14 +72,16 @@ def ensure_base_image(
     *,
     python: str | None = DEFAULT_PYTHON,
     base_image: str | None = None,
+    others: Sequence[str] = tuple(SUITES),
     progress: Progress | None = None,
     install: bool = False,
     offline: bool = False,
 ) -> BaseImage:
     """Return a base image with that Python, made if it is not there; `python` of None takes what `base_image` has.
 
-    `install` allows to install mmdebstrap, `offline` forbids to pull or make any. Raises ImageUnavailable,
-    InvalidConfiguration, or MissingFact (`python`) where no image with that version can be had.
+    `others` may be offered in its place, the best first. `install` allows to install mmdebstrap, `offline` forbids to
+    pull or make any. Raises ImageUnavailable, InvalidConfiguration, or MissingFact (`python`) where no image with that
+    version can be had.
     """
     progress = progress or NoProgress()
     if base_image is not None:
@@ -87,7 +89,7 @@ def ensure_base_image(
     python = python or DEFAULT_PYTHON
     if not re.fullmatch(r"3\.\d{1,2}", python):
         raise InvalidConfiguration(f"{python} is no minor version of Python", "--python 3.11")
-    _check_age(python)
+    _check_age(python, obtainable(engine, others))
     found = existing_base_image(engine, python)
     if found is not None:
         return found
@@ -97,25 +99,32 @@ def ensure_base_image(
     if isinstance(pulled, BaseImage):
         return pulled
     if python not in SUITES:
-        raise _nowhere(python, pulled)
-    return _bootstrapped(engine, python, progress, install=install)
+        raise _nowhere(python, pulled, obtainable(engine, others))
+    return _bootstrapped(engine, python, progress, others=obtainable(engine, others), install=install)
 
 
-def check_obtainable(engine: DockerEngine, python: str, *, offline: bool = False) -> None:
+def obtainable(engine: DockerEngine, pythons: Iterable[str]) -> tuple[str, ...]:
+    """Return those of some minor versions that an image is there for or can be made for; asks no registry."""
+    return tuple(python for python in pythons if python in SUITES or existing_base_image(engine, python) is not None)
+
+
+def check_obtainable(
+    engine: DockerEngine, python: str, *, others: Sequence[str] = tuple(SUITES), offline: bool = False
+) -> None:
     """Raise MissingFact (`python`) where `ensure_base_image` could have no image; makes and starts nothing."""
-    _check_age(python)
+    _check_age(python, obtainable(engine, others))
     if python in SUITES or existing_base_image(engine, python) is not None:
         return
     found = "no registry was asked" if offline else _registry_digest(engine, _registry_image(), python)
     if isinstance(found, str):
-        raise _nowhere(python, found)
+        raise _nowhere(python, found, obtainable(engine, others))
 
 
-def _nowhere(python: str, why: str) -> MissingFact:
+def _nowhere(python: str, why: str, others: Sequence[str]) -> MissingFact:
     return MissingFact(
         f"Python {python} is needed, and no image provides it here: {why}, and of Debian's releases "
         f"{', '.join(f'{suite} has {minor}' for minor, suite in SUITES.items())}",
-        f"runner reproduce RUN --base-image REF    an image with Python {python}; or {_another_python()}",
+        _another(python, others),
         fact="python",
         looked_in=("images of this engine", "registry", "Debian " + ", ".join(SUITES.values())),
     )
@@ -130,18 +139,26 @@ def not_made_offline(what: str, option: str = "") -> ImageUnavailable:
     )
 
 
-def _check_age(python: str) -> None:
+def _check_age(python: str, others: Sequence[str] = ()) -> None:
     if tuple(int(part) for part in python.split(".")) < OLDEST_PYTHON:
         raise MissingFact(
             f"Python {python} is needed, and no image with it can be used: DVC, which restores data on it, needs 3.9",
-            f"runner reproduce RUN {_another_python()}",
+            _another(None, others),
             fact="python",
         )
 
 
-def _another_python() -> str:
-    first, *others = SUITES
-    return f"--python {first}    (or {', '.join(others)}): another than the run's, which lowers what is verified"
+def _another(python: str | None, others: Sequence[str]) -> str:
+    """Return the remedy for a Python that cannot be had: what can, or an image of the auditor's with it."""
+    own = "" if python is None else f"runner reproduce RUN --base-image REF    an image with Python {python}"
+    if not others:
+        return (
+            own or "runner reproduce RUN --base-image REF    an image with another Python, if the run's packages allow"
+        )
+    first, *rest = others
+    more = f" ({' or '.join(rest)} may do too)" if rest else ""
+    instead = f"runner reproduce RUN --python {first}    another than the run's, which lowers what is verified{more}"
+    return f"{instead}; or {own}" if own else instead
 
 
 def existing_base_image(engine: DockerEngine, python: str) -> BaseImage | None:
@@ -234,8 +251,7 @@ def check_python(reference: str, version: str, python: str | None) -> None:
     if python is not None and version != python:
         raise MissingFact(
             f"the base image {reference} has Python {version}, but {python} is needed",
-            f"runner reproduce RUN --base-image REF    an image with Python {python}; or --python {version}, "
-            "which lowers what is verified",
+            _another(python, (version,)),
             fact="python",
             looked_in=(reference,),
         )
@@ -309,7 +325,9 @@ def _registry_digest(engine: DockerEngine, source: str, python: str) -> tuple[st
     return f"the registry has no {source}:{python}-slim"
 
 
-def _bootstrapped(engine: DockerEngine, python: str, progress: Progress, *, install: bool) -> BaseImage:
+def _bootstrapped(
+    engine: DockerEngine, python: str, progress: Progress, *, others: Sequence[str], install: bool
+) -> BaseImage:
     suite = SUITES[python]
     if shutil.which("mmdebstrap") is None:
         if not install:
@@ -331,7 +349,7 @@ def _bootstrapped(engine: DockerEngine, python: str, progress: Progress, *, inst
         has = "no Python" if found is None else f"Python {found[0]}"
         raise MissingFact(
             f"Python {python} is needed, and Debian {suite} has {has} now",
-            f"runner reproduce RUN --base-image REF    an image with Python {python}; or {_another_python()}",
+            _another(python, [other for other in others if other != python]),
             fact="python",
         )
     return BaseImage(reference=reference, digest=digest, origin=origin, python=python, made=True)

@@ -29,8 +29,13 @@ _NO_WHEELS = re.compile(
 _NAMED = 3  # Pythons that are named
 
 
-def explained(error: Unsatisfiable, settings: IndexSettings, *, day: str | None) -> PhaseError:
-    """Return an error that says what stands in the way, where the index can tell it; else the one that is given."""
+def explained(
+    error: Unsatisfiable, settings: IndexSettings, *, day: str | None, pythons: Sequence[str] = ()
+) -> PhaseError:
+    """Return an error that says what stands in the way, where the index can tell it; else the one that is given.
+
+    `pythons` are those that can be had here in the place of this one, the best first.
+    """
     if isinstance(error, Shadowed):
         return error
     text = " ".join(error.explanation.split())
@@ -39,9 +44,9 @@ def explained(error: Unsatisfiable, settings: IndexSettings, *, day: str | None)
             return no_such_version(absent["name"], absent["version"], files_of(absent["name"], settings), day) or error
         if other := _OTHER_PYTHON.search(text):
             what = f"{other['name']}{_readable(other['versions'] or '')}"
-            return other_python(what, f"Python {other['bound']}", _minors_within(other["bound"])) or error
+            return other_python(what, f"Python {other['bound']}", _minors_within(other["bound"]), pythons) or error
         if wheels := _NO_WHEELS.search(text):
-            return no_wheels(wheels["name"], wheels["version"], files_of(wheels["name"], settings)) or error
+            return no_wheels(wheels["name"], wheels["version"], files_of(wheels["name"], settings), pythons) or error
     except PhaseError:
         return error
     return error
@@ -73,18 +78,22 @@ def no_such_version(name: str, version: str, files: Sequence[IndexFile], day: st
     )
 
 
-def other_python(what: str, needs: str, minors: Iterable[int]) -> PhaseError | None:
-    """Return the error for a package that is for other Pythons than this, and which of those come nearest."""
+def other_python(what: str, needs: str, minors: Iterable[int], pythons: Sequence[str] = ()) -> PhaseError | None:
+    """Return the error for a package that is for other Pythons than this, and which of those come nearest.
+
+    Those of `pythons`, which can be had here for certain, come before the others.
+    """
     ours = sys.version_info[1]
-    near = _nearest_first(minors)
+    near = [f"3.{minor}" for minor in _nearest_first(minors)]
     if not near:
         return None
-    first, *rest = [f"3.{minor}" for minor in near[:_NAMED]]
-    more = f", or {' or '.join(rest)}" if rest else ""
+    here = [python for python in pythons if python in near]
+    first, *rest = list(dict.fromkeys((*here, *near)))[:_NAMED]
+    more = f"or {' or '.join(rest)}" if rest else ""
     return PhaseError(
         MISSING,
         f"{what} needs {needs}, and the plan's Python is 3.{ours}",
-        f"runner reproduce RUN --python {first}    {more.removeprefix(', ')}".rstrip(),
+        f"runner reproduce RUN --python {first}    {more}".rstrip(),
         fact="environment",
     )
 
@@ -97,7 +106,7 @@ def pythons_with_wheels(version: str, files: Sequence[IndexFile]) -> tuple[str, 
     return tuple(f"3.{minor}" for minor in _nearest_first(minors)[:_NAMED])
 
 
-def no_wheels(name: str, version: str, files: Sequence[IndexFile]) -> PhaseError | None:
+def no_wheels(name: str, version: str, files: Sequence[IndexFile], pythons: Sequence[str] = ()) -> PhaseError | None:
     """Return the error for a version that is there, but not for this Python; None where it may be built for it."""
     wanted = _version(version)
     own = [file for file in files if file.version == wanted]
@@ -106,7 +115,7 @@ def no_wheels(name: str, version: str, files: Sequence[IndexFile]) -> PhaseError
     wheels = [file for file in own if file.minors is not None]
     minors = [minor for minor in MINORS if any(file.for_minor(minor) for file in wheels or own)]
     listed = " or ".join(f"3.{minor}" for minor in minors)
-    return other_python(f"{name}=={version}", f"Python {listed}", minors)
+    return other_python(f"{name}=={version}", f"Python {listed}", minors, pythons)
 
 
 def _nearest_first(minors: Iterable[int]) -> list[int]:

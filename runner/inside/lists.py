@@ -86,7 +86,12 @@ def _own(specification: Specification) -> Requirements:
     """Read the list, or the lines that stand for one in another notation."""
     main = specification.main or ""
     lines = {main: "\n".join(specification.lines)} if specification.lines else {}
-    return read_requirements({**specification.files, **lines}, main, replaced=specification.replaced)
+    return read_requirements(
+        {**specification.files, **lines},
+        main,
+        replaced=specification.replaced,
+        recorded=specification.recorded_overrides,
+    )
 
 
 def _wanted(found: Requirements) -> Wanted:

@@ -28,7 +28,7 @@ from runner.inside.resolve import Built
 from runner.inside.source_builds import BuildFolder, Preparation
 from runner.inside.source_tree import SourceTree
 from runner.inside.uv import Uv, WheelsNeeded
-from runner.inside.wanted import Specification, Wanted
+from runner.inside.wanted import Specification, Wanted, without
 
 
 def handle(request: dict[str, Any]) -> dict[str, Any]:
@@ -36,8 +36,8 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
 
     Request: rerun, specification, repository, builds (keys), attempt (letters and digits, new for each provision),
     commit, kind, root, main, files, lines, as_of, build_as_of, redated, python (minor), image (digest), constraints,
-    overrides, install_project, sources {path: text}, upload_times {file name: moment}, offline, jobs[] (run by 2b),
-    network {ca, index_url, extra_index_urls, find_links, trusted_hosts, index_strategy, proxies}.
+    recorded_overrides, overrides, install_project, sources {path: text}, upload_times {file name: moment}, offline,
+    jobs[] (run by 2b), network {ca, index_url, extra_index_urls, find_links, trusted_hosts, index_strategy, proxies}.
     Asks for: the `bundle` of the repository, if a package of its own is to be built; `source` {address, revision}.
     Result: {state: ready, cached, environment {…}} or {state: build, jobs[] (see `runner.inside.source_builds`)}.
 
@@ -211,7 +211,9 @@ class _Provision:
     def _source_job(self, needed: WheelsNeeded, wanted: Wanted) -> dict[str, Any]:
         name = environment.normalised(needed.name)
         lines = [line for line in (wanted.lock or "").splitlines() if requirement_name(line) == name]
+        overrides = self.specification.recorded_overrides
         limits = [*self.specification.constraints, *wanted.constraints, *wanted.lines]
+        limits = [*overrides, *without(limits, overrides)]
         version = needed.version or resolve.pins("\n".join([*limits, *lines])).get(name)
         return self.preparation.source(
             WheelsNeeded(needed.name, version, needed.explanation),

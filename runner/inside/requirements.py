@@ -31,7 +31,12 @@ _BUILD_REQUIREMENT = re.compile(
     r"(;[^@/\\\r\n]*)?"
 )
 _SHORT = {"-r": "--requirement", "-c": "--constraint", "-i": "--index-url", "-f": "--find-links"}
+_ARCHIVE_NAME = re.compile(
+    r"(?:^|[/\\])(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*?)-(?P<version>\d[\w.!]*)"
+    r"(?:\+[\w.]+)?(?:-[\w.]+-[\w.]+-[\w.]+\.whl|\.tar\.(?:gz|bz2|xz)|\.zip)$"
+)
 _MAX_FILES = 50
+_TOLD = 6  # lines that an error names
 
 
 @dataclass
@@ -52,6 +57,8 @@ class Requirements:
     notes: list[str] = field(default_factory=list)
     root: str = "."
     replaced: frozenset[str] = frozenset()
+    recorded: Mapping[str, str] = field(default_factory=dict)
+    gone: list[tuple[str, str, str]] = field(default_factory=list)  # file, line, why it cannot be had again
 
     @property
     def hashed(self) -> bool:
@@ -59,14 +66,27 @@ class Requirements:
         return bool(self.lines) and all("--hash" in line for line in self.lines)
 
 
-def read_requirements(files: Mapping[str, str], main: str, *, replaced: frozenset[str] = frozenset()) -> Requirements:
+def read_requirements(
+    files: Mapping[str, str],
+    main: str,
+    *,
+    replaced: frozenset[str] = frozenset(),
+    recorded: Iterable[str] = (),
+) -> Requirements:
     """Read a requirements file with all that it includes; lines of packages in `replaced` are left out.
 
-    Paths begin at the folder of `main`, where `pip install -r` is called. Raises PhaseError (missing: environment) for
-    what cannot be had again: places that only the author's machine had, variables.
+    Paths begin at the folder of `main`, where `pip install -r` is called. A requirement of `recorded` comes in the
+    place of a line that names a place which cannot be had again. Raises PhaseError (missing: environment) for all other
+    such lines together: places that only the author's machine had, variables.
     """
-    found = Requirements(root=posixpath.dirname(main) or ".", replaced=replaced)
+    found = Requirements(
+        root=posixpath.dirname(main) or ".",
+        replaced=replaced,
+        recorded={requirement_name(line) or "": line for line in recorded},
+    )
     _read(files, main, found, constraint=False, seen=[])
+    if found.gone:
+        raise _gone(found.gone)
     return found
 
 
@@ -122,9 +142,12 @@ def _requirement(path: str, line: str, found: Requirements, *, constraint: bool)
     try:
         place = of_line(line, found.root)
     except ValueError as error:
-        raise _missing(
-            f"{path} installs {line.removeprefix('-e').strip()}, which cannot be had again: {error}"
-        ) from error
+        recorded = found.recorded.get(_named(line) or "")
+        if recorded is None:
+            found.gone.append((path, line.removeprefix("-e").strip(), str(error)))
+        elif not constraint:
+            found.lines.append(recorded)
+        return
     if place is None:
         (found.constraints if constraint else found.lines).append(_readable(path, line, found.notes))
     elif constraint:
@@ -163,6 +186,29 @@ def _is_here(marker: str) -> bool:
 def _missing(cause: str) -> PhaseError:
     remedy = "runner reproduce RUN --with NAME==VERSION    the package as an index has it"
     return PhaseError(MISSING, cause, remedy, fact="environment")
+
+
+def _gone(lines: list[tuple[str, str, str]]) -> PhaseError:
+    """Return the error for all lines whose places cannot be had again, with what an index has instead of each."""
+    path, line, why = lines[0]
+    more = "".join(f", {other}" for _, other, _ in lines[1:_TOLD]) + (", …" if len(lines) > _TOLD else "")
+    others = f"; nor can {len(lines) - 1} more of its lines ({more.removeprefix(', ')})" if more else ""
+    words = [f"--with {text}" for text in dict.fromkeys(_as_an_index_has_it(line) for _, line, _ in lines)]
+    return PhaseError(
+        MISSING,
+        f"{path} installs {line}, which cannot be had again: {why}{others}",
+        f"runner reproduce RUN {' '.join(words)}    as an index has {'it' if len(words) == 1 else 'them'}",
+        fact="environment",
+        looked_in=(path,),
+    )
+
+
+def _as_an_index_has_it(line: str) -> str:
+    """Return the requirement for what a line installs from a place, with the version that its file name has."""
+    archive = _ARCHIVE_NAME.search(line.partition(" ;")[0].partition("#")[0])
+    if archive:
+        return f"{re.sub(r'[-_.]+', '-', archive['name']).lower()}=={archive['version']}"
+    return _named(line) or "NAME==VERSION"
 
 
 def _named(line: str) -> str | None:

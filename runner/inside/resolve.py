@@ -9,8 +9,9 @@ import hashlib
 import re
 import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from runner.inside.diagnosis import explained
@@ -30,7 +31,7 @@ from runner.inside.uv import (
     undated_index,
     undated_links,
 )
-from runner.inside.wanted import Specification, Wanted
+from runner.inside.wanted import Recorded, Specification, Wanted, without
 
 # What `ensurepip` and pip's virtual environments put beside the packages before Python 3.12: nobody listed it, many
 # import it (`pkg_resources`; mlflow 2.2 does without declaring it).
@@ -38,6 +39,7 @@ _SETUPTOOLS = "setuptools==65.5.1"
 _SETUPTOOLS_UNTIL = (3, 12)
 REDATE = "runner reproduce RUN --allow redate    to take the packages of the first later day that has them"
 _NO_NAMES_OF_AN_INDEX = {"conda": "which the list of conda's names", "imports": "inferred from an import"}
+_UNKNOWN_TOLD = 30  # packages that no index knows, and that one error names
 _GIVEN_UP_ALONE = 5  # recorded versions that are tried without, one at a time, where they fit no others
 _OTHER_BUILD = re.compile(
     r"(?P<name>[\w.-]+)\s*(?:\[[^\]]*\])?\s*={2,3}\s*(?P<version>[^\s;+]+\+(?P<build>cu\d+|cpu|rocm[\d.]+|xpu))"
@@ -81,10 +83,44 @@ def resolve(
         except UnknownPackage as unknown:
             others = [line for line in wanted.lines if requirement_name(line) != unknown.name]
             said_by = _NO_NAMES_OF_AN_INDEX.get(specification.kind)
-            if said_by is None or len(others) == len(wanted.lines):
+            if not others or len(others) == len(wanted.lines):
                 raise
+            if said_by is None:
+                without_it = replace(wanted, lines=others, with_setuptools=False)
+                again = partial(_resolve, specification, uv=uv, folder=folder, python=python, built=built, trees=trees)
+                raise _all_unknown(unknown, wanted, without_it, again) from unknown
             wanted.lines = others
             wanted.notes.append(f"{unknown.name}, {said_by}, is on no package index: left out")
+
+
+def _all_unknown(
+    first: UnknownPackage, wanted: Wanted, without_it: Wanted, again: Callable[[Wanted], str]
+) -> PhaseError:
+    """Return the error for every line whose package no index knows: a list of a whole system has many."""
+    names = [first.name]
+    while len(names) < _UNKNOWN_TOLD:
+        try:
+            again(without_it)
+        except UnknownPackage as unknown:
+            others = [line for line in without_it.lines if requirement_name(line) != unknown.name]
+            if len(others) == len(without_it.lines):
+                break
+            names.append(unknown.name)
+            without_it.lines = others
+        except (PhaseError, WheelsNeeded):
+            break
+        else:
+            break
+    if len(names) == 1:
+        return first
+    lines = [line.split(" --hash", 1)[0] for line in wanted.lines if requirement_name(line) in names]
+    return PhaseError(
+        MISSING,
+        f"no package index knows the packages {', '.join(lines)}",
+        "set UV_INDEX where a private index has them; what a system's own package manager installed is on none: then "
+        "name a list without them with `environment:` in runner.yaml",
+        fact="environment",
+    )
 
 
 def _resolve(
@@ -98,7 +134,7 @@ def _resolve(
     trees: Sequence[tuple[SourceTree, Built]],
 ) -> str:
     folder.mkdir(parents=True, exist_ok=True)
-    if wanted.lock is not None and not specification.overrides:
+    if wanted.lock is not None and not specification.overrides and not specification.recorded_overrides:
         text = _with_built(wanted.lock, built)
         _write(folder / "index.txt", _without(text, built))
         # Says which packages have no wheel here, before anything is fetched.
@@ -107,9 +143,7 @@ def _resolve(
         try:
             uv.run(install_arguments(str(folder / "index.txt"), python=empty, dry_run=True), by_hash=True)
         except Unsatisfiable as error:
-            raise (
-                _no_such_build(error, text.splitlines()) or explained(error, uv.settings, day=specification.day)
-            ) from error
+            raise (_no_such_build(error, text.splitlines()) or _told(error, uv, specification)) from error
         return _seeded(text, wanted, uv, folder, python)
     lines = list(wanted.lines)
     if wanted.lock is not None:
@@ -120,7 +154,7 @@ def _resolve(
     overrides = tuple(_override(text) for text in specification.overrides)
     compiled = _Compilation(uv, folder, python, (*lines, *overrides), overrides, wanted, tuple(built))
     try:
-        output = compiled(specification.constraints, as_of=specification.as_of)
+        output = compiled(specification.recorded, as_of=specification.as_of)
     except Unsatisfiable as error:
         raise (_no_such_build(error, [*lines, *overrides]) or _why_not(error, specification, compiled)) from error
     text = lock_text(output)
@@ -129,7 +163,7 @@ def _resolve(
 
 @dataclass(frozen=True)
 class _Compilation:
-    """Chooses versions for requirements, with these or those recorded ones as constraints, as of this or that day."""
+    """Chooses versions for requirements, with these or those that were recorded, as of this or that day."""
 
     uv: Uv
     folder: Path
@@ -139,10 +173,12 @@ class _Compilation:
     wanted: Wanted
     built: tuple[Built, ...]
 
-    def __call__(self, recorded: Sequence[str], *, as_of: str | None) -> str:
+    def __call__(self, recorded: Recorded, *, as_of: str | None) -> str:
         """Return uv's lock. Raises WheelsNeeded for a version of it that must be built first."""
-        constraints = (*self.wanted.constraints, *recorded)
-        pinned = pinned_here([*self.lines, *self.wanted.declared, *constraints])
+        lines, constraints = self._with_recorded(recorded)
+        # What no line asks for, the repository's own wheel does: that can only be overridden, whoever asks for it.
+        overrides = (*self.overrides, *without(recorded.overrides, (*self.lines, *self.wanted.constraints)))
+        pinned = pinned_here([*lines, *self.wanted.declared, *constraints, *overrides])
         stand_ins = StandIns(
             Path(tempfile.mkdtemp(dir=self.folder)),
             self.uv.settings,
@@ -152,12 +188,12 @@ class _Compilation:
             built={(wheel.name, wheel.version) for wheel in self.built},
         )
         arguments = compile_arguments(
-            [self._file("requirements.in", self.lines)],
+            [self._file("requirements.in", lines)],
             python=self.python,
             exclude_newer=as_of,
             pinned=pinned,
             constraints=[self._file("constraints.txt", constraints)] if constraints else [],
-            overrides=[self._file("overrides.txt", self.overrides)] if self.overrides else [],
+            overrides=[self._file("overrides.txt", overrides)] if overrides else [],
             find_links=[str(path) for path in (stand_ins.folder, *(wheel.path.parent for wheel in self.built[:1]))],
             prereleases=self.wanted.prereleases,
         )
@@ -179,6 +215,18 @@ class _Compilation:
             name, version = chosen[0]
             raise WheelsNeeded(name, version, f"{name} {version} has only a source archive", also=chosen[1:])
         return output
+
+    def _with_recorded(self, recorded: Recorded) -> tuple[list[str], list[str]]:
+        """Return the requirements and constraints with recorded versions in the place of others.
+
+        What other packages ask for still holds: versions that do not fit are to be told, and not to be installed.
+        """
+        asked = {requirement_name(line) for line in self.lines}
+        lines = without(self.lines, recorded.overrides)
+        lines += [line for line in recorded.overrides if requirement_name(line) in asked]
+        constraints = [*without(self.wanted.constraints, recorded.overrides), *recorded.constraints]
+        constraints += [f"{requirement_name(line)}=={line.partition('==')[2]}" for line in recorded.overrides]
+        return lines, constraints
 
     def _file(self, name: str, lines: Sequence[str]) -> str:
         _write(self.folder / name, "\n".join(lines) + "\n")
@@ -210,14 +258,18 @@ def _why_not(error: Unsatisfiable, specification: Specification, compiled: _Comp
         return found
     if specification.as_of is not None:
         try:
-            compiled(specification.constraints, as_of=None)
+            compiled(specification.recorded, as_of=None)
         except Unsatisfiable as whenever:
             error = whenever
         except WheelsNeeded:
             return not_by_then(specification.as_of, error.sentence)
         else:
             return not_by_then(specification.as_of, error.sentence)
-    return explained(error, compiled.uv.settings, day=specification.day)
+    return _told(error, compiled.uv, specification)
+
+
+def _told(error: Unsatisfiable, uv: Uv, specification: Specification) -> PhaseError:
+    return explained(error, uv.settings, day=specification.day, pythons=specification.pythons)
 
 
 def not_by_then(as_of: str, why: str) -> PhaseError:
@@ -233,27 +285,36 @@ def not_by_then(as_of: str, why: str) -> PhaseError:
 
 def _contradicted(error: Unsatisfiable, specification: Specification, compiled: _Compilation) -> PhaseError | None:
     """Return which recorded versions are in the way, and others that fit; None where they are not the cause."""
-    recorded = specification.constraints
-    named = [line for line in recorded if line.partition("==")[0] in error.packages]
-    for given_up in [*([line] for line in named[:_GIVEN_UP_ALONE]), named, list(recorded)]:
+    recorded = specification.recorded
+    every = [*recorded.overrides, *recorded.constraints]
+    named = [line for line in every if requirement_name(line) in error.packages]
+    for given_up in [*([line] for line in named[:_GIVEN_UP_ALONE]), named, list(recorded.overrides), every]:
         if not given_up:
             continue
         try:
-            kept = [line for line in recorded if line not in given_up]
-            found = pins(compiled(kept, as_of=specification.as_of))
+            found = pins(compiled(recorded.without(given_up), as_of=specification.as_of))
         except (Unsatisfiable, WheelsNeeded):
             continue
-        changed = [line for line in given_up if found.get(line.partition("==")[0]) != line.partition("==")[2]]
-        names = [line.partition("==")[0] for line in changed]
+        changed = [line for line in given_up if found.get(requirement_name(line) or "") != line.partition("==")[2]]
+        names = [requirement_name(line) or "" for line in changed]
         others = [f"{name}=={found[name]}" for name in names if name in found]
         if others:
             return PhaseError(
                 MISSING,
-                f"{', '.join(changed)} as the run recorded cannot be had with the rest: {error.sentence}",
+                f"{', '.join(changed)} as the run recorded cannot be had with the rest: {error.sentence}"
+                f"{_asked_otherwise(specification, compiled, changed)}",
                 " ".join(["runner reproduce RUN", *(f"--with {text}" for text in (*specification.overrides, *others))]),
                 fact="environment",
             )
     return None
+
+
+def _asked_otherwise(specification: Specification, compiled: _Compilation, changed: Sequence[str]) -> str:
+    """Return what the commit's list asks for in the place of recorded versions, to go on after a sentence."""
+    names = {requirement_name(line) for line in changed if line in specification.recorded_overrides}
+    asked = (*compiled.wanted.constraints, *compiled.lines, *compiled.wanted.declared)
+    lines = dict.fromkeys(line for line in asked if requirement_name(line) in names)
+    return f"; {specification.main} asks for {', '.join(lines)}" if lines else ""
 
 
 def _seeded(text: str, wanted: Wanted, uv: Uv, folder: Path, python: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,13 +13,29 @@ from runner.inside.source_tree import SourceTree
 
 
 @dataclass(frozen=True)
+class Recorded:
+    """Versions that the tracker recorded, for what the files leave open, and in the place of what they ask for."""
+
+    constraints: tuple[str, ...] = ()
+    overrides: tuple[str, ...] = ()
+
+    def without(self, given_up: Collection[str]) -> Recorded:
+        """Return the others."""
+        return Recorded(
+            tuple(line for line in self.constraints if line not in given_up),
+            tuple(line for line in self.overrides if line not in given_up),
+        )
+
+
+@dataclass(frozen=True)
 class Specification:
     """What is to be resolved: the plan's specification as the host sent it.
 
     `lines` stand for `main` where it is no list in pip's notation. `constraints` are versions that the tracker
-    recorded, for what the files leave open; `left_out` are packages that the files list and nobody wants, `indexes` are
-    asked beside those that the files name. `as_of` is None where they leave nothing open; `day` is that of the run all
-    the same, where it is known.
+    recorded, for what the files leave open, `recorded_overrides` those in the place of what they ask for; `left_out`
+    are packages that the files list and nobody wants, `indexes` are asked beside those that the files name. `as_of` is
+    None where they leave nothing open; `day` is that of the run all the same, where it is known.
+    `pythons` are others that can be had in the place of this one, the best first.
     """
 
     kind: str
@@ -30,10 +46,12 @@ class Specification:
     overrides: tuple[str, ...]
     install_project: bool
     constraints: tuple[str, ...] = ()
+    recorded_overrides: tuple[str, ...] = ()
     day: str | None = None
     lines: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     indexes: tuple[str, ...] = ()
+    pythons: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, request: Mapping[str, Any]) -> Specification:
@@ -47,10 +65,12 @@ class Specification:
             overrides=tuple(request["overrides"]),
             install_project=request["install_project"],
             constraints=tuple(request["constraints"]),
+            recorded_overrides=tuple(request.get("recorded_overrides", ())),
             day=request["build_as_of"],
             lines=tuple(request["lines"]),
             left_out=tuple(request.get("left_out", ())),
             indexes=tuple(request.get("indexes", ())),
+            pythons=tuple(request.get("pythons", ())),
         )
 
     def text(self, path: str) -> str:
@@ -70,6 +90,17 @@ class Specification:
     def replaced(self) -> frozenset[str]:
         """The packages, by normalised names, whose version the auditor gave."""
         return frozenset(requirement_name(text) or "" for text in self.overrides)
+
+    @property
+    def recorded(self) -> Recorded:
+        """The versions that the tracker recorded."""
+        return Recorded(self.constraints, self.recorded_overrides)
+
+
+def without(lines: Iterable[str], others: Sequence[str]) -> list[str]:
+    """Return the requirements whose packages no requirement of `others` names."""
+    names = {requirement_name(line) for line in others}
+    return [line for line in lines if requirement_name(line) not in names]
 
 
 @dataclass

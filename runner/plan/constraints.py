@@ -83,28 +83,68 @@ def usable(recorded: RecordedPackages) -> RecordedVersions:
     )
 
 
-def constrain(
-    recorded: RecordedVersions, own: Iterable[str], markers: Mapping[str, str], *, main: str, replaced: Sequence[str]
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return `NAME==VERSION` for what the list `own` of the commit leaves open, and notes where it says otherwise.
+@dataclass(frozen=True)
+class Reconciled:
+    """What recorded versions mean for a list of the commit, as `NAME==VERSION`.
 
-    Where a pin or bound of the list excludes the recorded version, the list is followed. Packages in `replaced`
-    (requirements of `--with`) are decided already.
+    `constraints` are for what it leaves open, `overrides` for what it excludes. `notes` say where both disagree.
+    """
+
+    constraints: tuple[str, ...]
+    overrides: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def reconcile(
+    recorded: RecordedVersions,
+    own: Iterable[str],
+    markers: Mapping[str, str],
+    *,
+    main: str,
+    replaced: Sequence[str],
+    list_first: bool,
+) -> Reconciled:
+    """Return which recorded versions hold beside the list `own` of the commit, and where it says otherwise.
+
+    Where a pin or bound of the list excludes the recorded version, the record is followed: it was seen, and the list
+    only asks for something. With `list_first` the list is, and so is an address that can be had again, of which a
+    version says nothing.
+    Packages in `replaced` (requirements of `--with`) are decided already.
     """
     open_pins = {name: pin for name, pin in recorded.pins.items() if name not in _names(replaced)}
+    overrides = []
     notes = []
     for requirement in _requirements(own, markers):
         name = normalise(requirement.name)
         pin = open_pins.get(name)
         if pin is None:
             continue
-        if requirement.url is not None or not requirement.specifier.contains(pin.version, prereleases=True):
-            asked = "an address" if requirement.url is not None else str(requirement.specifier)
-            notes.append(f"environment: {name} {pin.version} recorded, {main} asks for {asked}: {main} is followed")
+        if requirement.url is not None or not _admits(requirement, pin.version):
+            gone = (requirement.url or "").startswith(("file:///", "http:"))
+            place = "a place that only its author's machine had" if gone else "an address"
+            asked = place if requirement.url is not None else str(requirement.specifier)
+            followed = main
+            if (requirement.url is None and not list_first) or gone:
+                extras = tuple(sorted({*requirement.extras, *pin.extras}))
+                overrides.append(f"{name}{_extras(replace(pin, extras=extras))}=={pin.version}")
+                followed = "the record"
+            notes.append(f"environment: {name} {pin.version} recorded, {main} asks for {asked}: {followed} is followed")
         elif exact_version(requirement) is None:
             continue
         del open_pins[name]
-    return tuple(f"{name}=={pin.version}" for name, pin in sorted(open_pins.items())), tuple(notes)
+    return Reconciled(
+        constraints=tuple(f"{name}=={pin.version}" for name, pin in sorted(open_pins.items())),
+        overrides=tuple(sorted(overrides)),
+        notes=tuple(notes),
+    )
+
+
+def _admits(requirement: Requirement, version: str) -> bool:
+    """Tell whether a requirement allows a recorded version, of which the label of its build was left out."""
+    exact = exact_version(requirement) or ""
+    if "+" in exact and _unusable(requirement.name, exact) is None:
+        return Version(exact).public == Version(version).public
+    return requirement.specifier.contains(version, prereleases=True)
 
 
 def _unusable(name: str, version: str) -> str | None:

@@ -30,7 +30,9 @@ def without_cuda(specification: EnvironmentSpec, machine: str) -> EnvironmentSpe
     for line in specification.constraints:
         name, _, version = line.partition("==")
         pinned.setdefault(name, set()).add(version)
-    given = {normalise(re.split(r"[^\w.-]", text, maxsplit=1)[0]) for text in specification.overrides}
+    for line in specification.recorded_overrides:
+        pinned[_name(line)] = {line.partition("==")[2]}
+    given = {_name(text) for text in specification.overrides}
     substitutions, words = [], []
     for name in _FAMILY:
         recorded = _newest(pinned.get(name, ()))
@@ -42,6 +44,7 @@ def without_cuda(specification: EnvironmentSpec, machine: str) -> EnvironmentSpe
             words.append(f"{name} {other} for {recorded}")
     if not substitutions:
         return specification
+    ours = {_name(text) for text in substitutions}
     left_out = tuple(sorted(name for name in pinned if _CUDA.fullmatch(name) and name not in given))
     more = f" and {len(left_out) - _TOLD} more" if len(left_out) > _TOLD else ""
     without = f"; without {', '.join(left_out[:_TOLD])}{more}" if left_out else ""
@@ -49,11 +52,16 @@ def without_cuda(specification: EnvironmentSpec, machine: str) -> EnvironmentSpe
     return specification.model_copy(
         update={
             "substitutions": tuple(substitutions),
+            "recorded_overrides": tuple(line for line in specification.recorded_overrides if _name(line) not in ours),
             "left_out": left_out,
             "indexes": (CPU_INDEX,) if machine in _WITH_LOCAL else (),
             "notes": (*specification.notes, note),
         }
     )
+
+
+def _name(requirement: str) -> str:
+    return normalise(re.split(r"[^\w.-]", requirement, maxsplit=1)[0])
 
 
 def _newest(versions: Iterable[str]) -> Version | None:

@@ -10,7 +10,7 @@ from runner.errors import MissingFact
 from runner.lineage.image import recorded_images
 from runner.lineage.packages import linux_markers, recorded_packages
 from runner.lineage.remedy import command_again
-from runner.plan.constraints import constrain, usable
+from runner.plan.constraints import Reconciled, reconcile, usable
 from runner.plan.cpu_torch import ALLOWANCE, without_cuda
 from runner.plan.lists.differ import differences, sentence
 from runner.plan.lists.find import find_lists
@@ -44,7 +44,8 @@ def specify_environment(
     Order: the file that `environment:` of `runner.yaml` names, an image in which the run trained, locks, lists that
     pin what they name, lists that do not (requirements, conda's, the project's own), each at the root and then beside
     the script. What a list that is no lock leaves open has the version that the tracker recorded with the run's models,
-    read for `machine`; else it is as of the run's start. Where the commit has no list, the recorded packages are one;
+    read for `machine`, and so has what such a list pins or bounds otherwise, unless configuration named it; else it is
+    as of the run's start. Where the commit has no list, the recorded packages are one;
     else what `scripts`, all that the command starts, import. `passed_over` are Pythons that a guess cannot be (see
     `choose_python`). Raises MissingFact where a start is needed and not recorded, and where nothing tells any package:
     without MLflow no training logs a run.
@@ -69,13 +70,18 @@ def specify_environment(
     disagreements = {other.source: _disagreement(found, other, markers) for other in others}
     notes += (f"environment: {text}" for text in disagreements.values() if text)
     notes += (f"environment: the run's image {image.reference} ({image.source}) is not used" for image in images)
-    constraints: tuple[str, ...] = ()
+    reconciled = Reconciled((), (), ())
     if found.takes_constraints:
-        constraints, deviations = constrain(
-            recorded, found.requirements, markers, main=found.main or "", replaced=settings.with_packages
+        reconciled = reconcile(
+            recorded,
+            found.requirements,
+            markers,
+            main=found.main or "",
+            replaced=settings.with_packages,
+            list_first=settings.environment is not None,
         )
-        notes += (*deviations, *recorded.notes)
-        if constraints:
+        notes += (*reconciled.notes, *recorded.notes)
+        if reconciled.constraints or reconciled.overrides:
             others = [other for other in others if not other.recorded]
     if python.note:
         notes.append(python.note)
@@ -90,7 +96,7 @@ def specify_environment(
             looked_in=(found.main or "the commit", "start of the run"),
         )
     if found.exact and not found.complete:
-        notes.append(_open_notes(found, as_of, constraints))
+        notes.append(_open_notes(found, as_of, reconciled.constraints))
     overrides = settings.with_packages
     times = settings.upload_times
     if times is not None:
@@ -112,11 +118,13 @@ def specify_environment(
         python_source=python.source,
         python_recorded=python.recorded,
         python_alternatives=python.alternatives,
+        python_others=python.others,
         install_project=found.install_project,
         lines=found.lines,
         repositories=found.repositories,
-        constraints=constraints,
-        constraints_source=recorded.source if constraints else None,
+        constraints=reconciled.constraints,
+        constraints_source=recorded.source if reconciled.constraints or reconciled.overrides else None,
+        recorded_overrides=reconciled.overrides,
         overrides=overrides,
         index_dates=None if times is None else times.digest,
         notes=tuple(notes),

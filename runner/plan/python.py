@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from runner.plan.python_records import PythonRecord, declared_pythons, recorded_pythons
-from runner.plan.python_releases import KNOWN, released_by
+from runner.plan.python_releases import KNOWN, in_the_place_of, released_by
 from runner.redact import redact
 from runner.schema.lineage import Considered
 from runner.schema.model_files import RegisteredModel
@@ -23,7 +23,7 @@ class PythonChoice:
 
     `recorded` is the version that the best record or declaration has, with its patch where that is told; None where
     none names one. Then `minor` is a guess, `alternatives` are what it may be instead, the likeliest first, and `note`
-    is the sentence that says so.
+    is the sentence that says so. `others` are all that bounds admit besides, for where this one cannot be had.
     """
 
     minor: str
@@ -32,6 +32,7 @@ class PythonChoice:
     note: str | None = None
     recorded: str | None = None
     alternatives: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
 
 
 def choose_python(
@@ -62,12 +63,23 @@ def choose_python(
         *(hit for hit in declared if hit.strength == "declared"),
     ]
     loose = [hit for hit in declared if hit.strength in ("bound", "hint")]
+    choice = _choose(record, settings, known, loose, passed_over or {})
+    return replace(choice, others=in_the_place_of(choice.minor, _admitted(loose), record.start_time))
+
+
+def _choose(
+    record: RunRecord,
+    settings: Settings,
+    known: list[PythonRecord],
+    loose: list[PythonRecord],
+    passed_over: Mapping[str, str],
+) -> PythonChoice:
     if not known and not settings.python:
         if settings.base_python and all(settings.base_python in hit.minors for hit in loose if hit.strength == "bound"):
             source = f"the base image {settings.base_image}"
             note = f"Python {settings.base_python}: what {source} has, since no record names the run's"
             return PythonChoice(settings.base_python, source, note=note)
-        return _guess(record, loose, passed_over or {})
+        return _guess(record, loose, passed_over)
     given = [PythonRecord(settings.python, settings.source("python"), "recorded")] if settings.python else []
     first, *rest = [*given, *known]
     minor, source = first.minors[0], first.named
@@ -89,12 +101,19 @@ def choose_python(
     )
 
 
+def _admitted(loose: Iterable[PythonRecord]) -> set[str]:
+    """Return the minor versions that all bounds admit; of bounds that exclude each other the first count."""
+    admitted = set(KNOWN)
+    for hit in loose:
+        if hit.strength == "bound":
+            admitted = (admitted & set(hit.minors)) or admitted
+    return admitted
+
+
 def _guess(record: RunRecord, loose: Iterable[PythonRecord], passed_over: Mapping[str, str]) -> PythonChoice:
     bounds = [hit for hit in loose if hit.strength == "bound"]
     hints = [hit for hit in loose if hit.strength == "hint"]
-    admitted = set(KNOWN)
-    for bound in bounds:
-        admitted = (admitted & set(bound.minors)) or admitted
+    admitted = _admitted(loose)
     there = [minor for minor in released_by(record.start_time) if minor in admitted]
     there = there or [minor for minor in KNOWN if minor in admitted]  # a clock was wrong: what comes next
     hinted = [hit.minors[0] for hit in hints if hit.minors[0] in there]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date, datetime
 
 _RELEASED = {
@@ -17,6 +18,29 @@ _RELEASED = {
 }
 KNOWN = tuple(_RELEASED)
 """Minor versions, the oldest first."""
+
+
+_SUPPORTED_DAYS = 4 * 365
+_WHEELS_AFTER_DAYS = 180
+
+
+def in_the_place_of(minor: str, admitted: Iterable[str], moment: datetime | None) -> tuple[str, ...]:
+    """Return the other minor versions that `admitted` has, those first that a run of `moment` may be tried with.
+
+    Packages of a day have wheels for some years' Pythons, and not yet for the newest; among these and among the rest
+    the nearest comes first.
+    """
+
+    def rank(other: str) -> tuple[bool, int, int]:
+        age = None if moment is None else (moment.date() - _RELEASED[other]).days
+        has_wheels = age is None or _WHEELS_AFTER_DAYS <= age <= _SUPPORTED_DAYS
+        return not has_wheels, abs(_number(other) - _number(minor)), _number(other)
+
+    return tuple(sorted((other for other in admitted if other in _RELEASED and other != minor), key=rank))
+
+
+def _number(minor: str) -> int:
+    return int(minor.partition(".")[2])
 
 
 def released_by(moment: datetime | None) -> tuple[str, ...]:

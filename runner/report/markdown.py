@@ -293,6 +293,11 @@ def _environment(plan: Plan | None, rerun: Rerun, comparison: Comparison | None)
             lines.append(
                 f"Where it pins none: {versions} as recorded ({inline(specification.constraints_source or '')})."
             )
+        if specification.recorded_overrides:
+            lines.append(
+                f"Where it asks for others: {inline(' '.join(specification.recorded_overrides))} as recorded "
+                f"({inline(specification.constraints_source or '')})."
+            )
         images = [(plan.images.base, plan.images.base_digest), (plan.images.tools, plan.images.tools_digest)]
         if plan.images.train is not None:
             images.append((plan.images.train, plan.images.train_digest))

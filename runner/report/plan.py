@@ -86,6 +86,9 @@ def _environment(page: Page, plan: Plan) -> None:
         shown = " ".join(specification.constraints[:_SHOWN_VERSIONS]) + (" …" if count > _SHOWN_VERSIONS else "")
         source = plain(specification.constraints_source or "")
         page.row("", f"where it pins none: {plural(count, 'recorded version')} ({plain(shown)})  {source}")
+    if specification.recorded_overrides:
+        shown = " ".join(specification.recorded_overrides)
+        page.row("", f"where it asks for others: {plain(shown)}  {plain(specification.constraints_source or '')}")
     if specification.install_project:
         page.row("", "the repository itself is built and installed")
     for address in specification.repositories:

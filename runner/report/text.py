@@ -29,7 +29,7 @@ from runner.schema.reproduction import Reproduction, Verdict
 from runner.schema.rerun import Ending, Rerun, RestoredFile
 from runner.verdict.causes import workspace_inputs
 from runner.verdict.statements import code_is_as_recorded
-from runner.verdict.suspects import changed_packages, suspects
+from runner.verdict.suspects import changed_packages, numerical_changes, suspects
 
 NARROWEST = 60
 _LABEL = 13
@@ -353,7 +353,7 @@ def _promotion(reproduction: Reproduction) -> str | None:
 def _next(page: Page, reproduction: Reproduction) -> None:
     rows: list[tuple[str, str]] = []
     if reproduction.verdict is Verdict.DIVERGED and reproduction.comparison is not None:
-        changed = [package for package in changed_packages(reproduction.comparison) if package.outcome == "changed"]
+        changed = [package for package in numerical_changes(reproduction.comparison) if package.outcome == "changed"]
         if changed:
             suspect = f"{changed[0].name}=={changed[0].original}"
             rows.append((command("reproduce", reproduction, "--with", suspect), "try the suspect"))

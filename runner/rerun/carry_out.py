@@ -33,7 +33,8 @@ _NO_SPACE = re.compile(r"No space left on device|Errno 28\b|ENOSPC|Disk quota ex
 class Place:
     """Where a rerun happens: an engine, the cache volume, the name of the workspace in it, and this host's settings.
 
-    `build_image` returns the image that phase 2b runs on, made when it is first asked for.
+    `build_image` returns the image that phase 2b runs on, made when it is first asked for. `pythons` are others
+    than the plan's that may be offered in its place, the best first.
     """
 
     engine: Engine
@@ -42,6 +43,7 @@ class Place:
     network: NetworkSettings
     build_image: Callable[[], str]
     host: HostAccess = NO_ACCESS
+    pythons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +141,7 @@ def _prepare(
             package_sources=paper.package_sources,
             sources=paper.sources,
             upload_times=paper.upload_times,
+            pythons=place.pythons,
         )
 
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="provision") as pool:

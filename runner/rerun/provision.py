@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -64,6 +64,7 @@ def ready_keys(plan: Plan) -> dict[str, str]:
             "python": spec.python,
             "constraints": spec.constraints,
             "overrides": (*spec.overrides, *spec.substitutions),
+            **({"recorded_overrides": spec.recorded_overrides} if spec.recorded_overrides else {}),
             **({"left_out": spec.left_out, "indexes": spec.indexes} if spec.substitutions else {}),
             "install_project": spec.install_project,
             "undated": "undated" in plan.policy.allow,
@@ -99,13 +100,15 @@ def provision(
     package_sources: Path | None = None,
     sources: Mapping[str, str] | None = None,
     upload_times: Mapping[str, str] | None = None,
+    pythons: Sequence[str] = (),
 ) -> ResolvedEnvironment:
     """Make the environment of the plan ready in the cache volume, if it is not, and return what is in it.
 
     The workspace `rerun` will name it as in use. `build_image` returns the image for phase 2b, and is asked once
     something must be built. `bundle` holds the commit, needed where the plan installs the project; into the folder
     `package_sources` other repositories are fetched that packages come from. `sources` maps paths of scripts to their
-    texts: what they import is compiled; `upload_times` date files of indexes that do not. Where the packages of the
+    texts: what they import is compiled; `upload_times` date files of indexes that do not; `pythons` may be offered in
+    the place of the plan's. Where the packages of the
     run's day cannot be had and the plan allows it, they are those of the first later day. Raises NotByThen where it
     does not, MissingFact where the packages cannot be had or built, IndexUnavailable where the index refused (or
     `offline` forbids to ask it), DiskFull.
@@ -126,6 +129,7 @@ def provision(
         answers=_answers(plan, bundle, package_sources, offline=offline),
         sources=sources,
         upload_times=upload_times,
+        pythons=pythons,
         hopeless={},
     )
     day = plan.environment.as_of or plan.run.start_time
@@ -152,6 +156,7 @@ def _make(
     answers: Mapping[str, Answer],
     sources: Mapping[str, str] | None,
     upload_times: Mapping[str, str] | None,
+    pythons: Sequence[str],
     hopeless: dict[str, MissingFact],
 ) -> ResolvedEnvironment:
     """Make the environment with the packages of a day; `redated` says why it is not the run's own.
@@ -163,6 +168,7 @@ def _make(
         "attempt": secrets.token_hex(8),
         "redated": redated,
         "sources": dict(sources or {}),
+        "pythons": list(pythons),
     }
     jobs: list[dict[str, Any]] = []
     failures = dict(hopeless)
@@ -302,6 +308,7 @@ def _payload(
         "python": spec.python,
         "image": _image(plan),
         "constraints": list(spec.constraints),
+        "recorded_overrides": list(spec.recorded_overrides),
         "overrides": [*spec.overrides, *spec.substitutions],
         "left_out": list(spec.left_out),
         "indexes": list(spec.indexes),
@@ -354,7 +361,8 @@ def _build(engine: Engine, plan: Plan, job: Mapping[str, Any], *, image: str, vo
             "runner setup --prune    or give the engine a larger disk",
         )
     spec = plan.environment
-    fixed = pinned_names(spec) | {requirement_name(line) for line in (*spec.constraints, *spec.overrides)}
+    chosen = (*spec.constraints, *spec.recorded_overrides, *spec.overrides)
+    fixed = pinned_names(spec) | {requirement_name(line) for line in chosen}
     raise explain_build_failure(
         job,
         text,

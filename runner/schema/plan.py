@@ -117,10 +117,12 @@ class EnvironmentSpec(Value):
     true where every package is pinned. `as_of` is the date after which uploads are not seen; None where the lock
     decides alone. `python` is a minor version such as `3.11`; `python_recorded` is the one of the best record, with its
     patch where that is told, None where none names one; `python` is a guess then, and may turn out to be one of
-    `python_alternatives`, the likeliest first. `install_project` tells that the repository itself is a package to be
-    built and installed; `repositories` are addresses of others that packages are built from. `constraints` are
+    `python_alternatives`, the likeliest first; `python_others` are all that bounds of the commit admit, to be offered
+    where it cannot be had, the best first. `install_project` tells that the repository itself is a package to be built
+    and installed; `repositories` are addresses of others that packages are built from. `constraints` are
     `NAME==VERSION` for what the files leave open, as `constraints_source` recorded it; what needs none of these
-    packages does not get them. `overrides` win over all. `image` is the one that the training runs in as it is, with
+    packages does not get them. `recorded_overrides` are recorded versions in the place of others that the files ask
+    for, `overrides` are the auditor's and win over all. `image` is the one that the training runs in as it is, with
     its own Python and packages: then nothing is resolved. `index_dates` is the digest of the upload times that the
     auditor brought for indexes that give none. `substitutions` are further ones that an allowance stands for, from
     `indexes` beside the repository's own; `left_out` are packages that only what they replace needs.
@@ -151,10 +153,12 @@ class EnvironmentSpec(Value):
     python_source: str
     python_recorded: str | None = None
     python_alternatives: tuple[str, ...] = ()
+    python_others: tuple[str, ...] = ()
     install_project: bool = False
     repositories: tuple[str, ...] = ()
     constraints: tuple[str, ...] = ()
     constraints_source: str | None = None
+    recorded_overrides: tuple[str, ...] = ()
     overrides: tuple[str, ...] = ()
     image: RecordedImage | None = None
     index_dates: str | None = None
@@ -174,8 +178,9 @@ class EnvironmentSpec(Value):
         return self.python if self.image is None else DEFAULT_PYTHON
 
     def constrained(self, packages: Iterable[str]) -> int:
-        """Return how many of these installed packages, by normalised names, have their version by `constraints`."""
-        return len({line.partition("==")[0] for line in self.constraints} & set(packages))
+        """Return how many of these installed packages, by normalised names, have the version that was recorded."""
+        recorded = (*self.constraints, *self.recorded_overrides)
+        return len({line.partition("==")[0].partition("[")[0] for line in recorded} & set(packages))
 
 
 GIVEN_BASE = "--base-image"
@@ -326,7 +331,8 @@ class Plan(Value):
             },
             "policy": {key: value for key, value in document["policy"].items() if key != "source"},
         }
-        for key in ("constraints", "lines", "index_dates", "image", "substitutions", "left_out"):
+        given = ("constraints", "recorded_overrides", "lines", "index_dates", "image", "substitutions", "left_out")
+        for key in given:
             if document["environment"][key]:
                 what["environment"][key] = document["environment"][key]
         if self.system_packages.names:

@@ -10,7 +10,7 @@ from runner.compare.files import ARTIFACT_PREFIX
 from runner.schema.comparison import Comparison, FileComparison, MetricComparison, Outcome
 from runner.schema.plan import Plan
 from runner.schema.reproduction import Decision, Missing, Verdict
-from runner.schema.rerun import Rerun
+from runner.schema.rerun import Ending, Rerun
 from runner.schema.run_record import RunRecord
 from runner.verdict.causes import (
     divergence_says_nothing,
@@ -25,10 +25,14 @@ from runner.verdict.policy import looser_than_default
 from runner.verdict.registered import FACT, registered_cause
 from runner.verdict.remedy import again
 from runner.verdict.statements import given_otherwise, not_verified, platform_difference, redated, verified
+from runner.verdict.system_packages import lacking_packages
 from runner.verdict.unfinished import failure_says_nothing
 
+_OF_OTHER_CODE = ("commit", "code")
+"""Facts without which what the training did is told all the same: it is that of other code."""
 
-def decide(
+
+def decide(  # noqa: PLR0911  # a row of cases, in the order of the page on verdicts
     plan: Plan,
     record: RunRecord,
     rerun: Rerun,
@@ -58,12 +62,12 @@ def decide(
 
     failure = why_failed(plan, rerun, comparison)
     if failure is not None:
-        ours = lacking or failure_says_nothing(plan, record, rerun)
+        ours = _machine_lacks(plan, rerun) or lacking or failure_says_nothing(plan, record, rerun)
         if ours is None:
             failure += "; so had the recorded run" if record.status == "FAILED" else ""
-        return (
-            decision(Verdict.FAILED, failure) if ours is None else decision(Verdict.UNVERIFIABLE, ours.cause, (ours,))
-        )
+            return decision(Verdict.FAILED, failure)
+        reason = f"{failure}; but {ours.cause}" if ours.fact in _OF_OTHER_CODE else ours.cause
+        return decision(Verdict.UNVERIFIABLE, reason, (ours,))
     causes = unverifiable_causes(plan, record, rerun, comparison, record_changed=record_changed)
     if registered_change is not None:
         causes = (Missing(fact=FACT, cause=registered_change, remedy=again(plan)), *causes)
@@ -73,7 +77,7 @@ def decide(
     differences = _differences(plan, comparison)
     if differences:
         reason = ", and ".join(differences)
-        excuse = divergence_says_nothing(plan, record, rerun) or lacking
+        excuse = divergence_says_nothing(plan, record, rerun) or lacking or lacking_packages(plan, rerun)
         if excuse is not None:
             return decision(Verdict.UNVERIFIABLE, f"{reason}; but {excuse.cause}", (excuse,))
         return decision(Verdict.DIVERGED, reason + _ignored(comparison))
@@ -82,6 +86,12 @@ def decide(
         return decision(Verdict.UNVERIFIABLE, missing.cause, (missing,))
     verdict = Verdict.IDENTICAL if _is_identical(plan, rerun, comparison) else Verdict.REPRODUCED
     return decision(verdict, _agreement(comparison) + _cap(plan, rerun, comparison) + _ignored(comparison))
+
+
+def _machine_lacks(plan: Plan, rerun: Rerun) -> Missing | None:
+    """Return what a failed training missed of its image, before any doubt of the code: it would be missing of any."""
+    ended = rerun.ending is Ending.CRASHED or (rerun.ending is Ending.FINISHED and not rerun.capture.problems)
+    return lacking_packages(plan, rerun) if ended else None
 
 
 def _terms(plan: Plan, rerun: Rerun, comparison: Comparison) -> str:

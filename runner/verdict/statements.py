@@ -41,7 +41,7 @@ def _pinned(specification: EnvironmentSpec, rerun: Rerun) -> Iterator[str]:
             yield f"environment: the run's own image, {len(installed)} packages ({source})"
         return
     count = len(pinned_names(specification) & installed.keys())
-    replaced = specification.overrides or specification.substitutions
+    replaced = specification.overrides or specification.recorded_overrides or specification.substitutions
     alone = specification.exact and specification.as_of is None and not replaced
     if alone and (specification.is_lock or count == len(installed)):
         yield f"environment: {len(installed)} packages, exact ({source})"

@@ -40,11 +40,12 @@ _NO_NETWORK = re.compile(
 def failure_says_nothing(plan: Plan, record: RunRecord, rerun: Rerun) -> Missing | None:
     """Return the fact that was missing where a failure may be ours, None where it is the author's.
 
-    What our limits ended, or what was not captured whole, says nothing of packages, network or command.
+    What our limits ended, or what was not captured whole, says nothing of packages, network or command. A run
+    that records no commit cannot be failed by one that was given for it.
     """
     crashed = rerun.ending is Ending.CRASHED
     if not crashed and (rerun.ending is not Ending.FINISHED or rerun.capture.problems):
-        return None
+        return None if plan.lineage.commit_known else other_code(plan)
     ours = _lacking_package(plan, record, rerun) if crashed else None
     if ours is not None:
         return ours
@@ -136,7 +137,8 @@ def _complains_of_network(rerun: Rerun) -> bool:
 
 def _is_whole(environment: EnvironmentSpec) -> bool:
     """Tell whether the packages are a lock's: what it does not hold, the author's environment did not hold either."""
-    return environment.kind != "none" and environment.exact and environment.as_of is None
+    contradicted = bool(environment.recorded_overrides)
+    return environment.kind != "none" and environment.exact and environment.as_of is None and not contradicted
 
 
 def _why_not_there(environment: EnvironmentSpec) -> str:

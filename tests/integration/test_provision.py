@@ -171,6 +171,19 @@ def test_a_recorded_version_that_fits_no_others_is_a_missing_fact_with_a_remedy_
     assert (found.packages["idna"], found.packages["urllib3"]) == ("3.4", "2.1.0")
 
 
+def test_a_recorded_version_stands_in_the_place_of_the_lists_and_both_are_named_where_it_fits_no_others(
+    case: Case,
+) -> None:
+    text = "requests==2.31.0\nurllib3==1.26.18\n"
+    found = case.provision(case.plan(text, as_of=YEAR_2024, recorded_overrides=("urllib3==2.1.0",)))
+    assert found.packages["urllib3"] == "2.1.0"
+    error = refused(case, case.plan(text, as_of=YEAR_2024, recorded_overrides=("urllib3==1.20",)))
+    assert isinstance(error, MissingFact)
+    assert error.cause.startswith("urllib3==1.20 as the run recorded cannot be had with the rest: Because")
+    assert error.cause.endswith("; requirements.txt asks for urllib3==1.26.18")
+    assert error.remedy == "runner reproduce RUN --with urllib3==1.26.18"
+
+
 def test_another_python_than_the_images_is_a_missing_fact(case: Case) -> None:
     error = refused(case, case.plan("six\n", python="3.8"))
     assert isinstance(error, MissingFact)

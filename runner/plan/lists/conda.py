@@ -63,6 +63,11 @@ def files_of_project(snapshot: RepositorySnapshot, folder: str) -> list[str]:
     return [join(folder, name) for name in names if isinstance(name, str)]
 
 
+def environments_of_project(snapshot: RepositorySnapshot, folder: str) -> list[str]:
+    """Return the lists in a folder that only `mlflow run` reads."""
+    return [*files_of_project(snapshot, folder), join(folder, PYTHON_ENV)]
+
+
 def _entries(document: Mapping[str, object]) -> tuple[list[CondaEntry], list[str]]:
     """Return conda's entries, and the lines of its pip section."""
     entries: list[CondaEntry] = []

@@ -10,7 +10,14 @@ from dataclasses import replace
 from runner.errors import MissingFact
 from runner.lineage.remedy import command_again
 from runner.plan.constraints import RecordedVersions
-from runner.plan.lists.conda import NAMES, PYTHON_ENV, files_of_project, find_conda, read_conda
+from runner.plan.lists.conda import (
+    NAMES,
+    PYTHON_ENV,
+    environments_of_project,
+    files_of_project,
+    find_conda,
+    read_conda,
+)
 from runner.plan.lists.found import PackageList, join
 from runner.plan.lists.locks import readers
 from runner.plan.lists.pyproject import read_pyproject
@@ -21,6 +28,8 @@ from runner.plan.lists.uv_lock import read_uv_lock
 from runner.schema.run_record import RunRecord
 from runner.schema.snapshot import RepositorySnapshot
 from runner.settings import FILE_NAME, CommitFacts, Settings
+
+_PROJECT_TAGS = "mlflow.project."
 
 _Reader = Callable[[RepositorySnapshot, str], list[PackageList]]
 _LOCKS: dict[str, _Reader] = {"uv.lock": read_uv_lock, **readers()}
@@ -40,7 +49,8 @@ def find_lists(
 
     The one that configuration names is alone. Locks come before all, then what pins its packages, then what leaves
     versions open: requirements, conda's, the project's own; each at the root and then beside the script, and all that
-    name MLflow before any that does not.
+    name MLflow before any that does not. An MLflow project's environment is first of these for a run that `mlflow run`
+    started, and of no meaning for others: it comes after what else there is.
     """
     named = settings.environment or facts.environment
     if named:
@@ -49,11 +59,18 @@ def find_lists(
     lists = [item for folder in folders for item in find_requirements(snapshot, folder)]
     lists += [item for folder in folders for item in find_conda(snapshot, folder)]
     lists += _projects(snapshot, folders)
+    by_project = any(tag.startswith(_PROJECT_TAGS) for tag in record.tags)
+    of_project = {path for folder in folders for path in environments_of_project(snapshot, folder)}
+
+    def order(item: PackageList) -> tuple[bool, ...]:
+        of_this = item.main in of_project
+        return by_project and not of_this, not _names_tracker(item), of_this, not item.exact, not item.complete
+
     found = [
         *_everywhere(_LOCKS, snapshot, folders),
         # Stable, so that the order above decides the rest. What recorded the run was there: a list that lacks it is of
         # something else.
-        *sorted(lists, key=lambda item: (not _names_tracker(item), not item.exact, not item.complete)),
+        *sorted(lists, key=order),
     ]
     return [*found, *recorded_list(recorded)]
 

@@ -24,7 +24,7 @@ def pinned_names(specification: EnvironmentSpec) -> frozenset[str]:
         names = set(locked_names(specification.kind, specification.files.get(main)))
     elif main is not None:
         names = {name for name, _ in _versions(specification, main)}
-    replaced = (*specification.overrides, *specification.substitutions)
+    replaced = (*specification.overrides, *specification.recorded_overrides, *specification.substitutions)
     return frozenset(names - {normalise(re.split(r"[^\w.-]", text, maxsplit=1)[0]) for text in replaced})
 
 

@@ -42,20 +42,48 @@ def test_what_a_list_leaves_open_has_the_recorded_version_and_all_else_is_as_of_
 
 
 @pytest.mark.parametrize(
-    ("own", "asked"),
+    ("own", "asked", "followed"),
     [
-        ("numpy==1.25.0\n", "==1.25.0"),
-        ("NumPy>=2\n", ">=2"),
-        ("numpy\n-c bounds.txt\n", "<1.26"),
-        ("numpy @ https://files.example/numpy-1.26.4.whl\n", "an address"),
+        ("numpy==1.25.0\n", "==1.25.0", "numpy==1.26.4"),
+        ("NumPy[tests]>=2\n", ">=2", "numpy[tests]==1.26.4"),
+        ("numpy\n-c bounds.txt\n", "<1.26", "numpy==1.26.4"),
+        ("numpy==1.26.4.post1+cpu\n", "==1.26.4.post1+cpu", "numpy==1.26.4"),
     ],
 )
-def test_where_the_list_excludes_the_recorded_version_it_is_followed_and_the_note_names_both(
-    own: str, asked: str
+def test_where_the_list_excludes_the_recorded_version_the_record_is_followed_and_the_note_names_both(
+    own: str, asked: str, followed: str
 ) -> None:
     spec = specified(None, texts={"requirements.txt": own, "bounds.txt": "numpy<1.26\n"})
-    assert spec.constraints == ("six==1.16.0",)
-    assert spec.notes[0].startswith(f"environment: numpy 1.26.4 recorded, requirements.txt asks for {asked}:")
+    assert (spec.constraints, spec.recorded_overrides) == (("six==1.16.0",), (followed,))
+    assert spec.constraints_source == "model/requirements.txt of the run"
+    says = f"environment: numpy 1.26.4 recorded, requirements.txt asks for {asked}: the record is followed"
+    assert spec.notes[0] == says
+
+
+def test_an_address_and_a_list_that_the_auditor_named_are_followed_against_the_record() -> None:
+    address = specified("numpy @ https://files.example/numpy-1.25.0.whl\n")
+    assert (address.constraints, address.recorded_overrides) == (("six==1.16.0",), ())
+    assert address.notes[0].endswith("requirements.txt asks for an address: requirements.txt is followed")
+    named = specified("numpy==1.25.0\n", chosen=settings(python="3.11", yaml="environment: requirements.txt\n"))
+    assert (named.constraints, named.recorded_overrides) == (("six==1.16.0",), ())
+    assert named.notes[0].endswith("requirements.txt asks for ==1.25.0: requirements.txt is followed")
+
+
+def test_the_record_is_followed_where_the_list_names_a_place_of_its_authors_machine() -> None:
+    spec = specified("numpy @ file:///croot/numpy_1687/work\n")
+    assert spec.recorded_overrides == ("numpy==1.26.4",)
+    assert spec.notes[0].endswith("asks for a place that only its author's machine had: the record is followed")
+
+
+def test_a_build_of_the_recorded_version_is_no_contradiction() -> None:
+    spec = specified("torch==2.1.0+cu118\n", "torch==2.1.0+cu118\n")
+    assert spec.recorded_overrides == ()
+    assert not any("asks for" in note for note in spec.notes)
+
+
+def test_with_wins_over_a_record_that_contradicts_the_list() -> None:
+    spec = specified("numpy==1.25.0\n", chosen=settings(python="3.11", with_packages=("numpy==1.25.0",)))
+    assert (spec.recorded_overrides, spec.overrides) == ((), ("numpy==1.25.0",))
 
 
 @pytest.mark.parametrize(
@@ -80,6 +108,7 @@ def test_dependencies_of_a_project_are_read_too() -> None:
     project = '[project]\nname = "x"\ndependencies = ["numpy>=2", "six"]\n'
     spec = specified(None, texts={"pyproject.toml": project})
     assert (spec.kind, spec.constraints) == ("pyproject", ("six==1.16.0",))
+    assert spec.recorded_overrides == ("numpy==1.26.4",)
     assert "pyproject.toml asks for >=2" in spec.notes[0]
 
 
@@ -145,6 +174,8 @@ def test_the_plans_digest_covers_them() -> None:
     plan = make_plan()
     constrained = changed(plan, environment=changed(plan.environment, constraints=("six==1.16.0",)))
     assert constrained.sealed().digest != plan.sealed().digest
+    overridden = changed(plan, environment=changed(plan.environment, recorded_overrides=("six==1.16.0",)))
+    assert overridden.sealed().digest not in {plan.sealed().digest, constrained.sealed().digest}
 
 
 def test_only_what_is_installed_counts_as_constrained() -> None:

@@ -88,3 +88,9 @@ def test_an_environment_with_substitutions_is_another_one_and_another_plan() -> 
     fewer = changed(other, environment=changed(other.environment, left_out=())).sealed()
     assert fewer.digest != other.digest
     assert ready_keys(fewer) != ready_keys(other)
+
+
+def test_a_recorded_version_in_the_place_of_the_lists_is_substituted_too() -> None:
+    spec = specified("torch==2.0.1\nnumpy==1.25.0\n", recorded="torch==2.1.0\nnumpy==1.26.4\n")
+    assert spec.substitutions == ("torch==2.1.0+cpu",)
+    assert spec.recorded_overrides == ("numpy==1.26.4",)

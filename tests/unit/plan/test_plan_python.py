@@ -270,3 +270,19 @@ def test_a_recorded_python_comes_before_a_bound_which_is_considered() -> None:
     texts = {"pyproject.toml": '[project]\nrequires-python = ">=3.11"\n'}
     python = chosen(texts, record=run(environment_files=(), tags={"python_version": "3.10.2"}))
     assert (python.minor, python.considered[0].reason) == ("3.10", "a bound, not a record; it does not have 3.10")
+
+
+def test_the_pythons_in_the_place_of_the_runs_are_what_bounds_admit_the_nearest_of_its_time_first() -> None:
+    recorded = started(2025, 3, tags={"python_version": "3.12.3"})
+    assert chosen(record=recorded).others[:3] == ("3.11", "3.10", "3.13"), "3.13 was too new for wheels, 3.9 too old"
+    lock = {"poetry.lock": '[metadata]\npython-versions = "^3.12"\ncontent-hash = ""\n'}
+    assert chosen(lock, record=recorded).others == ("3.13", "3.14")
+    late = started(2025, 6, tags={"python_version": "3.12.3"})
+    assert chosen(record=late).others[:2] == ("3.11", "3.13")
+    assert chosen({"pyproject.toml": '[project]\nrequires-python = "<3.11"'}, record=late).others[0] == "3.10"
+    assert "3.12" not in chosen(record=late).others
+
+
+def test_a_guess_names_others_too() -> None:
+    guess = chosen(record=started(2023, 1), passed_over={"3.11": "no image has it"})
+    assert (guess.minor, guess.others[0]) == ("3.10", "3.9")

@@ -99,6 +99,21 @@ def test_an_mlflow_project_names_its_environment() -> None:
     assert (spec.main, python.minor) == ("requirements.txt", "3.9")
 
 
+@pytest.mark.parametrize(
+    ("tags", "main"), [({}, "requirements.txt"), ({"mlflow.project.entryPoint": "main"}, "src/python_env.yaml")]
+)
+def test_a_projects_environment_counts_before_other_lists_for_runs_that_the_project_made_and_after_them_for_others(
+    tags: dict[str, str], main: str
+) -> None:
+    texts = {
+        "src/MLproject": "python_env: python_env.yaml\n",
+        "src/python_env.yaml": "python: '3.9'\ndependencies:\n  - scikit-learn==1.2.0\n  - mlflow==2.9.2\n",
+        "requirements.txt": "mlflow\nscikit-learn\n",
+    }
+    record = run(environment_files=(), tags={**run().tags, **tags})
+    assert chosen(texts, record=record, script="src/train.py")[0].main == main
+
+
 def test_of_several_environments_of_other_names_none_is_taken() -> None:
     one = {"environment-linux.yml": "dependencies:\n- numpy\n"}
     assert [found.main for found in find_conda(snapshot(one), ".")] == ["environment-linux.yml"]

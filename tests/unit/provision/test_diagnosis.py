@@ -81,6 +81,12 @@ def test_what_may_be_built_here_is_not_said_to_be_for_another_python(monkeypatch
     assert no_wheels("thing", "1.0", there) is None
 
 
+def test_a_python_that_can_be_had_comes_before_a_nearer_one_that_perhaps_cannot() -> None:
+    near, far = MINOR - 1, MINOR - 2
+    error = other_python("thing", "Python <3", [near, far], pythons=("3.99", f"3.{far}"))
+    assert said(error)[1] == f"runner reproduce RUN --python 3.{far}    or 3.{near}"
+
+
 def test_no_python_is_named_where_none_would_do() -> None:
     assert other_python("thing", "Python <3", []) is None
 

@@ -36,6 +36,7 @@ def with_environment(**fields: object) -> Plan:
         {"python": "3.11"},
         {"overrides": ("six==1",)},
         {"constraints": ("six==1",)},
+        {"recorded_overrides": ("six==1",)},
         {"install_project": True},
         {"main": "other"},
         {"root": "app"},

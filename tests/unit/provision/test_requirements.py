@@ -54,6 +54,25 @@ def test_what_no_index_can_give_is_refused_with_the_line(line: str, why: str) ->
     assert "--with" in caught.value.event["remedy"]
 
 
+def test_all_lines_that_only_the_authors_machine_had_are_told_with_what_an_index_has_instead() -> None:
+    with pytest.raises(PhaseError) as caught:
+        read(
+            "six\nrich @ file:///build/python-rich/src/dist/rich-12.4.4-py3-none-any.whl\n"
+            "Own_Lib @ file:///home/ann/own_lib-1.2.tar.gz#sha256=0\nnumpy @ file:///croot/numpy_1687/work\n"
+        )
+    event = caught.value.event
+    assert event["cause"].startswith("requirements.txt installs rich @ file:///build/python-rich/")
+    assert "; nor can 2 more of its lines (Own_Lib @ file:///home/ann/own_lib-1.2.tar.gz" in event["cause"]
+    assert event["remedy"] == (
+        "runner reproduce RUN --with rich==12.4.4 --with own-lib==1.2 --with numpy    as an index has them"
+    )
+
+
+def test_a_recorded_version_comes_in_the_place_of_what_only_the_authors_machine_had() -> None:
+    files = {"r.txt": "numpy @ file:///croot/numpy_1687/work\nsix\n"}
+    assert read_requirements(files, "r.txt", recorded=("numpy==1.26.4",)).lines == ["numpy==1.26.4", "six"]
+
+
 @pytest.mark.parametrize(
     "line", ["numpy=1.26", "<html>", "numpy >= banana", "pip install numpy", "{", "six==1.16.0 idna"]
 )

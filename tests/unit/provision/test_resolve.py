@@ -283,6 +283,42 @@ def test_several_recorded_versions_are_given_up_where_no_single_one_is_in_the_wa
     assert contradicted(tmp_path, uv).event["remedy"] == "runner reproduce RUN --with a==2 --with b==2"
 
 
+LISTED = {"requirements.txt": "numpy==1.26.4\nsix\n-c bounds.txt\n", "bounds.txt": "numpy<2\nidna<3\n"}
+
+
+def test_recorded_versions_override_what_the_list_pins_and_bounds(tmp_path: Path) -> None:
+    given = specification(files=LISTED, recorded_overrides=("numpy==2.2.4",), constraints=("six==1.16.0",))
+    uv = Recorded("", "")
+    resolve(given, read(given, uv, folder=tmp_path, python="p"), uv, folder=tmp_path / "lock", python="p")
+    assert (tmp_path / "lock" / "requirements.in").read_text() == "six\nnumpy==2.2.4\n"
+    assert uv.constraints == ["idna<3\nsix==1.16.0\nnumpy==2.2.4\n"]
+    assert "--overrides" not in uv.asked[0], "what other packages ask for still holds"
+
+
+def test_a_recorded_version_overrides_what_the_repositorys_own_wheel_asks_for(tmp_path: Path) -> None:
+    given = specification(recorded_overrides=("numpy==2.2.4",))
+    uv, wanted = Recorded(""), Wanted(declared=["numpy<2"])
+    resolve(given, wanted, uv, folder=tmp_path / "lock", python="p")
+    assert (tmp_path / "lock" / "overrides.txt").read_text() == "numpy==2.2.4\n"
+
+
+def test_where_record_and_list_cannot_be_had_together_both_are_named_and_the_lists_version_is_the_remedy(
+    tmp_path: Path,
+) -> None:
+    conflict = "error: No solution found when resolving dependencies\n  cause: Because x==1 depends on numpy<2"
+    given = specification(files=LISTED, recorded_overrides=("numpy[tests]==2.2.4",))
+    uv = Recorded(Unsatisfiable(conflict), f"numpy==1.26.4 {HASH}\n")
+    with pytest.raises(PhaseError) as caught:
+        resolve(given, read(given, uv, folder=tmp_path, python="p"), uv, folder=tmp_path / "lock", python="p")
+    event = caught.value.event
+    assert event["cause"].startswith(
+        "numpy[tests]==2.2.4 as the run recorded cannot be had with the rest: Because x==1"
+    )
+    assert event["cause"].endswith("; requirements.txt asks for numpy<2, numpy==1.26.4")
+    assert event["remedy"] == "runner reproduce RUN --with numpy==1.26.4"
+    assert uv.constraints == ["idna<3\nnumpy==2.2.4\n", "numpy<2\nidna<3\n"]
+
+
 def test_a_list_that_contradicts_itself_is_not_laid_to_what_was_recorded(tmp_path: Path) -> None:
     uv = Recorded(*(Unsatisfiable(CONFLICT) for _ in range(5)))
     assert contradicted(tmp_path, uv).event["cause"].startswith("the packages cannot be had together: Because a==1")
@@ -317,3 +353,15 @@ def test_a_build_that_no_index_has_is_named_with_the_index_that_has_it(tmp_path:
     assert "has torch 2.1.0+cu118" in caught.value.event["cause"]
     assert "UV_INDEX=https://download.pytorch.org/whl/cu118" in caught.value.event["remedy"]
     assert "--allow cpu-torch" in caught.value.event["remedy"]
+
+
+def test_all_packages_of_a_list_that_no_index_knows_are_told_at_once(tmp_path: Path) -> None:
+    given = specification(files={"requirements.txt": "apparmor==3.0.4\nsix\nBrlapi==0.8.3\n"})
+    uv = Recorded(UnknownPackage("apparmor"), UnknownPackage("brlapi"), f"six==1.16.0 {HASH}\n")
+    with pytest.raises(PhaseError) as caught:
+        resolve(given, read(given, uv, folder=tmp_path, python="p"), uv, folder=tmp_path / "lock", python="p")
+    assert caught.value.event["cause"] == "no package index knows the packages apparmor==3.0.4, Brlapi==0.8.3"
+    assert "`environment:` in runner.yaml" in caught.value.event["remedy"]
+    alone = Recorded(UnknownPackage("apparmor"), Unsatisfiable("error: No solution found"))
+    with pytest.raises(UnknownPackage):
+        resolve(given, read(given, alone, folder=tmp_path, python="p"), alone, folder=tmp_path / "lock", python="p")

@@ -26,4 +26,7 @@ def test_packages_are_exact_only_where_the_source_pins_each_that_is_installed():
     assert pinned(text, both, overrides=("numpy",)) == [
         "environment: 1 of 2 packages pinned (requirements.txt at the commit)"
     ]
+    assert pinned(text, both, recorded_overrides=("numpy==2.2.4",)) == [
+        "environment: 1 of 2 packages pinned (requirements.txt at the commit)"
+    ]
     assert pinned("# nothing\n", both, overrides=("mlflow-skinny",)) == []

@@ -75,6 +75,45 @@ def test_another_platform_and_another_python_are_suspects():
     )
 
 
+def test_a_patch_of_python_and_packages_that_move_no_numbers_are_never_the_likeliest():
+    plan = make_plan(environment=changed(make_plan().environment, python_recorded="3.9.2"))
+    beside = "mlflow==2.22.0\nscikit-learn==1.4.2\nnumpy==1.26.4\npsutil==7.0.0\n"
+    assert found(recorded(beside, params={"random_state": "42"}), plan, WORSE) == (
+        "unknown: nothing that moves numbers by itself is recorded otherwise than it was here",
+        "environment: psutil 7.0.0 recorded, none ran",
+        "Python: 3.9.2 recorded, 3.9.18 ran",
+    )
+    assert found(recorded(beside, params={}), plan, WORSE)[0].startswith(
+        "random numbers: nothing that is recorded says"
+    )
+    told = " ".join(render_text(make_reproduction(recorded(beside), plan, WORSE), width=200, color=False).split())
+    assert "psutil 7.0.0 recorded, none ran" in told
+    assert "--with psutil" not in told
+    inexact = make_plan(environment=changed(make_plan().environment, exact=False))
+    assert found(recorded(beside), inexact, WORSE)[0].startswith("environment: nothing tells which versions")
+    minor = make_plan(environment=changed(make_plan().environment, python_recorded="3.8.2"))
+    assert found(recorded(beside), minor, WORSE)[0] == "Python: 3.8.2 recorded, 3.9.18 ran"
+
+
+def test_a_commit_that_is_not_the_runs_is_the_first_suspect():
+    lineage = make_plan().lineage
+    plan = make_plan(lineage=changed(lineage, recorded_commit="4" * 40))
+    assert (
+        found(recorded(params={"seed": "None"}), plan)[0]
+        == "code: commit 9f3c2e1d0b4a, and the run recorded 444444444444"
+    )
+    plan = make_plan(lineage=changed(lineage, commit_known=False))
+    assert found(recorded(), plan)[0] == "code: commit 9f3c2e1d0b4a, since the run records none"
+
+
+def test_an_experiment_that_the_commits_script_does_not_set_is_a_suspect_of_the_code_before_the_platform():
+    worse = make_rerun(make_run(metrics=captured("auc", [0.5]), experiment="Default"))
+    record = make_record(environment_files=(), tags={"mlflow.source.name": "/Users/ann/train.py"})
+    first, second = found(record, rerun=worse)
+    assert first.startswith('code: experiment "fraud" recorded, "Default" logged: the script was another than that of')
+    assert second.startswith("platform: recorded on macOS")
+
+
 def test_a_gpu_that_is_not_here_is_the_likeliest():
     plan = make_plan(gpu_recorded="param device=cuda")
     first, second = found(recorded(), plan)

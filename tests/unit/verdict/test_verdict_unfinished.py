@@ -48,6 +48,21 @@ def test_a_missing_module_is_offered_with_the_version_that_the_run_recorded():
     assert "--with seaborn==0.13.2" in decision.missing.remedy
 
 
+@pytest.mark.parametrize("ending", [Ending.FINISHED, Ending.OUT_OF_MEMORY, Ending.CRASHED])
+def test_a_commit_that_no_run_recorded_makes_no_run_failed(ending):
+    plan = make_plan(lineage=changed(make_plan().lineage, commit_known=False))
+    code = 0 if ending is Ending.FINISHED else 1
+    decision = judge(plan=plan, rerun=make_rerun(ending=ending, exit_code=code, log_tail=(), capture={"runs": ()}))
+    assert decision.verdict is Verdict.UNVERIFIABLE
+    assert "; but the run records no commit, and 9f3c2e1d0b4a may not be the one" in decision.reason
+    if ending is Ending.FINISHED:
+        assert decision.reason.startswith("the command ended well, and logged no run; but")
+    assert (
+        judge(rerun=make_rerun(ending=ending, exit_code=code, log_tail=(), capture={"runs": ()})).verdict
+        is Verdict.FAILED
+    )
+
+
 PACKAGE = '  File "/cache/environments/k/lib/python3.11/site-packages/pycaret/memory.py", line 3, in <module>'
 OWN = '  File "/sandbox/workspace/train.py", line 3, in <module>'
 
@@ -183,3 +198,12 @@ def test_an_inferred_command_that_lacks_what_nothing_pins_may_crash_for_that():
 def test_a_command_that_ended_well_is_judged_as_ever():
     plan = make_plan(command_inferred=True, options_uncovered=("sys.argv",))
     assert judge(plan=plan, rerun=make_rerun(make_run(status="FAILED"))).verdict is Verdict.FAILED
+
+
+def test_a_library_that_the_image_lacks_comes_before_a_doubt_of_the_commit():
+    plan = make_plan(lineage=changed(make_plan().lineage, commit_known=False))
+    log = "OSError: libgomp.so.1: cannot open shared object file: No such file or directory"
+    decision = judge(plan=plan, rerun=crashed("Traceback (most recent call last):", log))
+    assert decision.verdict is Verdict.UNVERIFIABLE
+    assert decision.missing is not None
+    assert "--system-packages libgomp1" in decision.missing.remedy
