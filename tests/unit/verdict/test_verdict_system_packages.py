@@ -6,7 +6,7 @@ from runner.schema.plan import OfferedPackages, Plan, SystemPackages
 from runner.schema.reproduction import Verdict
 from runner.schema.rerun import Ending
 from runner.verdict.system_packages import lacking_packages
-from tests.support.values import changed, judge, make_plan, make_rerun
+from tests.support.values import captured, changed, judge, make_plan, make_rerun, make_run
 
 GOMP = "OSError: libgomp.so.1: cannot open shared object file: No such file or directory"
 GL = "ImportError: libGL.so.1: cannot open shared object file: No such file or directory"
@@ -42,7 +42,11 @@ def test_a_crash_for_a_missing_library_is_unverifiable_and_says_how_to_supply_it
 
 
 def test_a_divergence_after_such_a_complaint_blames_nobody():
-    assert lacking_packages(make_plan(), make_rerun(log_tail=("sh: 1: ffmpeg: not found",))) is not None
+    worse = make_run(metrics=(*captured("auc", [0.5]), *captured("loss", [0.9], first=50)))
+    assert judge(rerun=make_rerun(worse)).verdict is Verdict.DIVERGED
+    decision = judge(rerun=make_rerun(worse, log_tail=("sh: 1: ffmpeg: not found",)))
+    assert decision.verdict is Verdict.UNVERIFIABLE
+    assert "--system-packages ffmpeg" in decision.missing.remedy
 
 
 def test_the_remedy_keeps_what_was_given_and_names_all_that_is_missed():
