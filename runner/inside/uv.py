@@ -320,7 +320,8 @@ def explain(stderr: str) -> Exception:  # noqa: PLR0911  # a row of cases, the m
             "name another version with --with NAME==VERSION",
             fact="environment",
         )
-    if _UNREACHED.search(stderr):
+    # What was resolved to its end was asked of an index that answered, whatever a hint says beside.
+    if "No solution found" not in stderr and _UNREACHED.search(stderr):
         address = _ADDRESS.search(stderr)
         where = "the package index" if address is None else (urlsplit(address[0]).hostname or "the package index")
         last = [line.strip().removeprefix("cause: ") for line in stderr.strip().splitlines() if line.strip()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import posixpath
 import re
 from typing import Any
@@ -94,14 +95,23 @@ def _holds_package(snapshot: RepositorySnapshot, path: str, document: dict[str, 
     poetry = table(document, "tool", "poetry")
     if poetry.get("package-mode") is False:
         return False
-    if poetry.get("packages"):
-        return True
+    root = posixpath.dirname(path)
+    if packages := poetry.get("packages"):
+        return any(_includes(snapshot, root, entry) for entry in packages if isinstance(entry, dict))
     said = table(document, "project").get("name") or poetry.get("name") or ""
     name = re.sub(r"[^A-Za-z0-9]+", "_", str(said)).lower()
-    root = posixpath.dirname(path)
     bases = [join(folder, name) for folder in (root, join(root, "src"))]
     return any(
         entry.path.lower() == f"{base}.py" or entry.path.lower().startswith(f"{base}/")
         for entry in snapshot.tree
         for base in bases
+    )
+
+
+def _includes(snapshot: RepositorySnapshot, root: str, entry: dict[str, Any]) -> bool:
+    """Tell whether one of Poetry's `packages` has anything at the commit; its patterns are glob's."""
+    pattern = join(join(root, str(entry.get("from", "."))), str(entry.get("include", "")))
+    return any(
+        fnmatch.fnmatchcase(each.path, pattern) or fnmatch.fnmatchcase(each.path, f"{pattern}/*")
+        for each in snapshot.tree
     )

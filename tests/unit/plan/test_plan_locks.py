@@ -194,6 +194,8 @@ BY_PDM = '[project]\nname = "sums"\n[build-system]\nbuild-backend = "pdm.backend
         (BY_POETRY, ("my_sums.py",), True),
         (f"{BY_POETRY}[tool.poetry]\npackage-mode = false\n", ("my_sums.py",), False),
         (f'{BY_POETRY}[tool.poetry]\npackages = [{{ include = "lib" }}]\n', ("lib/a.py",), True),
+        (f'{BY_POETRY}[tool.poetry]\npackages = [{{ include = "lib" }}]\n', ("src/a.py",), False),
+        (f'{BY_POETRY}[tool.poetry]\npackages = [{{ include = "lib/*.py", from = "src" }}]\n', ("src/lib/a.py",), True),
         (BY_PDM, ("src/sums/__init__.py",), True),
         (f"{BY_PDM}[tool.pdm]\ndistribution = false\n", ("src/sums/__init__.py",), False),
         (f'{BY_PDM}[tool.pdm]\npackage-type = "application"\n', ("src/sums/__init__.py",), False),

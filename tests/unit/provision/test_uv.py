@@ -254,3 +254,15 @@ def test_a_lock_is_compared_with_its_project_by_uv_itself(
     (project / "pyproject.toml").write_text(lock_file("uv/pyproject.toml").replace(before, after) or "")
     uv = Uv(IndexSettings(default="https://index.invalid/simple"), secrets=str(tmp_path))
     assert uv.outdated(str(project), python=sys.executable) == why
+
+
+def test_a_resolution_that_came_to_its_end_is_no_index_that_could_not_be_used() -> None:
+    stderr = (
+        "error: No solution found when resolving dependencies\n  cause: Because pyspark==3.5.0 has no usable wheels "
+        "and you require pyspark, your requirements are unsatisfiable.\n"
+        "warning: connection reset by peer, trying again\n"
+        "hint: Wheels are required for `pyspark` because building from source is disabled for all packages\n"
+    )
+    error = explain(stderr)
+    assert isinstance(error, WheelsNeeded)
+    assert (error.name, error.version) == ("pyspark", "3.5.0")
