@@ -13,10 +13,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from runner.inside.layout import WORKSPACE_TARGET
+from runner.plan.lfs import in_words
 from runner.redact import redact
 from runner.schema.plan import Plan
 from runner.schema.reproduction import Decision, Missing, Verdict
 from runner.schema.rerun import Ending, Rerun
+from runner.schema.snapshot import LfsPointer
 from runner.verdict.remedy import again
 
 _MOST = 20  # paths that are looked for
@@ -68,6 +70,24 @@ def held_elsewhere(path: str, working_directory: str, held: Iterable[str]) -> El
         return None
     nearest = min(found, key=lambda each: (each.count("/"), each))
     return Elsewhere(nearest, nearest.removesuffix(named).rstrip("/") or ".")
+
+
+def unfetched(plan: Plan, rerun: Rerun, pointers: Iterable[LfsPointer]) -> Missing | None:
+    """Return the file in Git LFS that the training opened, of which it had the pointer's text alone (rule 20)."""
+    restored = {file.path for file in plan.lineage.files}
+    written = {file.path for file in rerun.outputs}
+    opened = set(rerun.capture.files_opened)
+    early = set(rerun.capture.files_opened_before_output)
+    for pointer in pointers:
+        was_read = pointer.path in opened and (pointer.path not in written or pointer.path in early)
+        if was_read and pointer.path not in restored:
+            return Missing(
+                fact="data",
+                cause=redact(f"the training opened {pointer.path}, which is {in_words(pointer)}"),
+                remedy=again(plan, "--pointer", f"md5:DIGEST={pointer.path}") + "    once a DVC remote holds its bytes",
+                looked_in=(f"commit {plan.lineage.commit[:12]}, which holds the pointer of Git LFS alone",),
+            )
+    return None
 
 
 def may_be_excused(decision: Decision, rerun: Rerun) -> bool:

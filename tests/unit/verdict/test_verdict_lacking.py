@@ -6,6 +6,7 @@ import pytest
 
 from runner.schema.reproduction import Verdict
 from runner.schema.rerun import Ending
+from runner.schema.snapshot import LfsPointer
 from runner.verdict.lacking import (
     Elsewhere,
     Place,
@@ -15,6 +16,7 @@ from runner.verdict.lacking import (
     lacking_file,
     lacking_script,
     may_be_excused,
+    unfetched,
 )
 from tests.support.values import COMMIT, DATA, MODEL, changed, judge, make_plan, make_rerun
 
@@ -78,6 +80,21 @@ def test_a_file_without_an_extension_is_known_by_pythons_own_words():
         "data/train",
     )
     assert looked_for("labels.csv is missing", **CRASH) == ("labels.csv",)
+
+
+LFS = (LfsPointer(path="data/names.bin", oid="9f" * 32, size_bytes=860388),)
+
+
+def test_a_training_that_opened_a_pointer_of_git_lfs_says_nothing_whatever_came_out():
+    """VERDICTS rule 20: it was given some lines of text as its data."""
+    for fields in ({}, CRASH):
+        rerun = make_rerun(**fields, capture={"files_opened": ("data/names.bin",)})
+        decision = judge(rerun=rerun, unfetched=unfetched(make_plan(), rerun, LFS))
+        assert decision.verdict is Verdict.UNVERIFIABLE
+        assert decision.reason.startswith(
+            f"the training opened data/names.bin, which is in Git LFS (sha256 {'9f' * 32}, 860388"
+        )
+    assert unfetched(make_plan(), make_rerun(), LFS) is None, "which no training opened"
 
 
 HELD = ("data/external/casas.csv", "old/data/external/casas.csv", "src/models/train.py")
