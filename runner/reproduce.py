@@ -52,7 +52,7 @@ from runner.schema.run_record import RunRecord
 from runner.settings import Settings
 from runner.trackers.baseline import baseline_digest
 from runner.verdict.decide import decide
-from runner.verdict.lacking import may_be_excused
+from runner.verdict.lacking import may_be_excused, unfetched
 
 if TYPE_CHECKING:
     from runner.engine.docker import DockerEngine
@@ -241,6 +241,7 @@ def _judged(asked: Asked, plan: Plan, rerun: Rerun, found: Found) -> Reproductio
         comparison,
         record_changed=now is None or baseline_digest(now) != plan.run.baseline_digest,
         registered_change=change,
+        unfetched=None if found.snapshot is None else unfetched(plan, rerun, found.snapshot.lfs),
     )
     decision = judge()
     if may_be_excused(decision, rerun) and found.mirror is not None and found.snapshot is not None:

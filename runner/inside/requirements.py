@@ -35,6 +35,21 @@ _ARCHIVE_NAME = re.compile(
     r"(?:^|[/\\])(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*?)-(?P<version>\d[\w.!]*)"
     r"(?:\+[\w.]+)?(?:-[\w.]+-[\w.]+-[\w.]+\.whl|\.tar\.(?:gz|bz2|xz)|\.zip)$"
 )
+OF_OTHER_SYSTEMS = frozenset(
+    {
+        "pypiwin32",
+        "pyobjc-core",
+        "pywin32",
+        "pywin32-ctypes",
+        "pywinpty",
+        "tensorflow-intel",
+        "tensorflow-macos",
+        "windows-curses",
+        "wmi",
+    }
+)
+"""Packages that no version of is for Linux; `pip freeze` on another system lists them without a marker."""
+
 _MAX_FILES = 50
 _TOLD = 6  # lines that an error names
 
@@ -139,6 +154,9 @@ def _option(
 
 def _requirement(path: str, line: str, found: Requirements, *, constraint: bool) -> None:
     line = _TRAILING_OPTION.sub("", line)
+    if _named(line) in OF_OTHER_SYSTEMS and ";" not in line:
+        found.notes.append(f"{path} lists {line.split(' --hash', 1)[0]}, which is for another system: left out")
+        return
     try:
         place = of_line(line, found.root)
     except ValueError as error:

@@ -15,6 +15,7 @@ from runner.plan.command import Command, resolve_command, started_scripts
 from runner.plan.edits import edit_pointers
 from runner.plan.environment import specify_environment
 from runner.plan.gpus import recorded_gpu
+from runner.plan.lfs import check_lfs
 from runner.plan.limits import recorded_duration_s, set_limits
 from runner.plan.remotes import choose_remotes
 from runner.plan.system_packages import about_system_packages, choose_system_packages
@@ -50,6 +51,7 @@ def build_plan(
     check_comparable(record, settings)
     facts = commit_facts(snapshot, settings)
     command = resolve_command(record, snapshot, settings, facts)
+    check_lfs(record, snapshot, lineage, settings, command)
     environment, python, considered = specify_environment(
         record,
         snapshot,

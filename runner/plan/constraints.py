@@ -8,22 +8,10 @@ from dataclasses import dataclass, replace
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import InvalidVersion, Version
 
+from runner.inside.requirements import OF_OTHER_SYSTEMS
 from runner.lineage.packages import PYTHON, Pin, RecordedPackages, exact_version, is_for, normalise
 from runner.redact import redact
 
-_OF_OTHER_SYSTEMS = frozenset(
-    {
-        "pypiwin32",
-        "pyobjc-core",
-        "pywin32",
-        "pywin32-ctypes",
-        "pywinpty",
-        "tensorflow-intel",
-        "tensorflow-macos",
-        "windows-curses",
-        "wmi",
-    }
-)
 _TOLD = 4  # entries that a note names
 
 
@@ -73,7 +61,7 @@ def usable(recorded: RecordedPackages) -> RecordedVersions:
     if builds:
         notes.append(f"environment: recorded as a build of its own, the plain version here: {', '.join(builds)}")
     paths = list(dict.fromkeys(pin.path for pin in pins.values()))
-    unpinned = tuple(text for name, text in recorded.unpinned.items() if name not in _OF_OTHER_SYSTEMS)
+    unpinned = tuple(text for name, text in recorded.unpinned.items() if name not in OF_OTHER_SYSTEMS)
     return RecordedVersions(
         pins=pins,
         unpinned=unpinned,
@@ -148,7 +136,7 @@ def _admits(requirement: Requirement, version: str) -> bool:
 
 
 def _unusable(name: str, version: str) -> str | None:
-    if name in _OF_OTHER_SYSTEMS:
+    if name in OF_OTHER_SYSTEMS:
         return "for another system"
     try:
         Version(version)

@@ -18,6 +18,7 @@ from runner.pointers.document import PointerSyntaxError
 from runner.pointers.read import lock_parts, read_lock, read_pointer, read_wdirs
 from runner.pointers.remotes import read_remotes
 from runner.redact import redact
+from runner.repository.lfs import ATTRIBUTES, find_pointers
 from runner.repository.mirror import Mirror
 from runner.repository.process import run_git
 from runner.schema.digest import DigestValue
@@ -36,6 +37,7 @@ LONGEST_TEXT = 1 << 20  # bytes
 _LONGEST_LOCK = 16 << 20
 
 _NAMES = (
+    ATTRIBUTES,
     "*.dvc",
     "dvc.lock",
     "dvc.yaml",
@@ -132,7 +134,13 @@ def read_snapshot(
         ),
         remotes_today=remotes_today,
         dvc_roots=roots,
+        lfs=find_pointers(tree, texts, lambda paths: _contents_at(mirror, {path: blobs[path] for path in paths})),
     )
+
+
+def _contents_at(mirror: Mirror, blobs: Mapping[str, str]) -> dict[str, bytes]:
+    contents = _contents(mirror, set(blobs.values()))
+    return {path: contents[blob] for path, blob in blobs.items() if blob in contents}
 
 
 def _tree(mirror: Mirror, commit: str) -> tuple[tuple[TreeEntry, ...], dict[str, str]]:

@@ -10,7 +10,14 @@ from runner.schema.plan import Plan
 from runner.schema.reproduction import Missing
 from runner.schema.rerun import Rerun
 from runner.schema.snapshot import RepositorySnapshot
-from runner.verdict.lacking import Place, absent_paths, lacking_file, lacking_script
+from runner.verdict.lacking import (
+    Place,
+    absent_paths,
+    held_elsewhere,
+    in_another_folder,
+    lacking_file,
+    lacking_script,
+)
 
 
 def commit_lacks(plan: Plan, rerun: Rerun, mirror: Mirror, snapshot: RepositorySnapshot) -> Missing | None:
@@ -23,6 +30,10 @@ def commit_lacks(plan: Plan, rerun: Rerun, mirror: Mirror, snapshot: RepositoryS
     held = {entry.path for entry in snapshot.tree}
     for path in absent_paths(plan, rerun):
         if path not in held and not any(each.startswith(path + "/") for each in held):
+            there = held_elsewhere(path, plan.working_directory, held)
+            if there is not None:
+                script = started_script(plan.command, plan.working_directory, snapshot)
+                return in_another_folder(plan, path, there, script)
             return lacking_file(plan, path, _place(path, mirror, snapshot))
     return None
 

@@ -18,6 +18,14 @@ class TreeEntry(Value):
     executable: bool = False
 
 
+class LfsPointer(Value):
+    """A file of the commit whose bytes are in Git LFS: their SHA-256 and size."""
+
+    path: str
+    oid: str
+    size_bytes: int
+
+
 class PointerOut(Value):
     """A file or directory that a pointer names: one `outs` entry of a `.dvc` file or of a stage in `dvc.lock`.
 
@@ -89,7 +97,8 @@ class RepositorySnapshot(Value):
     at the commit, `history` those of all of history. `first_commit_with` maps asked-for paths that the commit lacks,
     and scripts that are empty there, to the first commit that has them. `later_changes` are those made in the
     asked-for time by other commits than this one and those before it, oldest first. `remotes` are those at the commit,
-    `remotes_today` those at the default branch's tip. `url` has no credentials; `location` is what git was given.
+    `remotes_today` those at the default branch's tip. `url` has no credentials; `location` is what git was given. `lfs`
+    are files whose bytes are in Git LFS, which nothing here fetches.
     """
 
     url: str
@@ -107,6 +116,7 @@ class RepositorySnapshot(Value):
     remotes_today: tuple[DvcRemote, ...] = ()
     dvc_roots: tuple[str, ...] = ()
     shallow: bool = False
+    lfs: tuple[LfsPointer, ...] = ()
 
     def with_texts(self, texts: Mapping[str, str]) -> RepositorySnapshot:
         """Return the snapshot with more texts of its commit."""

@@ -41,11 +41,13 @@ def decide(  # noqa: PLR0911  # a row of cases, in the order of the page on verd
     record_changed: bool = False,
     registered_change: str | None = None,
     lacking: Missing | None = None,
+    unfetched: Missing | None = None,
 ) -> Decision:
     """Return the verdict of a rerun.
 
     `record_changed` tells that the tracker's record is another one afterwards, `registered_change` what became of the
-    registered model meanwhile, `lacking` what the commit lacks of what the training needs, if that was looked for.
+    registered model meanwhile, `lacking` what the commit lacks of what the training needs, if that was looked for,
+    `unfetched` an input of which it had no more than a pointer.
     """
     terms = _terms(plan, rerun, comparison)
     open_points = not_verified(plan, record, rerun, comparison)
@@ -62,7 +64,8 @@ def decide(  # noqa: PLR0911  # a row of cases, in the order of the page on verd
 
     failure = why_failed(plan, rerun, comparison)
     if failure is not None:
-        ours = _machine_lacks(plan, rerun) or lacking or failure_says_nothing(plan, record, rerun)
+        says_nothing = failure_says_nothing(plan, record, rerun)
+        ours = unfetched or _machine_lacks(plan, rerun) or lacking or says_nothing
         if ours is None:
             failure += "; so had the recorded run" if record.status == "FAILED" else ""
             return decision(Verdict.FAILED, failure)
@@ -71,6 +74,8 @@ def decide(  # noqa: PLR0911  # a row of cases, in the order of the page on verd
     causes = unverifiable_causes(plan, record, rerun, comparison, record_changed=record_changed)
     if registered_change is not None:
         causes = (Missing(fact=FACT, cause=registered_change, remedy=again(plan)), *causes)
+    if unfetched is not None:
+        causes = (unfetched, *causes)
     if causes:
         more = f" (and {len(causes) - 1} more)" if len(causes) > 1 else ""
         return decision(Verdict.UNVERIFIABLE, causes[0].cause + more, causes)

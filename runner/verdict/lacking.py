@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import posixpath
 import re
+import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from runner.inside.layout import WORKSPACE_TARGET
+from runner.plan.lfs import in_words
 from runner.redact import redact
 from runner.schema.plan import Plan
 from runner.schema.reproduction import Decision, Missing, Verdict
 from runner.schema.rerun import Ending, Rerun
+from runner.schema.snapshot import LfsPointer
 from runner.verdict.remedy import again
 
 _MOST = 20  # paths that are looked for
@@ -33,6 +37,7 @@ _PATH = re.compile(
     rf"|(?P<plain>{_FILE_NAME})"
 )
 _DATA = re.compile(_FILE_NAME)
+_SHELL = re.compile(r"[;&|<>$`\n]|^\w+=|\\|(?:^|\s)cd\s")  # a line that is more than words, or has a place of its own
 _CODE = (".py", ".pyc", ".so")
 
 
@@ -42,6 +47,47 @@ class Place:
 
     commit: str
     pointed: bool
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Where the commit itself has a path that was looked for: `path`, which `folder` as working directory leads to."""
+
+    path: str
+    folder: str
+
+
+def held_elsewhere(path: str, working_directory: str, held: Iterable[str]) -> Elsewhere | None:
+    """Return the folder of the commit from which a path that the training looked for is there.
+
+    A script names it from the working directory: the author's was another. Of several the one nearest to the root.
+    """
+    named = posixpath.relpath(path, working_directory)
+    if named.startswith("../"):
+        return None
+    found = [each for each in held if each != path and (each == named or each.endswith(f"/{named}"))]
+    if not found:
+        return None
+    nearest = min(found, key=lambda each: (each.count("/"), each))
+    return Elsewhere(nearest, nearest.removesuffix(named).rstrip("/") or ".")
+
+
+def unfetched(plan: Plan, rerun: Rerun, pointers: Iterable[LfsPointer]) -> Missing | None:
+    """Return the file in Git LFS that the training opened, of which it had the pointer's text alone (rule 20)."""
+    restored = {file.path for file in plan.lineage.files}
+    written = {file.path for file in rerun.outputs}
+    opened = set(rerun.capture.files_opened)
+    early = set(rerun.capture.files_opened_before_output)
+    for pointer in pointers:
+        was_read = pointer.path in opened and (pointer.path not in written or pointer.path in early)
+        if was_read and pointer.path not in restored:
+            return Missing(
+                fact="data",
+                cause=redact(f"the training opened {pointer.path}, which is {in_words(pointer)}"),
+                remedy=again(plan, "--pointer", f"md5:DIGEST={pointer.path}") + "    once a DVC remote holds its bytes",
+                looked_in=(f"commit {plan.lineage.commit[:12]}, which holds the pointer of Git LFS alone",),
+            )
+    return None
 
 
 def may_be_excused(decision: Decision, rerun: Rerun) -> bool:
@@ -84,6 +130,36 @@ def _said_absent(plan: Plan, line: str) -> list[str]:
         if full.startswith(WORKSPACE_TARGET + "/") and not full.endswith(_CODE):
             paths.append(full.removeprefix(WORKSPACE_TARGET + "/"))
     return paths
+
+
+def in_another_folder(plan: Plan, path: str, there: Elsewhere, script: str | None) -> Missing:
+    """Return that an input is in the commit, and that the working directory is not the author's."""
+    command = "COMMAND"
+    if script is not None and not _SHELL.search(plan.command):
+        named, instead = (posixpath.relpath(script, folder) for folder in (plan.working_directory, there.folder))
+        words = [instead if posixpath.normpath(word) == named else word for word in shlex.split(plan.command)]
+        command = shlex.join(words)
+    folder = posixpath.relpath(there.folder, _given_commands_directory(plan))
+    command = command if folder == "." else f"cd {shlex.quote(folder)} && {command}"
+    where = "the repository's root" if there.folder == "." else there.folder
+    return Missing(
+        fact="command",
+        cause=redact(
+            f"the training looked for {path}, and commit {plan.lineage.commit[:12]} holds {there.path}: it fits where "
+            f"the command is called in {where}, not in {plan.working_directory}"
+        ),
+        remedy=again(plan, "--command", command),
+        looked_in=(f"commit {plan.lineage.commit[:12]}",),
+        nearest=(f"{there.path}    of the same name, from {where}",),
+    )
+
+
+def _given_commands_directory(plan: Plan) -> str:
+    """Return where a command that is given with `--command` is called: where configuration says, else at the root."""
+    configured = any(
+        fact.fact == "working directory" and fact.source.startswith("working_directory in") for fact in plan.provenance
+    )
+    return plan.working_directory if configured else "."
 
 
 def lacking_file(plan: Plan, path: str, place: Place | None) -> Missing:

@@ -25,6 +25,12 @@ def test_includes_are_followed_relative_to_the_file_that_names_them() -> None:
     assert found.constraints == ["click<8"]
 
 
+def test_what_is_for_windows_alone_is_left_out_and_said_to_be() -> None:
+    found = read_requirements({"r.txt": "pywin32==305\nsix==1.16.0\npywinpty==2 ; sys_platform == 'win32'\n"}, "r.txt")
+    assert found.lines == ["six==1.16.0", "pywinpty==2 ; sys_platform == 'win32'"]
+    assert found.notes == ["r.txt lists pywin32==305, which is for another system: left out"]
+
+
 def test_files_that_include_each_other_end() -> None:
     files = {"a.txt": "-r b.txt\nsix\n", "b.txt": "-r a.txt\nidna\n"}
     assert read_requirements(files, "a.txt").lines == ["idna", "six"]

@@ -6,7 +6,18 @@ import pytest
 
 from runner.schema.reproduction import Verdict
 from runner.schema.rerun import Ending
-from runner.verdict.lacking import Place, absent_paths, lacking_file, lacking_script, may_be_excused
+from runner.schema.snapshot import LfsPointer
+from runner.verdict.lacking import (
+    Elsewhere,
+    Place,
+    absent_paths,
+    held_elsewhere,
+    in_another_folder,
+    lacking_file,
+    lacking_script,
+    may_be_excused,
+    unfetched,
+)
 from tests.support.values import COMMIT, DATA, MODEL, changed, judge, make_plan, make_rerun
 
 CRASH = {"ending": Ending.CRASHED, "exit_code": 1}
@@ -69,6 +80,50 @@ def test_a_file_without_an_extension_is_known_by_pythons_own_words():
         "data/train",
     )
     assert looked_for("labels.csv is missing", **CRASH) == ("labels.csv",)
+
+
+LFS = (LfsPointer(path="data/names.bin", oid="9f" * 32, size_bytes=860388),)
+
+
+def test_a_training_that_opened_a_pointer_of_git_lfs_says_nothing_whatever_came_out():
+    """VERDICTS rule 20: it was given some lines of text as its data."""
+    for fields in ({}, CRASH):
+        rerun = make_rerun(**fields, capture={"files_opened": ("data/names.bin",)})
+        decision = judge(rerun=rerun, unfetched=unfetched(make_plan(), rerun, LFS))
+        assert decision.verdict is Verdict.UNVERIFIABLE
+        assert decision.reason.startswith(
+            f"the training opened data/names.bin, which is in Git LFS (sha256 {'9f' * 32}, 860388"
+        )
+    assert unfetched(make_plan(), make_rerun(), LFS) is None, "which no training opened"
+
+
+HELD = ("data/external/casas.csv", "old/data/external/casas.csv", "src/models/train.py")
+
+
+def test_what_the_commit_holds_below_another_folder_is_named_with_the_working_directory_that_leads_there():
+    plan = make_plan(working_directory="src/models", command="python train.py --depth 8")
+    there = held_elsewhere("src/models/data/external/casas.csv", plan.working_directory, HELD)
+    assert there == Elsewhere("data/external/casas.csv", ".")
+    missing = in_another_folder(plan, "src/models/data/external/casas.csv", there, "src/models/train.py")
+    assert (
+        "holds data/external/casas.csv: it fits where the command is called in the repository's root" in missing.cause
+    )
+    assert "--command 'python src/models/train.py --depth 8'" in missing.remedy
+    assert missing.fact == "command"
+
+
+def test_the_working_directory_may_be_a_folder_of_the_commit_too():
+    there = held_elsewhere("data/x.csv", ".", ("src/data/x.csv", "src/train.py"))
+    assert there == Elsewhere("src/data/x.csv", "src")
+    missing = in_another_folder(make_plan(command="python src/train.py"), "data/x.csv", there, "src/train.py")
+    assert "--command 'cd src && python train.py'" in missing.remedy
+    shell = make_plan(command="PYTHONPATH=.. python src/train.py")
+    assert "--command 'cd src && COMMAND'" in in_another_folder(shell, "data/x.csv", there, "src/train.py").remedy
+
+
+def test_another_file_of_the_same_name_is_not_taken_for_what_was_looked_for():
+    assert held_elsewhere("data/x.csv", ".", ("x.csv", "other/x.csv", "src/mydata/x.csv")) is None
+    assert held_elsewhere("x.csv", "src", ("a/x.csv",)) is None
 
 
 def test_a_capture_that_is_not_whole_is_excused_by_nothing():
