@@ -13,6 +13,7 @@ from runner.schema.plan import Plan
 from runner.schema.reproduction import Missing
 from runner.schema.rerun import CapturedRun, Ending, Rerun, RestoredFile
 from runner.schema.run_record import UNFINISHED, RunRecord
+from runner.verdict.defaults import other_defaults
 from runner.verdict.hosts import shown_hosts
 from runner.verdict.remedy import again
 
@@ -80,7 +81,7 @@ def unverifiable_causes(
     else:
         causes += _tracker_causes(plan, rerun, run)
     causes += _service_causes(plan, record, rerun)
-    causes += _inferred_param_causes(plan, comparison)
+    causes += _inferred_param_causes(plan, record, rerun, comparison)
     causes += [
         Missing(fact=metric.name, cause=f"--metric names {metric.name}, which is not recorded", remedy=again(plan))
         for metric in comparison.metrics
@@ -360,11 +361,11 @@ def _services(plan: Plan, record: RunRecord, rerun: Rerun) -> Iterator[tuple[str
             yield dataset.name, redact(address["address"])
 
 
-def _inferred_param_causes(plan: Plan, comparison: Comparison) -> Iterator[Missing]:
+def _inferred_param_causes(plan: Plan, record: RunRecord, rerun: Rerun, comparison: Comparison) -> Iterator[Missing]:
     """Rule 10: other params under a command that we inferred are another experiment, and nobody's fault."""
     different = missing_params(comparison)
     if plan.command_inferred and different:
-        yield Missing(
+        yield other_defaults(plan, record, rerun, comparison) or Missing(
             fact="command",
             cause=f"the inferred command is another experiment: {different[0]}",
             remedy=again(plan, "--command", f"{plan.command} ARGUMENTS") + "    those that the original had",
