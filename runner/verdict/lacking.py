@@ -38,7 +38,7 @@ _PATH = re.compile(
 )
 _DATA = re.compile(_FILE_NAME)
 _SHELL = re.compile(r"[;&|<>$`\n]|^\w+=|\\|(?:^|\s)cd\s")  # a line that is more than words, or has a place of its own
-_CODE = (".py", ".pyc", ".so")
+_CODE = (".py", ".pyc", ".so", ".c", ".cc", ".cpp", ".cu", ".h", ".hpp", ".rs", ".go", ".js")
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,7 @@ def test_a_path_that_the_log_says_is_not_there_was_looked_for(line):
         "2026/11/24 13:01:07 INFO mlflow.tracking.fluent: Experiment with name 'sums' does not exist.",
         "AttributeError: numpy.float not found",
         "KeyError: 'a.b' not found in axis",
+        "external/local_xla/tsl/cuda/cudart_stub.cc:32] Could not find cuda drivers on your machine",
         f"{MODEL} not found",
         f"{DATA} not found",
     ],
