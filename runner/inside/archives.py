@@ -29,6 +29,7 @@ _DEFAULT_REQUIRES = ("setuptools>=40.8.0", "wheel")
 _READ = ("pyproject.toml", "setup.py", "setup.cfg")
 _TEXT_LIMIT = 1 << 20
 _UNPACKED_LIMIT = 32 << 30  # a small archive may unpack to no end
+_CHUNK = 1 << 20
 _UNREADABLE = (
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
     *(EOFError, OSError, NotImplementedError, RuntimeError),
@@ -111,6 +112,9 @@ class Archive:
                     file = tar.extractfile(member)
                     if file is not None:
                         yield member.name, member.size, file.read
+            # A header that is none ends an archive without a word; the compression's checksum tells a broken one.
+            while tar.fileobj is not None and tar.fileobj.read(_CHUNK):
+                pass
 
     def _is(self, name: str, wanted: str) -> bool:
         name = name.removeprefix("./")
