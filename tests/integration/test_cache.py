@@ -105,6 +105,7 @@ def test_pruning_waits_for_an_installation_and_takes_nothing_from_under_it(case:
     assert (again.key, again.cached) == (made.key, False)
 
 
+@pytest.mark.full
 def test_what_a_training_uses_stays_while_everything_else_is_pruned(
     case: Case, project: RecordedProject, tmp_path: Path
 ) -> None:

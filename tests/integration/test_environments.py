@@ -1,5 +1,7 @@
 """Runs of other years: whatever lists their packages, the rerun has the Python and the versions that they had.
 
+In the full tier: `test_environment_sources.py`, `test_lists_rerun.py` and `test_pythons.py` have a small one of each.
+
 Each is trained for real by its author (tests/support/authors.py), then reproduced with no flag but the tracker's place.
 """
 
@@ -234,12 +236,10 @@ KINDS = {
         system=("libgomp1",),
     ),
 }
-DEFAULT = ("unpinned requirements of 2025, 3.13, xgboost",)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in DEFAULT else pytest.mark.full) for name in KINDS]
-)
+@pytest.mark.full
+@pytest.mark.parametrize("name", KINDS)
 def test_a_run_of_another_year_is_identical_with_the_packages_that_it_had(
     name: str, shared_engine: DockerEngine, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:

@@ -86,7 +86,7 @@ def test_folders_and_wheels_of_the_repository_are_installed_beside_packages(
     ]
     assert any("libs/foo of the repository was installed as foo 1.0" in note for note in made.notes)
     # What the commit's code built is in nobody else's store.
-    assert case.shell(f"find {layout.UV_CACHE} -name 'foo*' -o -name 'bar*' -o -name 'baz*'") == ""
+    assert case.shell(f"find {layout.UV_CACHE} -name 'foo-1.0*' -o -name 'bar-1.0*' -o -name 'baz-3.0*'") == ""
 
 
 def test_another_repository_at_a_commit_is_fetched_by_the_host_and_built_without_a_network(

@@ -109,6 +109,7 @@ def built(shared_engine: DockerEngine, shared_images: Prepared, cache_volume: st
         environment = provision(
             shared_engine,
             plan,
+            rerun="none",
             volume=cache_volume,
             network=NetworkSettings(index_url=index.address),
             build_image=lambda: ensure_build_image(shared_engine, plan, progress=NoProgress(), offline=False),

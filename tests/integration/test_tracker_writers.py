@@ -79,7 +79,9 @@ def is_one_moment(record: RunRecord) -> int:
     return steps["a"]
 
 
-@pytest.mark.parametrize("address", ["mlruns", "mlflow.db", "mlflow.db in write-ahead mode"])
+@pytest.mark.parametrize(
+    "address", ["mlruns", "mlflow.db", pytest.param("mlflow.db in write-ahead mode", marks=pytest.mark.full)]
+)
 def test_a_store_that_mlflow_is_writing_is_read_as_of_one_moment(python: Path, tmp_path: Path, address: str) -> None:
     name, _, write_ahead = address.partition(" ")
     uri = str(tmp_path / name) if name == "mlruns" else f"sqlite:///{tmp_path / name}"
