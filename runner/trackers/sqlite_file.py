@@ -102,6 +102,8 @@ def _copy(source: Path, target: Path) -> None:
         return
     try:
         shutil.copyfile(source, target)
+    except FileNotFoundError:  # its writer has just removed it: the state of all will show that
+        target.unlink(missing_ok=True)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFull(f"no space to copy {source} for reading", "df -h; TMPDIR names another folder") from error
