@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -159,6 +159,10 @@ def _images_for(session: DockerEngine, settings: Settings, progress: Progress) -
     return images_for
 
 
+def _upload_times(settings: Settings) -> Mapping[str, str]:
+    return {} if settings.upload_times is None else settings.upload_times.times
+
+
 def _lacks_wheels(session: DockerEngine, settings: Settings, progress: Progress, plan: Plan) -> str | None:
     return lacks_wheels(
         session,
@@ -167,7 +171,7 @@ def _lacks_wheels(session: DockerEngine, settings: Settings, progress: Progress,
         network=read_network_settings(),
         progress=progress,
         offline=settings.offline,
-        upload_times={} if settings.upload_times is None else settings.upload_times.times,
+        upload_times=_upload_times(settings),
     )
 
 
@@ -204,7 +208,7 @@ def _rerun(
             sorted({out.path for out in found.snapshot.pointers} | {out.path for out in found.snapshot.history})
         ),
         sources={path: text for path, text in found.snapshot.texts.items() if path.endswith(".py")},
-        upload_times={} if settings.upload_times is None else settings.upload_times.times,
+        upload_times=_upload_times(settings),
         contents=partial(read_contents, found.mirror, plan.lineage.commit),
         recorded=recorded_results(record, plan),
         logs=evidence.logs,

@@ -14,7 +14,7 @@ from runner.inside import layout
 from runner.prepare import Prepared, ensure_build_image, images_of
 from runner.progress import NoProgress
 from runner.reproduce import reproduce
-from runner.rerun.provision import build_request
+from runner.rerun.build import build_request
 from runner.schema.reproduction import Reproduction, Verdict
 from runner.settings import Flags, load_settings
 from tests.support.engines import run

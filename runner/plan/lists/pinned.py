@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from runner.inside.locked.formats import FORMATS
 from runner.lineage.packages import normalise
@@ -15,17 +16,43 @@ from runner.schema.plan import EnvironmentSpec
 
 def pinned_names(specification: EnvironmentSpec) -> frozenset[str]:
     """Return the packages, by normalised names, of which a specification itself decides the version."""
-    main = specification.main
-    names: set[str] = set()
-    if main is not None and specification.kind == "uv.lock":
-        packages = load_toml(specification.files.get(main)).get("package")
-        names = {normalise(str(package.get("name"))) for package in packages or () if isinstance(package, dict)}
-    elif main is not None and specification.is_lock:
-        names = set(locked_names(specification.kind, specification.files.get(main)))
-    elif main is not None:
-        names = {name for name, _ in _versions(specification, main)}
     replaced = (*specification.overrides, *specification.recorded_overrides, *specification.substitutions)
-    return frozenset(names - {normalise(re.split(r"[^\w.-]", text, maxsplit=1)[0]) for text in replaced})
+    return frozenset(
+        _listed(specification).keys() - {normalise(re.split(r"[^\w.-]", text, maxsplit=1)[0]) for text in replaced}
+    )
+
+
+def pinned_versions(specification: EnvironmentSpec) -> dict[str, frozenset[str]]:
+    """Return the versions that a specification pins, by normalised names; none for a name that is listed without one.
+
+    A lock may hold several of one for several platforms, and none of the project itself.
+    """
+    names = pinned_names(specification)
+    found = _listed(specification).items()
+    return {name: frozenset(versions) for name, versions in found if versions or name in names}
+
+
+def _listed(specification: EnvironmentSpec) -> dict[str, set[str]]:
+    """Return all that a list decides, whatever replaces some of it: versions by normalised names."""
+    main = specification.main
+    if main is None:
+        return {}
+    text = specification.files.get(main)
+    found: dict[str, set[str]] = {}
+    versions: Iterable[tuple[str, str]]
+    if specification.kind == "uv.lock":
+        entries = load_toml(text).get("package")
+        packages = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+        found = {normalise(str(package.get("name"))): set() for package in packages}
+        versions = _written(packages)
+    elif specification.is_lock:
+        found = {name: set() for name in locked_names(specification.kind, text)}
+        versions = _locked(specification.kind, text or "")
+    else:
+        versions = _versions(specification, main)
+    for name, version in versions:
+        found.setdefault(name, set()).add(version)
+    return found
 
 
 def _versions(specification: EnvironmentSpec, main: str) -> tuple[tuple[str, str], ...]:
@@ -34,29 +61,6 @@ def _versions(specification: EnvironmentSpec, main: str) -> tuple[tuple[str, str
         return ()
     own = {main: "\n".join(specification.lines)} if specification.lines else {}
     return read_files({**specification.files, **own}, main).versions
-
-
-def pinned_versions(specification: EnvironmentSpec) -> dict[str, frozenset[str]]:
-    """Return the versions that a specification pins, by normalised names; none for a name that is listed without one.
-
-    A lock may hold several of one for several platforms, and none of the project itself.
-    """
-    main = specification.main
-    found: dict[str, set[str]] = {name: set() for name in pinned_names(specification)}
-    if main is not None and specification.kind == "uv.lock":
-        packages = load_toml(specification.files.get(main)).get("package")
-        for package in packages if isinstance(packages, list) else ():
-            if isinstance(package, dict):
-                version = package.get("version")
-                versions = found.setdefault(normalise(str(package.get("name"))), set())
-                versions |= {version} if isinstance(version, str) else set()
-    elif main is not None and specification.is_lock:
-        for name, version in _locked(specification.kind, specification.files.get(main) or ""):
-            found.setdefault(name, set()).add(version)
-    elif main is not None:
-        for name, version in _versions(specification, main):
-            found.setdefault(name, set()).add(version)
-    return {name: frozenset(versions) for name, versions in found.items()}
 
 
 def _locked(kind: str, text: str) -> Iterator[tuple[str, str]]:
@@ -69,7 +73,12 @@ def _locked(kind: str, text: str) -> Iterator[tuple[str, str]]:
         entries = [{"name": name, **entry} for name, entry in table(document, "default").items() if "version" in entry]
     else:
         entries = document.get("packages" if kind == "pylock.toml" else "package", [])
-    for entry in entries if isinstance(entries, list) else ():
+    yield from _written(entries if isinstance(entries, list) else ())
+
+
+def _written(entries: Iterable[Any]) -> Iterator[tuple[str, str]]:
+    """Yield the versions of a lock's entries; the project itself may have none."""
+    for entry in entries:
         if isinstance(entry, dict) and isinstance(entry.get("version"), str):
             yield normalise(str(entry.get("name"))), entry["version"].lstrip("= ")
 

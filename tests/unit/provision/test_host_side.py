@@ -14,8 +14,9 @@ from runner.inside import layout
 from runner.network import NetworkSettings
 from runner.progress import NoProgress
 from runner.rerun import provision
+from runner.rerun.build import build, build_request
 from runner.rerun.build_failure import explain_build_failure
-from runner.rerun.provision import build_request, ready_keys
+from runner.rerun.provision import ready_keys
 from runner.rerun.train import train_request
 from runner.schema.plan import Plan, Policy, SystemPackages
 from tests.support.fake_engine import FakeEngine, Said, lines, outcome, result
@@ -171,7 +172,7 @@ def built(said: Said) -> RunnerError:
     """The error that a build ends with."""
     job = {**JOB, "build_as_of": "2025-03-02T10:00:00Z"}
     with pytest.raises(RunnerError) as caught:
-        provision._build(FakeEngine({"build": said}), make_plan(), job, image="i", volume="v", progress=NoProgress())
+        build(FakeEngine({"build": said}), make_plan(), job, image="i", volume="v", progress=NoProgress())
     return caught.value
 
 
