@@ -54,7 +54,7 @@ from sklearn.ensemble import RandomForestRegressor
 FIND = """
 import json, sys, time
 sys.path.insert(0, sys.argv[1])
-from runner.inside.environment import find_ready
+from runner.inside.packages.environment import find_ready
 started = time.perf_counter()
 found = find_ready(sys.argv[2], sys.argv[3])
 print(time.perf_counter() - started if found else "not ready")

@@ -21,7 +21,8 @@ from typing import Any, BinaryIO
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from runner.inside import environment, layout, uses
+from runner.inside import layout, uses
+from runner.inside.packages import environment
 from runner.inside.protocol import UNAVAILABLE, PhaseError, ask, ask_for_stream, progress
 
 _BUFFER = 1 << 20

@@ -11,14 +11,15 @@ import stat
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from runner.inside import layout, traces, workspace
-from runner.inside.capture_reader import read_capture
+from runner.inside import layout, workspace
+from runner.inside.capture import traces
+from runner.inside.capture.reader import read_capture
+from runner.inside.capture.traces import Mark
+from runner.inside.capture.uncaptured import stores_made
+from runner.inside.data.objects import ObjectId, listing, verified
 from runner.inside.discard import handle as discard
 from runner.inside.hashing import directory_digest, hash_file
-from runner.inside.objects import ObjectId, listing, verified
 from runner.inside.protocol import note, progress
-from runner.inside.traces import Mark
-from runner.inside.uncaptured import stores_made
 from runner.inside.usage import written_bytes
 
 _HASHED_FILES = 20_000

@@ -15,20 +15,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from runner.inside import environment, lists, resolve, uses
-from runner.inside.dated_indexes import DatedIndexes
-from runner.inside.diagnosis import pythons_with_wheels
-from runner.inside.environment import SECRETS, Lock
-from runner.inside.index_pages import files_of
-from runner.inside.indexes import FIRST_INDEX, index_settings
-from runner.inside.install import Installation, install
+from runner.inside import uses
+from runner.inside.packages import environment, lists, resolve
+from runner.inside.packages.dated_indexes import DatedIndexes
+from runner.inside.packages.diagnosis import pythons_with_wheels
+from runner.inside.packages.environment import SECRETS, Lock
+from runner.inside.packages.index_pages import files_of
+from runner.inside.packages.indexes import FIRST_INDEX, index_settings
+from runner.inside.packages.install import Installation, install
+from runner.inside.packages.requirements import hashes, requirement_name
+from runner.inside.packages.resolve import Built
+from runner.inside.packages.source_builds import BuildFolder, Preparation
+from runner.inside.packages.source_tree import SourceTree
+from runner.inside.packages.uv import Uv, WheelsNeeded
+from runner.inside.packages.wanted import Specification, Wanted, without
 from runner.inside.protocol import MISSING, PhaseError, progress
-from runner.inside.requirements import hashes, requirement_name
-from runner.inside.resolve import Built
-from runner.inside.source_builds import BuildFolder, Preparation
-from runner.inside.source_tree import SourceTree
-from runner.inside.uv import Uv, WheelsNeeded
-from runner.inside.wanted import Specification, Wanted, without
 
 
 def handle(request: dict[str, Any]) -> dict[str, Any]:
@@ -39,7 +40,7 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
     recorded_overrides, overrides, install_project, sources {path: text}, upload_times {file name: moment}, offline,
     jobs[] (run by 2b), network {ca, index_url, extra_index_urls, find_links, trusted_hosts, index_strategy, proxies}.
     Asks for: the `bundle` of the repository, if a package of its own is to be built; `source` {address, revision}.
-    Result: {state: ready, cached, environment {…}} or {state: build, jobs[] (see `runner.inside.source_builds`)}.
+    Result: {state: ready, cached, environment {…}} or {state: build, jobs[] (see `packages.source_builds`)}.
 
     With `wheels_alone` in the request, which is no rerun's, nothing is made, and a specification that has wheels for
     all is `ready`, others {state: no wheels, name, version}.

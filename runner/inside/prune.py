@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.inside import layout, uses
-from runner.inside.environment import read_record
+from runner.inside.packages.environment import read_record
 
 ENVIRONMENTS, WHEELS, PAGES, BUILDS, LOCKS, OBJECTS = "environments", "wheels", "pages", "builds", "locks", "objects"
 LEFTOVERS, WORKSPACES = "leftovers", "workspaces"

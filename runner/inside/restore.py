@@ -9,11 +9,12 @@ import json
 import os
 from typing import Any
 
-from runner.inside import layout, traces, uses, workspace
-from runner.inside.environment import find_ready
-from runner.inside.objects import ObjectId, Verified, discard, listing, verified, verify
+from runner.inside import layout, uses, workspace
+from runner.inside.capture import traces
+from runner.inside.data.objects import ObjectId, Verified, discard, listing, verified, verify
+from runner.inside.data.remotes import Remotes
+from runner.inside.packages.environment import find_ready
 from runner.inside.protocol import MISSING, UNAVAILABLE, PhaseError, note, progress, receive
-from runner.inside.remotes import Remotes
 from runner.inside.usage import allocated_bytes
 
 # What is larger, or has more files, and is of unknown role is linked, read-only, like data.

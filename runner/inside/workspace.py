@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from runner.inside import layout
-from runner.inside.objects import ObjectId
+from runner.inside.data.objects import ObjectId
 from runner.inside.protocol import INTERNAL, MISSING, PhaseError
 
 _GIT = (

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.version import InvalidVersion, Version
 
-from runner.inside.requirements import OF_OTHER_SYSTEMS
+from runner.inside.packages.requirements import OF_OTHER_SYSTEMS
 from runner.lineage.packages import PYTHON, Pin, RecordedPackages, exact_version, is_for, normalise
 from runner.redact import redact
 

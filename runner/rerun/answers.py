@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from runner.errors import InternalError, RemoteUnavailable, RepositoryUnavailable
-from runner.inside.objects import ObjectId
+from runner.inside.data.objects import ObjectId
 
 Answer = Callable[[Any], Iterable[bytes]]
 

@@ -1,6 +1,6 @@
 """Phase 2b seen from the host: one build from source, in a container without a network and without credentials.
 
-`job` is what 2a prepared (`runner.inside.source_builds`).
+`job` is what 2a prepared (`runner.inside.packages.source_builds`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from runner.engine.interface import ContainerOutcome, ContainerRequest, Engine, VolumeMount
 from runner.errors import DiskFull
 from runner.inside import layout
-from runner.inside.requirements import requirement_name
+from runner.inside.packages.requirements import requirement_name
 from runner.plan.lists.pinned import pinned_names
 from runner.progress import Progress
 from runner.rerun.build_failure import explain_build_failure

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runner.errors import MissingFact, NotByThen
-from runner.inside.resolve import REDATE
+from runner.inside.packages.resolve import REDATE
 from runner.plan.debian import packages_of_header, packages_of_linked, packages_of_tool, together
 from runner.redact import redact
 
@@ -96,7 +96,7 @@ def explain_build_failure(
 ) -> MissingFact:
     """Return the error for a build that failed, from the end of its log: what was missing, where that can be told.
 
-    `job` is what was built (`runner.inside.source_builds`), `given` are the system packages that it had. `limit` says
+    `job` is what was built (`packages.source_builds`), `given` are the system packages that it had. `limit` says
     which limit ended it, in words that go on from `it`; `open_network` that it could reach the network. `dated` tells
     that a later day has other packages to build it with, and another version of it unless that is `fixed`.
     """

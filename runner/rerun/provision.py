@@ -17,7 +17,7 @@ from runner.credentials.indexes import with_index_credentials
 from runner.engine.interface import ContainerRequest, Engine, VolumeMount
 from runner.errors import IndexUnavailable, InternalError, MissingFact, NotByThen
 from runner.inside import layout
-from runner.inside.environment import LAYOUT_VERSION, SECRETS
+from runner.inside.packages.environment import LAYOUT_VERSION, SECRETS
 from runner.network import NetworkSettings
 from runner.progress import Progress
 from runner.repository.package_source import fetch_source
@@ -34,7 +34,7 @@ _MAX_ROUNDS = 40  # of building: an environment with more packages without a whe
 
 
 def ready_keys(plan: Plan) -> dict[str, str]:
-    """Return the keys by which restore looks for a ready environment (`runner.inside.environment.find_ready`)."""
+    """Return the keys by which restore looks for a ready environment (`packages.environment.find_ready`)."""
     spec = plan.environment
     specification = _key(
         {

@@ -91,7 +91,7 @@ def test_a_second_provision_finds_it_ready_and_so_does_restore_in_a_tenth_of_a_s
     seconds, found = json.loads(
         case.shell(
             f"{layout.TOOLS_PYTHON} -I -c \"import sys; sys.path.insert(0, '{layout.LIBRARY}')\n"
-            "import json, time; from runner.inside.environment import find_ready\n"
+            "import json, time; from runner.inside.packages.environment import find_ready\n"
             "def timed():\n"
             "    started = time.perf_counter()\n"
             f"    record = find_ready('{keys['specification']}', '{keys['repository']}')\n"

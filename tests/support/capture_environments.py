@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from reproducibility_runner import install
-from runner.inside.capture_reader import read_capture
+from runner.inside.capture.reader import read_capture
 from runner.schema.rerun import CapturedRun, CaptureReport
 
 CACHE = Path(tempfile.gettempdir()) / f"reproducibility-runner-test-environments-{os.getuid()}"

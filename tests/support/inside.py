@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from runner.inside import layout, objects, protocol
-from runner.inside.objects import ObjectId
+from runner.inside import layout, protocol
+from runner.inside.data import objects
+from runner.inside.data.objects import ObjectId
 from runner.rerun.answers import Answer
 from runner.schema.digest import DigestValue
 from tests.support.repositories import directory_object, md5

@@ -9,7 +9,7 @@ from typing import Any
 
 from packaging.tags import Tag, compatible_tags, cpython_tags
 
-from runner.inside import toml
+from runner.inside.packages import toml
 
 FOLDER = Path(__file__).parents[1] / "data" / "locks"
 POETRY = ("poetry-1.0", "poetry-1.1", "poetry-1.4", "poetry-1.8", "poetry-2", "poetry-2-legacy")

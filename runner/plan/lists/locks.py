@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from runner.inside.locked.formats import FORMATS, LockFormat
+from runner.inside.packages.locked.formats import FORMATS, LockFormat
 from runner.plan.lists.found import PackageList, join
 from runner.plan.lists.pyproject import is_package
 from runner.plan.toml_text import load_toml

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from runner.inside.locked.formats import FORMATS
+from runner.inside.packages.locked.formats import FORMATS
 from runner.lineage.packages import normalise
 from runner.plan.lists.locks import locked_names
 from runner.plan.lists.requirements import read_files

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from runner.inside.source_tree import SourceTree, of_line
+from runner.inside.packages.source_tree import SourceTree, of_line
 from runner.lineage.packages import normalise
 from runner.plan.lists.found import PackageList, join
 from runner.schema.snapshot import RepositorySnapshot

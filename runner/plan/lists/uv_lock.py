@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import posixpath
 
-from runner.inside import toml
-from runner.inside.locked.package import git_addresses, table, tables
+from runner.inside.packages import toml
+from runner.inside.packages.locked.package import git_addresses, table, tables
 from runner.plan.lists.found import PackageList, join
 from runner.plan.lists.pyproject import is_package
 from runner.schema.snapshot import RepositorySnapshot

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from reproducibility_runner import events, libraries
-from runner.inside import capture_reader
-from runner.inside.capture_reader import read_capture
+from runner.inside.capture import reader as capture_reader
+from runner.inside.capture.reader import read_capture
 from tests.unit.capture.test_capture_events import run_python
 
 BEGIN = "import reproducibility_runner.session, reproducibility_runner.start as s; s.begin('test')\n"

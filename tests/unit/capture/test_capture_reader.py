@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from reproducibility_runner.events import encode
-from runner.inside.capture_reader import CaptureLimits, read_capture
+from runner.inside.capture.reader import CaptureLimits, read_capture
 from runner.schema.rerun import CaptureReport
 
 START = {"event": "start", "time_ns": 1_000, "observed": True, "python": "3.11.2"}

@@ -14,7 +14,7 @@ import pytest
 
 from reproducibility_runner import install, places
 from runner.inside import layout
-from runner.inside.capture_reader import read_capture
+from runner.inside.capture.reader import read_capture
 from tests.unit.capture.test_capture_events import ROOT, events, run_python
 
 BEGIN = "import reproducibility_runner.session, reproducibility_runner.start as s; s.begin('test')\n"

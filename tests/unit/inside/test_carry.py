@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from runner.inside import carry, environment, layout
-from runner.inside.environment import find_ready
+from runner.inside import carry, layout
+from runner.inside.packages import environment
+from runner.inside.packages.environment import find_ready
 from runner.inside.protocol import PhaseError
 from tests.support.inside import Cache, Host
 from tests.unit.inside.test_prune import Store

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from runner.inside import layout
-from runner.inside.objects import ObjectId, discard, listing, verified, verify
+from runner.inside.data.objects import ObjectId, discard, listing, verified, verify
 from tests.support.inside import Cache
 
 HEX = "0123456789abcdef" * 2

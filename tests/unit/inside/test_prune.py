@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from runner.inside import environment, prune, uses
-from runner.inside.environment import Environment, Lock, find_ready
+from runner.inside import prune, uses
+from runner.inside.packages import environment
+from runner.inside.packages.environment import Environment, Lock, find_ready
 from runner.inside.protocol import PhaseError
 from runner.inside.prune import Item, to_remove
 from tests.support.inside import Cache

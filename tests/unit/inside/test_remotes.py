@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from runner.inside.objects import ObjectId
+from runner.inside.data.objects import ObjectId
+from runner.inside.data.remotes import Remotes, _options
 from runner.inside.protocol import DISK_FULL, MISSING, UNAVAILABLE, PhaseError
-from runner.inside.remotes import Remotes, _options
 from tests.support.inside import Cache
 from tests.support.inside import remote as described
 from tests.support.repositories import Store, fingerprint
@@ -115,7 +115,7 @@ def test_what_is_asked_is_told_with_endpoint_and_access() -> None:
 
 
 def test_keys_are_options_in_memory_and_none_means_anonymous(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("runner.inside.remotes._DVC_ROOT", str(tmp_path))
+    monkeypatch.setattr("runner.inside.data.remotes._DVC_ROOT", str(tmp_path))
     keys = {"access_key_id": "AKIA", "secret_access_key": "hunter2"}
     assert _options(remote(credentials=keys)) == {"url": "s3://dvc/x", **keys, "allow_anonymous_login": False}
     hostile = remote(options={"allow_anonymous_login": "false"})

@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 
-from runner.inside import collect, environment, layout, protocol, restore, traces, uses
-from runner.inside.environment import Environment, Lock
-from runner.inside.objects import ObjectId
+from runner.inside import collect, layout, protocol, restore, uses
+from runner.inside.capture import traces
+from runner.inside.data.objects import ObjectId
+from runner.inside.packages import environment
+from runner.inside.packages.environment import Environment, Lock
 from runner.inside.protocol import PhaseError
 from runner.rerun.answers import Folders, bundle_answer
 from runner.schema.rerun import OutputFile, RestoredFile
@@ -241,7 +243,7 @@ def test_a_listing_that_is_hostile_stops_the_rerun(world: World) -> None:
     plain = world.cache.put(content)
     folder = ObjectId("md5", plain.hexdigest, True)
     os.rename(plain.path, folder.path)
-    from runner.inside.objects import verify
+    from runner.inside.data.objects import verify
 
     verify(folder)
     world.hold(folder)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.inside.uncaptured import stores_made
+from runner.inside.capture.uncaptured import stores_made
 from tests.support.mlflow_stores import StoredRun, write_file_store, write_sqlite_store
 
 

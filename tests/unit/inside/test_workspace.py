@@ -295,7 +295,7 @@ class TestData:
         folder = cache.put_directory(files)
         Path(root, "data/set").mkdir()
         Path(root, "data/set/stale").write_text("of the commit")
-        from runner.inside.objects import listing
+        from runner.inside.data.objects import listing
 
         workspace.lay(root, "data/set", folder, listing(folder), writable=False)
         found = {path for path, _ in workspace.files(f"{root}/data/set")}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.inside.bytecode import compile_reachable, imports_of_sources, top_level_modules
+from runner.inside.packages.bytecode import compile_reachable, imports_of_sources, top_level_modules
 
 FILES = {
     "one/__init__.py": "from . import near\nfrom .deep.down import thing\nimport two as t\nraise SystemExit(1)",

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from runner.inside import diagnosis, index_pages
-from runner.inside.diagnosis import explained, no_such_version, no_wheels, other_python
-from runner.inside.index_access import moment_of
-from runner.inside.index_pages import IndexFile, files_of
+from runner.inside.packages import diagnosis, index_pages
+from runner.inside.packages.diagnosis import explained, no_such_version, no_wheels, other_python
+from runner.inside.packages.index_access import moment_of
+from runner.inside.packages.index_pages import IndexFile, files_of
+from runner.inside.packages.requirements import pinned_here
+from runner.inside.packages.stand_ins import StandIns
+from runner.inside.packages.uv import IndexSettings, Unsatisfiable
 from runner.inside.protocol import UNAVAILABLE, PhaseError
-from runner.inside.requirements import pinned_here
-from runner.inside.stand_ins import StandIns
-from runner.inside.uv import IndexSettings, Unsatisfiable
 
 MINOR = sys.version_info[1]
 

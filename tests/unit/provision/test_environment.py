@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from runner.inside import environment, layout
-from runner.inside.environment import Environment, Lock, find_ready
+from runner.inside import layout
+from runner.inside.packages import environment
+from runner.inside.packages.environment import Environment, Lock, find_ready
 
 
 @pytest.fixture

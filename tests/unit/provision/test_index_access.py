@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from runner.inside.dated_indexes import DatedIndexes
-from runner.inside.index_access import NotThere, _proxies, page
-from runner.inside.index_pages import files_of
+from runner.inside.packages.dated_indexes import DatedIndexes
+from runner.inside.packages.index_access import NotThere, _proxies, page
+from runner.inside.packages.index_pages import files_of
+from runner.inside.packages.uv import IndexSettings
 from runner.inside.protocol import PhaseError
-from runner.inside.uv import IndexSettings
 from tests.support.package_index import PackageIndex
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from runner.inside import toml
-from runner.inside.indexes import IndexSettings, index_settings, origins, same_index
+from runner.inside.packages import toml
+from runner.inside.packages.indexes import IndexSettings, index_settings, origins, same_index
 from runner.inside.protocol import PhaseError
 
 OWN = "https://me:geheim@corp.example/artifactory/simple"

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from runner.inside import toml
-from runner.inside.locked import pdm, pipfile, poetry, pylock
-from runner.inside.locked.package import LockedList, LockProblem
+from runner.inside.packages import toml
+from runner.inside.packages.locked import pdm, pipfile, poetry, pylock
+from runner.inside.packages.locked.package import LockedList, LockProblem
 from runner.lineage.packages import linux_markers
 from tests.support.lock_files import PDM, POETRY, document, linux_tags, text
 

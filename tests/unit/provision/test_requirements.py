@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from runner.inside.packages.requirements import hashes, logical_lines, plain_build_requirement, read_requirements
 from runner.inside.protocol import PhaseError
-from runner.inside.requirements import hashes, logical_lines, plain_build_requirement, read_requirements
 
 
 def read(text: str, **others: str) -> object:

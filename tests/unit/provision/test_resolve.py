@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from runner.inside.indexes import IndexSettings
-from runner.inside.lists import read
-from runner.inside.locks import read_uv_lock
+from runner.inside.packages.indexes import IndexSettings
+from runner.inside.packages.lists import read
+from runner.inside.packages.locks import read_uv_lock
+from runner.inside.packages.requirements import lock_text
+from runner.inside.packages.resolve import Built, pins, resolve, split_built
+from runner.inside.packages.source_tree import SourceTree
+from runner.inside.packages.uv import UnknownPackage, Unsatisfiable, Uv, WheelsNeeded
+from runner.inside.packages.wanted import Specification, Wanted
 from runner.inside.protocol import PhaseError
-from runner.inside.requirements import lock_text
-from runner.inside.resolve import Built, pins, resolve, split_built
-from runner.inside.source_tree import SourceTree
-from runner.inside.uv import UnknownPackage, Unsatisfiable, Uv, WheelsNeeded
-from runner.inside.wanted import Specification, Wanted
 
 HASH = f"--hash=sha256:{'a' * 64}"
 

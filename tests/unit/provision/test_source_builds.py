@@ -15,14 +15,15 @@ from typing import Any
 
 import pytest
 
-from runner.inside import archives, build, layout
-from runner.inside.archives import Archive, BuildSystem
-from runner.inside.archives import build_system as declared
-from runner.inside.indexes import IndexSettings
+from runner.inside import build, layout
+from runner.inside.packages import archives
+from runner.inside.packages.archives import Archive, BuildSystem
+from runner.inside.packages.archives import build_system as declared
+from runner.inside.packages.indexes import IndexSettings
+from runner.inside.packages.source_builds import BuildFolder, Preparation, fetch
+from runner.inside.packages.source_tree import SourceTree
+from runner.inside.packages.uv import Uv, WheelsNeeded
 from runner.inside.protocol import PhaseError
-from runner.inside.source_builds import BuildFolder, Preparation, fetch
-from runner.inside.source_tree import SourceTree
-from runner.inside.uv import Uv, WheelsNeeded
 from tests.support.package_index import PackageIndex, source_bytes, wheel_bytes
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runner.inside.source_tree import SourceTree, of_git, of_line
+from runner.inside.packages.source_tree import SourceTree, of_git, of_line
 
 SHA = "0123456789abcdef0123456789abcdef01234567"
 GITHUB = "https://github.com/acme/lib.git"

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from runner.inside import uv as uv_module
-from runner.inside.indexes import IndexSettings
-from runner.inside.protocol import PhaseError
-from runner.inside.uv import (
+from runner.inside.packages import uv as uv_module
+from runner.inside.packages.indexes import IndexSettings
+from runner.inside.packages.uv import (
     Unsatisfiable,
     Uv,
     WheelsNeeded,
@@ -19,6 +18,7 @@ from runner.inside.uv import (
     install_arguments,
     undated_links,
 )
+from runner.inside.protocol import PhaseError
 from tests.support.lock_files import text as lock_file
 
 WHEELS = """\

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from runner.inside.wheels import BadWheel, check, same_version
+from runner.inside.packages.wheels import BadWheel, check, same_version
 from tests.support.package_index import wheel_bytes
 
 NAME = "Some_pkg-1.0-py3-none-any.whl"

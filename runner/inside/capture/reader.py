@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from runner.inside.captured_models import CapturedModels, Files
+from runner.inside.capture.models import CapturedModels, Files
 
 EVENTS = "events.jsonl"
 COUNTER = "events.counter"

@@ -9,14 +9,14 @@ from typing import Any
 
 from packaging.markers import default_environment
 
-from runner.inside import toml
-from runner.inside.locked.formats import FORMATS
-from runner.inside.locked.package import index_addresses, table, tables
+from runner.inside.packages import toml
+from runner.inside.packages.locked.formats import FORMATS
+from runner.inside.packages.locked.package import index_addresses, table, tables
+from runner.inside.packages.requirements import lock_text, read_requirements, requirement_name
+from runner.inside.packages.source_tree import SourceTree
+from runner.inside.packages.uv import Uv
+from runner.inside.packages.wanted import Specification, Wanted
 from runner.inside.protocol import MISSING, PhaseError
-from runner.inside.requirements import lock_text, read_requirements, requirement_name
-from runner.inside.source_tree import SourceTree
-from runner.inside.uv import Uv
-from runner.inside.wanted import Specification, Wanted
 
 
 def read_uv_lock(specification: Specification, uv: Uv, folder: Path, python: str) -> Wanted:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator
 
+from runner.inside.data.objects import ObjectId, adopt
 from runner.inside.hashing import Hashing
-from runner.inside.objects import ObjectId, adopt
 from runner.inside.protocol import ask, ask_for_files, progress
 
 _CHUNK = 1 << 20

@@ -37,18 +37,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from runner.inside import layout, protocol, toml, wheels
-from runner.inside.archives import Archive, BuildSystem, build_system, checked
-from runner.inside.diagnosis import explained, pythons_with_wheels
-from runner.inside.environment import normalised
-from runner.inside.index_access import NotThere, moment_of, opened
-from runner.inside.index_pages import files_of
-from runner.inside.indexes import IndexSettings
+from runner.inside import layout, protocol
+from runner.inside.packages import toml, wheels
+from runner.inside.packages.archives import Archive, BuildSystem, build_system, checked
+from runner.inside.packages.diagnosis import explained, pythons_with_wheels
+from runner.inside.packages.environment import normalised
+from runner.inside.packages.index_access import NotThere, moment_of, opened
+from runner.inside.packages.index_pages import files_of
+from runner.inside.packages.indexes import IndexSettings
+from runner.inside.packages.requirements import lock_text, pinned_here, plain_build_requirement
+from runner.inside.packages.resolve import REDATE, Built, split_built
+from runner.inside.packages.source_tree import SourceTree
+from runner.inside.packages.uv import Unsatisfiable, Uv, WheelsNeeded, compile_arguments, install_arguments
 from runner.inside.protocol import DISK_FULL, MISSING, PhaseError
-from runner.inside.requirements import lock_text, pinned_here, plain_build_requirement
-from runner.inside.resolve import REDATE, Built, split_built
-from runner.inside.source_tree import SourceTree
-from runner.inside.uv import Unsatisfiable, Uv, WheelsNeeded, compile_arguments, install_arguments
 
 _SDIST_LIMIT = 2 << 30
 _WHEEL_LIMIT = 4 << 30

@@ -14,13 +14,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from runner.inside.diagnosis import explained
-from runner.inside.environment import normalised
-from runner.inside.protocol import MISSING, PhaseError
-from runner.inside.requirements import hashes, lock_text, pinned_here, requirement_name
-from runner.inside.source_tree import SourceTree
-from runner.inside.stand_ins import StandIns
-from runner.inside.uv import (
+from runner.inside.packages.diagnosis import explained
+from runner.inside.packages.environment import normalised
+from runner.inside.packages.requirements import hashes, lock_text, pinned_here, requirement_name
+from runner.inside.packages.source_tree import SourceTree
+from runner.inside.packages.stand_ins import StandIns
+from runner.inside.packages.uv import (
     Shadowed,
     UnknownPackage,
     Unsatisfiable,
@@ -31,7 +30,8 @@ from runner.inside.uv import (
     undated_index,
     undated_links,
 )
-from runner.inside.wanted import Recorded, Specification, Wanted, without
+from runner.inside.packages.wanted import Recorded, Specification, Wanted, without
+from runner.inside.protocol import MISSING, PhaseError
 
 # What `ensurepip` and pip's virtual environments put beside the packages before Python 3.12: nobody listed it, many
 # import it (`pkg_resources`; mlflow 2.2 does without declaring it).

@@ -16,7 +16,7 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from runner.inside.environment import normalised
+from runner.inside.packages.environment import normalised
 
 FILE_NAME = re.compile(r"(?P<name>[A-Za-z0-9_.]+)-(?P<version>[A-Za-z0-9_.!+]+)(-\d[^-]*)?-[^-]+-[^-]+-[^-]+\.whl")
 _SIZE_LIMIT = 8 << 30

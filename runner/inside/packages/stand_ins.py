@@ -15,9 +15,9 @@ from pathlib import Path
 
 from packaging.version import Version
 
-from runner.inside.index_access import moment_of
-from runner.inside.index_pages import IndexFile, files_of
-from runner.inside.indexes import IndexSettings
+from runner.inside.packages.index_access import moment_of
+from runner.inside.packages.index_pages import IndexFile, files_of
+from runner.inside.packages.indexes import IndexSettings
 
 _AT_ONCE = 8
 

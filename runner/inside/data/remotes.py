@@ -15,10 +15,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from runner.inside import folders, layout, workspace
-from runner.inside.objects import ObjectId
+from runner.inside import layout, workspace
+from runner.inside.data import folders
+from runner.inside.data.objects import ObjectId
+from runner.inside.data.s3 import bucket_of, s3_problem
 from runner.inside.protocol import DISK_FULL, MISSING, UNAVAILABLE, PhaseError
-from runner.inside.s3 import bucket_of, s3_problem
 
 _ASKED_SINGLY = 64  # objects; of more, DVC lists what the remote has, which gives no sizes
 _DVC_ROOT = "/tmp/dvc"  # noqa: S108  # the container is ours alone and goes with the phase

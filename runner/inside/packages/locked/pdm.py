@@ -16,8 +16,8 @@ from packaging.markers import InvalidMarker, Marker
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from runner.inside.environment import normalised
-from runner.inside.locked.package import (
+from runner.inside.packages.environment import normalised
+from runner.inside.packages.locked.package import (
     LockedList,
     LockedPackage,
     LockProblem,
@@ -30,7 +30,7 @@ from runner.inside.locked.package import (
     tree_of_git,
     usable_hashes,
 )
-from runner.inside.locked.walk import Demand, walk
+from runner.inside.packages.locked.walk import Demand, walk
 
 _Entry = Mapping[str, Any]
 _READ = re.compile(r"[34](\.\d+)*")

@@ -15,8 +15,8 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
-from runner.inside.index_access import NotThere, page
-from runner.inside.indexes import IndexSettings
+from runner.inside.packages.index_access import NotThere, page
+from runner.inside.packages.indexes import IndexSettings
 from runner.inside.protocol import PhaseError
 
 _PORT = 8642  # always the same where it is free, since uv keeps what it fetched under the address of the index

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from runner.inside.environment import normalised
-from runner.inside.locked.package import (
+from runner.inside.packages.environment import normalised
+from runner.inside.packages.locked.package import (
     LockedList,
     LockedPackage,
     LockProblem,

@@ -14,10 +14,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner.inside import bytecode, environment, layout, protocol
-from runner.inside.environment import Environment, Lock
-from runner.inside.resolve import Built, split_built
-from runner.inside.uv import Uv, install_arguments
+from runner.inside import layout, protocol
+from runner.inside.packages import bytecode, environment
+from runner.inside.packages.environment import Environment, Lock
+from runner.inside.packages.resolve import Built, split_built
+from runner.inside.packages.uv import Uv, install_arguments
 
 _COMPILE_S = 20.0  # at most; a rerun without compiled modules is slower and not wrong
 

@@ -15,9 +15,9 @@ from packaging.tags import Tag, sys_tags
 from packaging.utils import InvalidSdistFilename, InvalidWheelFilename, parse_sdist_filename, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
-from runner.inside.environment import normalised
-from runner.inside.index_access import NotThere, moment_of, page
-from runner.inside.indexes import FIRST_INDEX, IndexSettings
+from runner.inside.packages.environment import normalised
+from runner.inside.packages.index_access import NotThere, moment_of, page
+from runner.inside.packages.indexes import FIRST_INDEX, IndexSettings
 
 MINORS = range(6, 20)
 """The minors of Python 3 that anything is looked for."""

@@ -7,9 +7,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from runner.inside.packages.requirements import requirement_name
+from runner.inside.packages.source_tree import SourceTree
 from runner.inside.protocol import MISSING, PhaseError
-from runner.inside.requirements import requirement_name
-from runner.inside.source_tree import SourceTree
 
 
 @dataclass(frozen=True)

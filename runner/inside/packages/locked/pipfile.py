@@ -10,8 +10,8 @@ from typing import Any
 
 from packaging.markers import InvalidMarker, Marker
 
-from runner.inside.environment import normalised
-from runner.inside.locked.package import (
+from runner.inside.packages.environment import normalised
+from runner.inside.packages.locked.package import (
     LockedList,
     LockedPackage,
     LockProblem,

@@ -12,8 +12,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from runner.inside.environment import normalised
-from runner.inside.locked.package import (
+from runner.inside.packages.environment import normalised
+from runner.inside.packages.locked.package import (
     LockedList,
     LockedPackage,
     LockProblem,
@@ -26,7 +26,7 @@ from runner.inside.locked.package import (
     tree_of_git,
     usable_hashes,
 )
-from runner.inside.locked.walk import Demand, walk
+from runner.inside.packages.locked.walk import Demand, walk
 
 if TYPE_CHECKING:
     from poetry.core.packages.dependency import Dependency

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from runner.inside.locked.package import LockProblem
+from runner.inside.packages.locked.package import LockProblem
 
 Candidate = TypeVar("Candidate")
 _ROUNDS = 50

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from packaging.markers import InvalidMarker, Marker, UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 
+from runner.inside.packages.source_tree import SourceTree, of_line
 from runner.inside.protocol import MISSING, PhaseError
-from runner.inside.source_tree import SourceTree, of_line
 
 _VARIABLE = re.compile(r"\$\{[A-Z0-9_]+\}")
 _COMMENT = re.compile(r"(^|\s)#.*$")

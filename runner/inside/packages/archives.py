@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runner.inside import toml
+from runner.inside.packages import toml
+from runner.inside.packages.requirements import plain_build_requirement, requirement_name
 from runner.inside.protocol import MISSING, PhaseError
-from runner.inside.requirements import plain_build_requirement, requirement_name
 
 _DEFAULT_BACKEND = "setuptools.build_meta:__legacy__"
 _DEFAULT_REQUIRES = ("setuptools>=40.8.0", "wheel")

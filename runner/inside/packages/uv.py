@@ -17,8 +17,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from runner.inside import layout, protocol
-from runner.inside.index_access import knows
-from runner.inside.indexes import EVERYWHERE, FIRST_INDEX, IndexSettings, origins, same_index
+from runner.inside.packages.index_access import knows
+from runner.inside.packages.indexes import EVERYWHERE, FIRST_INDEX, IndexSettings, origins, same_index
 from runner.inside.protocol import DISK_FULL, MISSING, UNAVAILABLE, PhaseError
 
 UV = str(Path(layout.TOOLS_PYTHON).with_name("uv"))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from runner.inside import toml
+from runner.inside.packages import toml
 from runner.inside.protocol import MISSING, PhaseError
 
 PYPI = "https://pypi.org/simple"

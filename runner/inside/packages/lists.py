@@ -9,15 +9,15 @@ import posixpath
 from pathlib import Path
 from typing import Any
 
-from runner.inside import toml
-from runner.inside.environment import normalised
-from runner.inside.locked.formats import FORMATS
-from runner.inside.locks import read_other_lock, read_uv_lock
+from runner.inside.packages import toml
+from runner.inside.packages.environment import normalised
+from runner.inside.packages.locked.formats import FORMATS
+from runner.inside.packages.locks import read_other_lock, read_uv_lock
+from runner.inside.packages.requirements import Requirements, lock_text, read_requirements
+from runner.inside.packages.source_tree import SourceTree
+from runner.inside.packages.uv import Uv
+from runner.inside.packages.wanted import Specification, Wanted
 from runner.inside.protocol import MISSING, PhaseError
-from runner.inside.requirements import Requirements, lock_text, read_requirements
-from runner.inside.source_tree import SourceTree
-from runner.inside.uv import Uv
-from runner.inside.wanted import Specification, Wanted
 
 
 def read(specification: Specification, uv: Uv, *, folder: Path, python: str) -> Wanted:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from runner.inside import toml
-from runner.inside.locked import pdm, pipfile, poetry, pylock
-from runner.inside.locked.package import LockedList, LockProblem
+from runner.inside.packages import toml
+from runner.inside.packages.locked import pdm, pipfile, poetry, pylock
+from runner.inside.packages.locked.package import LockedList, LockProblem
 
 _Document = Mapping[str, Any]
 

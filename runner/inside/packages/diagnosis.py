@@ -12,11 +12,11 @@ from collections.abc import Iterable, Sequence
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
-from runner.inside.index_access import moment_of
-from runner.inside.index_pages import MINORS, IndexFile, files_of
-from runner.inside.indexes import IndexSettings
+from runner.inside.packages.index_access import moment_of
+from runner.inside.packages.index_pages import MINORS, IndexFile, files_of
+from runner.inside.packages.indexes import IndexSettings
+from runner.inside.packages.uv import Shadowed, Unsatisfiable
 from runner.inside.protocol import MISSING, PhaseError
-from runner.inside.uv import Shadowed, Unsatisfiable
 
 _NO_SUCH_VERSION = re.compile(r"there (?:is|are) no versions? of (?P<name>[\w.-]+)==(?P<version>[\w.+!-]+)")
 _OTHER_PYTHON = re.compile(

@@ -19,7 +19,7 @@ from html.parser import HTMLParser
 from typing import IO, Any
 from urllib.parse import unquote, urljoin, urlsplit, urlunsplit
 
-from runner.inside.indexes import IndexSettings
+from runner.inside.packages.indexes import IndexSettings
 from runner.inside.protocol import MISSING, UNAVAILABLE, PhaseError
 
 _PAGE_LIMIT = 64 << 20

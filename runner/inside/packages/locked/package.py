@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from runner.inside.source_tree import SourceTree, in_repository, of_git
+from runner.inside.packages.source_tree import SourceTree, in_repository, of_git
 
 _PYPI = frozenset({"pypi.org", "pypi.python.org"})
 _HASH = re.compile(r"sha(?:256|384|512):[0-9a-f]+")
