@@ -164,9 +164,9 @@ class FileTracker(Tracker):
         with self._reading():
             return [experiment.shown for experiment in self._all_experiments()]
 
-    def _runs(self, experiment: str | None) -> list[RunSummary]:
+    def _runs(self, experiment: str | None) -> Iterator[RunSummary]:
         with self._reading():
-            return [run for run, _ in zip(self._summaries(experiment), range(_SUGGESTED), strict=False)]
+            yield from self._summaries(experiment)
 
     def _reading(self) -> AbstractContextManager[None]:
         return reading(f"the store {self.uri}", self._store.root)
