@@ -23,7 +23,7 @@ from runner.schema.check import (
     Held,
     Unreachable,
 )
-from runner.schema.reproduction import Missing
+from runner.schema.reproduction import Missing, RunIdentity
 
 if TYPE_CHECKING:
     from runner.finding import Asked
@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from runner.settings import Settings
     from runner.trackers.interface import Selection
 
+_TOLD_EVERY = 20  # runs
 _SAVED_BY_RECORD = frozenset(
-    {"command", "commit", "data", "environment", "pointer", "python", "repository", "script", "working directory"}
+    {"command", "commit", "data", "environment", "pointer", "repository", "script", "working directory"}
 )
 """Facts that `runner record` logs with a run, or makes sure of before it trains."""
 
@@ -43,7 +44,8 @@ _SAVED_BY_RECORD = frozenset(
 class _Looked:
     """What was found of one run; `remotes` are those that may hold its files."""
 
-    asked: Asked
+    identity: RunIdentity
+    asked: Asked | None = None
     found: Found = field(default_factory=Found)
     missing: tuple[MissingFact, ...] = ()
     unreachable: InfrastructureError | None = None
@@ -60,9 +62,10 @@ def check_runs(names: Sequence[str], selection: Selection | None, settings: Sett
     settings = with_told_python(settings)
     with progress.phase("look"):
         looked: list[_Looked] = []
-        for asked in _meant(names, selection, settings):
-            progress.update(f"run {asked.record.run_id}", len(looked))
-            looked.append(_look(asked))
+        for each in _meant(names, selection, settings):
+            looked.append(each if each.asked is None else _look(each.asked))
+            if len(looked) % _TOLD_EVERY == 0:
+                progress.update(f"{len(looked)} runs")
     if not looked:
         raise RunNotFound("no run is meant: the selection matches none", "runner check --experiment NAME")
     with progress.phase("remotes"):
@@ -75,8 +78,8 @@ def check_runs(names: Sequence[str], selection: Selection | None, settings: Sett
     return summarise([_row(each, answers) for each in looked])
 
 
-def _meant(names: Sequence[str], selection: Selection | None, settings: Settings) -> Iterator[Asked]:
-    """Yield the runs that are named, then those that are selected, each once."""
+def _meant(names: Sequence[str], selection: Selection | None, settings: Settings) -> Iterator[_Looked]:
+    """Yield the runs that are named, then those that are selected, each once, or why one cannot be read."""
     from runner.finding import Asked, find_run, open_named_tracker
 
     seen = set()
@@ -84,13 +87,20 @@ def _meant(names: Sequence[str], selection: Selection | None, settings: Settings
         asked = find_run(name, settings)
         if (asked.record.uri, asked.record.run_id) not in seen:
             seen.add((asked.record.uri, asked.record.run_id))
-            yield asked
+            yield _Looked(asked.identity, asked)
     if selection is None:
         return
     _, tracker = open_named_tracker(settings)
     for run in tracker.select(selection):
-        if (tracker.uri, run.run_id) not in seen:
-            yield Asked(record=tracker.read_run(run.run_id), settings=settings, tracker=tracker)
+        if (tracker.uri, run.run_id) in seen:
+            continue
+        try:
+            asked = Asked(record=tracker.read_run(run.run_id), settings=settings, tracker=tracker)
+        except InfrastructureError as error:
+            identity = RunIdentity(id=run.run_id, uri=tracker.uri, name=run.name, experiment=run.experiment)
+            yield _Looked(identity, unreachable=error)
+        else:
+            yield _Looked(asked.identity, asked)
 
 
 def _look(asked: Asked) -> _Looked:
@@ -98,7 +108,7 @@ def _look(asked: Asked) -> _Looked:
     from runner.plan.build import missing_facts
     from runner.plan.remotes import choose_remotes
 
-    looked = _Looked(asked, Found(asked=asked))
+    looked = _Looked(asked.identity, asked, Found(asked=asked))
     found, settings = looked.found, asked.settings
     try:
         plan = make_plan(asked.record, settings, images_there_for(settings), found, NoProgress())
@@ -130,6 +140,10 @@ def _row(looked: _Looked, answers: Answers) -> CheckedRun:
     from runner.lineage.remedy import pasted_remedy
 
     asked = looked.asked
+    if asked is None:
+        return CheckedRun(
+            run=looked.identity, outcome=Auditability.UNKNOWN, unreachable=_unreachable(looked.unreachable)
+        )
     files = tuple(_answered(file, looked.remotes, answers) for file in _needed(looked))
     missing = [_as_value(each, asked) for each in looked.missing]
     gone = [file for file in files if file.held is Held.ABSENT]
@@ -147,7 +161,7 @@ def _row(looked: _Looked, answers: Answers) -> CheckedRun:
     unreachable = looked.unreachable or (answers.error_of(looked.remotes) if refused is not None else None)
     outcome = Auditability.LACKING if missing else Auditability.AUDITABLE
     return CheckedRun(
-        run=asked.identity,
+        run=looked.identity,
         start=asked.record.start_time,
         outcome=Auditability.UNKNOWN if unreachable is not None else outcome,
         facts=tuple(_facts(looked.found)),
@@ -155,10 +169,12 @@ def _row(looked: _Looked, answers: Answers) -> CheckedRun:
         missing=tuple(missing),
         saved_by_record=tuple(each.fact for each in missing if each.fact in _SAVED_BY_RECORD),
         weak=tuple(_weak(looked.found.plan, files)),
-        unreachable=None
-        if unreachable is None
-        else Unreachable(kind=unreachable.kind, cause=unreachable.cause, remedy=unreachable.remedy),
+        unreachable=_unreachable(unreachable),
     )
+
+
+def _unreachable(error: InfrastructureError | None) -> Unreachable | None:
+    return None if error is None else Unreachable(kind=error.kind, cause=error.cause, remedy=error.remedy)
 
 
 def _answered(file: CheckedFile, remotes: Sequence[Remote], answers: Answers) -> CheckedFile:

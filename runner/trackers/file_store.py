@@ -231,6 +231,8 @@ class FileTracker(Tracker):
                 run = self._run(found, name)
                 if run is not None:
                     yield self._summary(run)
+                elif self._is_damaged(f"{found.folder}/{name}"):
+                    yield RunSummary(run_id=name, experiment=found.shown, name=None, start_ms=None, damaged=True)
 
     def _summary(self, run: _Run) -> RunSummary:
         start = run.meta.get("start_time")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 from runner.errors import UsageError
@@ -47,7 +48,7 @@ def _run(record: RunRecord) -> Any:
         experiment_id=record.experiment_id,
         user_id=record.tags.get("mlflow.user", ""),
         status=record.status,
-        start_time=_milliseconds(record.start_time),
+        start_time=_milliseconds(record.start_time) or 0,  # MLflow knows no run without a start
         end_time=_milliseconds(record.end_time),
         lifecycle_stage=record.lifecycle_stage,
         artifact_uri=record.artifact_root,
@@ -72,5 +73,5 @@ def _recency(point: MetricPoint) -> tuple[int, int, float]:
     return point.step, point.timestamp_ms, point.value
 
 
-def _milliseconds(time: Any) -> int | None:
+def _milliseconds(time: datetime | None) -> int | None:
     return None if time is None else int(time.timestamp() * 1000)

@@ -27,13 +27,17 @@ _SUGGESTED = 500  # runs looked at for suggestions
 
 @dataclass(frozen=True, kw_only=True)
 class RunSummary:
-    """What tells runs apart in a list. `start_ms` is in milliseconds since 1970, None where the store has none."""
+    """What tells runs apart in a list. `start_ms` is in milliseconds since 1970, None where the store has none.
+
+    Of a `damaged` one nothing but its place can be read.
+    """
 
     run_id: str
     experiment: str
     name: str | None
     start_ms: int | None
     deleted: bool = False
+    damaged: bool = False
 
     def __str__(self) -> str:
         when = "no date"
@@ -178,7 +182,7 @@ class Tracker(ABC):
         """Yield all runs of an experiment, or of all, deleted ones too."""
 
     def select(self, selection: Selection) -> list[RunSummary]:
-        """Return the runs that are meant, none of them deleted, by their start.
+        """Return the runs that are meant, none of them deleted, by their start, and damaged ones, which may be.
 
         Raises RunNotFound where no experiment has such a name, UsageError for a filter that is none.
         """
@@ -193,7 +197,7 @@ class Tracker(ABC):
             run.run_id: run
             for experiment in selection.experiments or (None,)
             for run in self._filtered_runs(experiment, selection.filter)
-            if not run.deleted and selection.holds(run.start_ms)
+            if run.damaged or (not run.deleted and selection.holds(run.start_ms))
         }
         return sorted(found.values(), key=lambda run: (run.start_ms or 0, run.run_id))
 
@@ -204,7 +208,7 @@ class Tracker(ABC):
         from runner.trackers.filters import parse_filter
 
         lets_through = parse_filter(text)
-        return (run for run in self._runs(experiment) if lets_through(self.read_run(run.run_id)))
+        return (run for run in self._runs(experiment) if run.damaged or lets_through(self.read_run(run.run_id)))
 
     def _find_named(self, reference: RunName) -> str:
         found = self._named(reference.experiment, reference.name)
