@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from runner.registry.interface import Registry
     from runner.registry.read import Meant
     from runner.schema.model_files import RegisteredModel
+    from runner.schema.reproduction import RunIdentity
     from runner.schema.run_record import RunRecord
     from runner.settings import Settings
     from runner.trackers.interface import Tracker
@@ -34,6 +35,19 @@ class Asked:
     model: Meant | None = None
     run: RunReference | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def identity(self) -> RunIdentity:
+        """The run in a few words."""
+        from runner.schema.reproduction import RunIdentity
+
+        return RunIdentity(
+            id=self.record.run_id,
+            uri=self.record.uri,
+            name=self.record.name,
+            experiment=self.record.experiment_name,
+            model=None if self.model is None else self.model.title,
+        )
 
     def registered(self) -> RegisteredModel | None:
         """Return the model that was asked for with the digests of all its files; None where RUN is a run.
@@ -76,10 +90,8 @@ def find_run(text: str, settings: Settings) -> Asked:
 
     Raises RunNotFound, AmbiguousRun, NotAStore, TrackerUnavailable, UsageError.
     """
-    from runner.plan.remotes import local_root
     from runner.registry.open import open_registry
     from runner.registry.read import find_meant
-    from runner.trackers.open import open_tracker
     from runner.trackers.reference import LoggedModelId, Page, RunId, RunIdPrefix, RunName, parse_reference
 
     reference = parse_reference(text)
@@ -87,15 +99,7 @@ def find_run(text: str, settings: Settings) -> Asked:
     if isinstance(reference, Page):
         settings, notes = _with_page(reference, settings)
         reference = reference.reference
-    folder = Path(settings.folder)
-    if settings.tracker is None and not (folder / "mlruns").is_dir():
-        raise UsageError(
-            "no tracker is named, and there is no mlruns here",
-            f"{settings.invocation.again(text, '--tracker', 'URI')}    or set MLFLOW_TRACKING_URI",
-        )
-    address = settings.tracker or "mlruns"
-    named = None if settings.repo is None else local_root(settings.repo, settings.folder)
-    tracker = open_tracker(address, folder=folder, repository=None if named is None else Path(named))
+    address, tracker = open_named_tracker(settings, text)
     if isinstance(reference, RunId | RunIdPrefix | RunName):
         if settings.run_of_model is not None:
             raise UsageError(
@@ -106,7 +110,7 @@ def find_run(text: str, settings: Settings) -> Asked:
     settings = settings.model_copy(update={"model": str(reference)})
     registry = None
     if not isinstance(reference, LoggedModelId):
-        registry = open_registry(settings.registry_uri or address, folder=folder)
+        registry = open_registry(settings.registry_uri or address, folder=Path(settings.folder))
         registry.flag = "--tracker" if settings.registry_uri is None else registry.flag
     run = _run_reference(settings)
     meant = find_meant(reference, tracker, registry, run, partial(settings.invocation.again, str(reference)))
@@ -114,6 +118,25 @@ def find_run(text: str, settings: Settings) -> Asked:
     return Asked(
         record=record, settings=settings, tracker=tracker, registry=registry, model=meant, run=run, notes=notes
     )
+
+
+def open_named_tracker(settings: Settings, *words: str) -> tuple[str, Tracker]:
+    """Return the address of the tracker that the user named, or of an mlruns here, and the tracker.
+
+    `words` are what to type with it. Raises UsageError where there is none, NotAStore.
+    """
+    from runner.plan.remotes import local_root
+    from runner.trackers.open import open_tracker
+
+    folder = Path(settings.folder)
+    if settings.tracker is None and not (folder / "mlruns").is_dir():
+        raise UsageError(
+            "no tracker is named, and there is no mlruns here",
+            f"{settings.invocation.again(*words, '--tracker', 'URI')}    or set MLFLOW_TRACKING_URI",
+        )
+    address = settings.tracker or "mlruns"
+    named = None if settings.repo is None else local_root(settings.repo, settings.folder)
+    return address, open_tracker(address, folder=folder, repository=None if named is None else Path(named))
 
 
 def _run_reference(settings: Settings) -> RunReference | None:

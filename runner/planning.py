@@ -365,18 +365,16 @@ def plan_run(run: str, settings: Settings, *, progress: Progress) -> Plan:
     from runner.lineage.remedy import pasted_remedy
 
     asked = find_run(run, settings)
-    settings = _with_told_python(asked.settings)
+    settings = with_told_python(asked.settings)
     found = Found(asked=asked)
     try:
-        return make_plan(
-            asked.record, settings, lambda environment: _images_there(environment, settings), found, progress
-        )
+        return make_plan(asked.record, settings, images_there_for(settings), found, progress)
     except MissingFact as missing:
         missing.remedy = pasted_remedy(missing.remedy, asked.record, settings)
         raise
 
 
-def _with_told_python(settings: Settings) -> Settings:
+def with_told_python(settings: Settings) -> Settings:
     """Return the settings with the Python that the base image says it has, where it is there and says so."""
     from runner.errors import EngineUnavailable
     from runner.prepare import opened_engine, told_python_of
@@ -386,6 +384,11 @@ def _with_told_python(settings: Settings) -> Settings:
     with suppress(EngineUnavailable), opened_engine() as engine:
         return settings.model_copy(update={"base_python": told_python_of(engine, settings.base_image)})
     return settings
+
+
+def images_there_for(settings: Settings) -> ImagesFor:
+    """Return what looks for images without making any: what is not there yet has no digest."""
+    return lambda environment: _images_there(environment, settings)
 
 
 def _images_there(environment: EnvironmentSpec, settings: Settings) -> Images:

@@ -46,7 +46,7 @@ from runner.rerun.lacking import commit_lacks
 from runner.rerun.preexisting import recorded_results
 from runner.rerun.provision import lacks_wheels
 from runner.schema.plan import EnvironmentSpec, Images, Plan
-from runner.schema.reproduction import Missing, Reproduction, RunIdentity, Verdict
+from runner.schema.reproduction import Missing, Reproduction, Verdict
 from runner.schema.rerun import Rerun
 from runner.schema.run_record import RunRecord
 from runner.settings import Settings
@@ -258,7 +258,7 @@ def _judged(asked: Asked, plan: Plan, rerun: Rerun, found: Found) -> Reproductio
         reason=decision.reason,
         verified=decision.verified,
         not_verified=decision.not_verified,
-        run=_identity(asked),
+        run=asked.identity,
         invocation=asked.settings.invocation,
         record=record,
         lineage=plan.lineage,
@@ -284,7 +284,7 @@ def _unverifiable(asked: Asked, found: Found, missing: MissingFact) -> Reproduct
         reason=missing.cause,
         verified=(),
         not_verified=found.plan.not_verified if found.plan is not None else (),
-        run=_identity(asked),
+        run=asked.identity,
         invocation=asked.settings.invocation,
         record=asked.record,
         lineage=found.lineage,
@@ -299,15 +299,4 @@ def _unverifiable(asked: Asked, found: Found, missing: MissingFact) -> Reproduct
             found_otherwise=found.facts(except_for=missing.fact),
         ),
         stopped_before=phase,
-    )
-
-
-def _identity(asked: Asked) -> RunIdentity:
-    record = asked.record
-    return RunIdentity(
-        id=record.run_id,
-        uri=record.uri,
-        name=record.name,
-        experiment=record.experiment_name,
-        model=None if asked.model is None else asked.model.title,
     )

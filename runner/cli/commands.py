@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from runner.cli.check import check
 from runner.cli.demo import demo
 from runner.cli.doctor import doctor
 from runner.cli.plan import plan
@@ -41,5 +42,6 @@ def _root(
 app.command("demo", rich_help_panel=_START)(demo)
 app.command("setup", rich_help_panel=_START)(setup)
 app.command("doctor", rich_help_panel=_START)(doctor)
+app.command("check", rich_help_panel=_ONE_RUN)(check)
 app.command("plan", rich_help_panel=_ONE_RUN)(plan)
 app.command("reproduce", rich_help_panel=_ONE_RUN)(reproduce)

@@ -117,6 +117,44 @@ def build_plan(
     ).sealed()
 
 
+def missing_facts(
+    record: RunRecord,
+    snapshot: RepositorySnapshot,
+    lineage: Lineage,
+    settings: Settings,
+    *,
+    registered: RegisteredModel | None = None,
+    host: HostAccess = NO_ACCESS,
+) -> tuple[MissingFact, ...]:
+    """Return every fact that a plan lacks, in the order in which `build_plan` would stop at them; it stops at one."""
+    facts = commit_facts(snapshot, settings)
+    found: list[MissingFact] = []
+    command: Command | None = None
+    try:
+        check_comparable(record, settings)
+    except MissingFact as missing:
+        found.append(missing)
+    try:
+        command = resolve_command(record, snapshot, settings, facts)
+        check_lfs(record, snapshot, lineage, settings, command)
+    except MissingFact as missing:
+        found.append(missing)
+    try:
+        where = "." if command is None else command.working_directory
+        scripts = () if command is None else started_scripts(command.line, where, snapshot)
+        script = None if command is None else command.script
+        specify_environment(record, snapshot, settings, facts, script, where, scripts=scripts, registered=registered)
+    except MissingFact as missing:
+        # Without a script there are no imports that could stand in for a list.
+        if command is not None or missing.fact != "environment":
+            found.append(missing)
+    try:
+        choose_remotes(record, snapshot, lineage, settings, host)
+    except MissingFact as missing:
+        found.append(missing)
+    return tuple(found)
+
+
 def _about_registered(registered: RegisteredModel | None) -> tuple[Provenance, ...]:
     if registered is None:
         return ()

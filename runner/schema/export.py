@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from runner.schema.check import Check
 from runner.schema.comparison import Comparison
 from runner.schema.configuration import Configuration
 from runner.schema.lineage import Lineage
@@ -24,6 +25,7 @@ DOCUMENTS: dict[str, type[BaseModel]] = {
     "rerun": Rerun,
     "comparison": Comparison,
     "reproduction": Reproduction,
+    "check": Check,
 }
 """Every published document by the name of its schema's file."""
 

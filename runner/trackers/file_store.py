@@ -164,9 +164,9 @@ class FileTracker(Tracker):
         with self._reading():
             return [experiment.shown for experiment in self._all_experiments()]
 
-    def _runs(self, experiment: str | None) -> list[RunSummary]:
+    def _runs(self, experiment: str | None) -> Iterator[RunSummary]:
         with self._reading():
-            return [run for run, _ in zip(self._summaries(experiment), range(_SUGGESTED), strict=False)]
+            yield from self._summaries(experiment)
 
     def _reading(self) -> AbstractContextManager[None]:
         return reading(f"the store {self.uri}", self._store.root)
@@ -231,6 +231,8 @@ class FileTracker(Tracker):
                 run = self._run(found, name)
                 if run is not None:
                     yield self._summary(run)
+                elif self._is_damaged(f"{found.folder}/{name}"):
+                    yield RunSummary(run_id=name, experiment=found.shown, name=None, start_ms=None, damaged=True)
 
     def _summary(self, run: _Run) -> RunSummary:
         start = run.meta.get("start_time")

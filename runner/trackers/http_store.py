@@ -19,6 +19,7 @@ from runner.schema.run_record import (
     StoreKind,
     TextFile,
 )
+from runner.trackers.filters import no_filter
 from runner.trackers.http_files import hash_shelf, shelf_of_model, shelf_of_proxy, shelf_of_run
 from runner.trackers.http_requests import Refused, Server
 from runner.trackers.interface import LoggedModel, RunSummary, Tracker
@@ -41,7 +42,6 @@ from runner.trackers.recorded import (
 _HISTORY_PAGE = 25_000  # points; the most that servers take
 _SEARCH_PAGE = 1_000
 _EXPERIMENTS_AT_ONCE = 100
-_SUGGESTED = 500  # runs looked at for suggestions
 _FOLDERS = 1_000  # of artifacts that are listed
 
 
@@ -155,14 +155,22 @@ class HttpTracker(Tracker):
     def _experiments(self) -> list[str]:
         return [str(experiment.get("name", "")) for experiment in self._all_experiments()]
 
-    def _runs(self, experiment: str | None) -> list[RunSummary]:
+    def _runs(self, experiment: str | None) -> Iterator[RunSummary]:
+        return self._filtered_runs(experiment, None)
+
+    def _filtered_runs(self, experiment: str | None, text: str | None) -> Iterator[RunSummary]:
         experiments = {
             str(found["experiment_id"]): found
             for found in self._all_experiments()
             if experiment is None or found.get("name") == experiment
         }
-        runs = zip(self._search(list(experiments)), range(_SUGGESTED), strict=False)
-        return [_summary(run, experiments) for run, _ in runs]
+        try:
+            for run in self._search(list(experiments), text or ""):
+                yield _summary(run, experiments)
+        except Refused as error:
+            if text is None or error.status >= 500:
+                raise self._refusal(error) from error
+            raise no_filter(text, str(error)) from error
 
     # What the server is asked
 

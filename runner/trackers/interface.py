@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from itertools import islice
 from typing import ClassVar
 
 from runner.errors import AmbiguousRun, RunNotFound
@@ -21,17 +22,22 @@ from runner.schema.run_record import RunRecord, StoreKind
 from runner.trackers.reference import FORMS, LoggedModelId, RunId, RunIdPrefix, RunName, RunReference
 
 _LISTED = 10  # runs named in a message
+_SUGGESTED = 500  # runs looked at for suggestions
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunSummary:
-    """What tells runs apart in a list. `start_ms` is in milliseconds since 1970, None where the store has none."""
+    """What tells runs apart in a list. `start_ms` is in milliseconds since 1970, None where the store has none.
+
+    Of a `damaged` one nothing but its place can be read.
+    """
 
     run_id: str
     experiment: str
     name: str | None
     start_ms: int | None
     deleted: bool = False
+    damaged: bool = False
 
     def __str__(self) -> str:
         when = "no date"
@@ -50,6 +56,25 @@ class LoggedModel:
     run_id: str | None
     location: str | None
     deleted: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Which runs of a tracker are meant: of `experiments` by name (of all, where none is named), started from
+    `since_ms` until before `until_ms` (milliseconds since 1970), that `filter` lets through, in MLflow's words."""
+
+    experiments: tuple[str, ...] = ()
+    since_ms: int | None = None
+    until_ms: int | None = None
+    filter: str | None = None
+
+    def holds(self, start_ms: int | None) -> bool:
+        """Tell whether a start is within; where there are bounds, a run without a start is in none."""
+        if self.since_ms is None and self.until_ms is None:
+            return True
+        if start_ms is None or (self.since_ms is not None and start_ms < self.since_ms):
+            return False
+        return self.until_ms is None or start_ms < self.until_ms
 
 
 class Tracker(ABC):
@@ -153,8 +178,37 @@ class Tracker(ABC):
         """Return the names of experiments; for suggestions."""
 
     @abstractmethod
-    def _runs(self, experiment: str | None) -> list[RunSummary]:
-        """Return runs of an experiment, or of all; for suggestions, so a few hundred do."""
+    def _runs(self, experiment: str | None) -> Iterable[RunSummary]:
+        """Yield all runs of an experiment, or of all, deleted ones too."""
+
+    def select(self, selection: Selection) -> list[RunSummary]:
+        """Return the runs that are meant, none of them deleted, by their start, and damaged ones, which may be.
+
+        Raises RunNotFound where no experiment has such a name, UsageError for a filter that is none.
+        """
+        for name in selection.experiments:
+            if name not in (names := self._experiments()):
+                near = _close(name, names)
+                raise RunNotFound(
+                    redact(f"there is no experiment {name!r} in {self.uri}"),
+                    f"--experiment {shlex.quote(near[0])}" if near else "--experiment NAME, as the tracker shows it",
+                )
+        found = {
+            run.run_id: run
+            for experiment in selection.experiments or (None,)
+            for run in self._filtered_runs(experiment, selection.filter)
+            if run.damaged or (not run.deleted and selection.holds(run.start_ms))
+        }
+        return sorted(found.values(), key=lambda run: (run.start_ms or 0, run.run_id))
+
+    def _filtered_runs(self, experiment: str | None, text: str | None) -> Iterable[RunSummary]:
+        """Yield the runs of an experiment, or of all, that a filter in MLflow's words lets through."""
+        if text is None:
+            return self._runs(experiment)
+        from runner.trackers.filters import parse_filter
+
+        lets_through = parse_filter(text)
+        return (run for run in self._runs(experiment) if run.damaged or lets_through(self.read_run(run.run_id)))
 
     def _find_named(self, reference: RunName) -> str:
         found = self._named(reference.experiment, reference.name)
@@ -174,12 +228,12 @@ class Tracker(ABC):
                 near = [f"{name}/{reference.name}" for name in _close(reference.experiment, experiments)]
                 what = f"there is no experiment {reference.experiment!r}"
             else:
-                runs = self._runs(reference.experiment)
+                runs = list(islice(self._runs(reference.experiment), _SUGGESTED))
                 names = _close(reference.name, (run.name for run in runs if run.name))
                 near = [f"{reference.experiment}/{name}" for name in names]
                 what = f"experiment {reference.experiment!r} has no run {reference.name!r}"
         else:
-            runs = self._runs(None)
+            runs = list(islice(self._runs(None), _SUGGESTED))
             near = [f"{run.experiment}/{run.name}" for run in runs if run.name == reference.text]
             near = list(dict.fromkeys(near))[:3] or _near_ids(reference, runs)
             what = f"no run has an id that begins with {reference.text}"

@@ -122,7 +122,7 @@ class SqliteTracker(Tracker):
     def _runs(self, experiment: str | None) -> list[RunSummary]:
         condition, values = ("e.name = ?", (experiment,)) if experiment is not None else ("1", ())
         with self._database() as database:
-            return database.summaries(condition, values)[:_SUGGESTED]
+            return database.summaries(condition, values)
 
     @contextmanager
     def _database(self) -> Iterator[_Database]:

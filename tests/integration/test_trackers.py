@@ -16,13 +16,13 @@ from typing import Any
 
 import pytest
 
-from runner.errors import AmbiguousRun, RunNotFound
+from runner.errors import AmbiguousRun, RunNotFound, UsageError
 from runner.finding import find_run
 from runner.schema.comparison import Outcome
 from runner.schema.run_record import RunRecord
 from runner.settings import Settings
 from runner.trackers.baseline import baseline_digest
-from runner.trackers.interface import Tracker
+from runner.trackers.interface import Selection, Tracker
 from runner.trackers.open import open_tracker
 from runner.trackers.reference import LoggedModelId, parse_reference
 from tests.support.logged_again import compared_with_the_same_again
@@ -238,6 +238,28 @@ def address(cache: Path, served: RealStore) -> Iterator[str]:
     log = served.folder.with_name("server.log")
     with mlflow_server(mlflow_python(cache, MLFLOW_3), backend, log) as started:
         yield started
+
+
+@pytest.mark.parametrize(
+    "selection",
+    [
+        Selection(experiments=(ALPHA,)),
+        Selection(experiments=(ALPHA,), filter="attributes.run_name = 'base'"),
+        Selection(filter="attributes.status = 'FINISHED'"),
+        Selection(until_ms=1),
+    ],
+)
+def test_a_server_selects_the_runs_that_its_store_selects(
+    address: str, served: RealStore, selection: Selection
+) -> None:
+    direct = open_tracker(str(served.folder / served.address)).select(selection)
+    assert [run.run_id for run in open_tracker(address).select(selection)] == [run.run_id for run in direct]
+    assert bool(direct) == (selection.until_ms is None)
+
+
+def test_a_filter_that_a_server_refuses_is_no_filter(address: str) -> None:
+    with pytest.raises(UsageError, match="--filter"):
+        open_tracker(address).select(Selection(filter="metrics.x >"))
 
 
 def test_a_server_gives_the_record_that_its_store_holds_to_the_last_page(address: str, served: RealStore) -> None:

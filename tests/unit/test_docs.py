@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from runner.cli.commands import app
 from runner.errors import RunnerError
 from runner.schema.reproduction import Verdict
 from tests.support.readme import blocks
@@ -18,7 +19,7 @@ DOCUMENTS = [
     ROOT / "CHANGELOG.md",
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
-COMMANDS = {"demo", "setup", "doctor", "plan", "reproduce"}
+COMMANDS = {command.name for command in app.registered_commands}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())

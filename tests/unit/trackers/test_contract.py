@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from runner.errors import AmbiguousRun, RunNotFound
+from runner.errors import AmbiguousRun, RunNotFound, UsageError
 from runner.trackers.baseline import baseline_digest
-from runner.trackers.interface import Tracker
+from runner.trackers.interface import Selection, Tracker
 from runner.trackers.open import open_tracker
 from runner.trackers.reference import parse_reference
 from tests.support.mlflow_stores import StoredRun, listing, run_id, write_file_store, write_sqlite_store
@@ -236,3 +236,37 @@ def test_reading_changes_no_byte_time_or_listing(tracker: Tracker, tmp_path: Pat
     with pytest.raises(RunNotFound):
         found(tracker, "nothing/here")
     assert listing(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("selection", "expected"),
+    [
+        (Selection(experiments=("gamma",)), [run_id("7"), run_id("8"), run_id("6")]),
+        (Selection(experiments=("gamma", "beta")), ["not-a-hex-id", run_id("7"), run_id("8"), run_id("6")]),
+        (Selection(since_ms=1_700_100_000_000), [run_id("2")]),
+        (Selection(until_ms=1_001), [run_id("7")]),
+        (Selection(experiments=("gamma",), since_ms=1_000, until_ms=2_000), [run_id("7")]),
+        (Selection(filter="params.depth = '8'"), [BASE.run_id]),
+        (Selection(filter="metrics.`val/auc` > 0.7 and tags.git_commit = '9f3c2e1'"), [BASE.run_id]),
+        (Selection(filter="metrics.`val/auc` > 0.75"), []),
+        (Selection(filter="attributes.status = 'RUNNING'"), ["not-a-hex-id"]),
+        (Selection(experiments=("gamma",), filter="attributes.run_name = 'parent'"), [run_id("6")]),
+    ],
+)
+def test_a_selection_has_the_runs_that_are_meant_and_no_deleted_one(
+    tracker: Tracker, selection: Selection, expected: list[str]
+) -> None:
+    assert [run.run_id for run in tracker.select(selection)] == expected
+
+
+def test_an_experiment_that_is_not_there_is_refused_with_the_one_that_was_meant(tracker: Tracker) -> None:
+    with pytest.raises(RunNotFound) as refused:
+        tracker.select(Selection(experiments=("gama",)))
+    assert refused.value.remedy == "--experiment gamma"
+
+
+@pytest.mark.parametrize("text", ["metrics.x >", "depth", "params.depth = 8", "metrics.auc = 'high'", "a; b"])
+def test_what_is_no_filter_of_mlflows_is_refused_and_never_lets_everything_through(tracker: Tracker, text: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        tracker.select(Selection(filter=text))
+    assert "--filter" in refused.value.cause

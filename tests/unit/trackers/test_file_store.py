@@ -12,6 +12,7 @@ from runner.errors import AmbiguousRun, NotAStore, TrackerUnavailable
 from runner.schema.run_record import MetricHistory
 from runner.trackers import file_store
 from runner.trackers.file_store import FileTracker
+from runner.trackers.interface import Selection
 from runner.trackers.reference import parse_reference
 from tests.support.mlflow_stores import StoredRun, listing, run_id, write, write_file_store
 
@@ -182,7 +183,7 @@ def test_yaml_that_would_run_code_is_not_run(root: Path) -> None:
     path.write_text(f"run_id: {RUN.run_id}\nname: !!python/object/apply:os.system ['touch /tmp/pwned']\n")
     with pytest.raises(TrackerUnavailable):
         FileTracker(root).read_run(RUN.run_id)
-    assert FileTracker(root)._runs(None) == []
+    assert [(run.run_id, run.damaged) for run in FileTracker(root).select(Selection())] == [(RUN.run_id, True)]
 
 
 def test_an_id_cannot_climb_out_of_an_experiment(root: Path) -> None:

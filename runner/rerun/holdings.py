@@ -1,0 +1,97 @@
+"""Which remotes hold which digests, asked from this host without a container: one question to each remote.
+
+Folders of this host and of the commit are looked into; what is elsewhere needs the restore image, and is not asked.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runner.errors import RemoteUnavailable
+from runner.inside.data.objects import ObjectId
+from runner.pointers.remotes import is_local
+from runner.schema.check import Held
+
+if TYPE_CHECKING:
+    from runner.schema.digest import DigestValue
+    from runner.schema.plan import Remote
+    from runner.schema.snapshot import RepositorySnapshot
+
+
+@dataclass(frozen=True)
+class Question:
+    """Whether a remote holds an object; `snapshot` is the commit, of which a folder may itself be the remote."""
+
+    remote: Remote
+    digest: DigestValue
+    snapshot: RepositorySnapshot | None = None
+
+
+class Answers:
+    """What remotes said; a remote that nobody asked said nothing."""
+
+    def __init__(self) -> None:
+        self._states: dict[tuple[str, str], Held] = {}
+        self._errors: dict[str, RemoteUnavailable] = {}
+
+    def state(self, remote: Remote, digest: DigestValue) -> Held:
+        """Return what a remote said of a digest."""
+        return self._states.get((_place(remote), str(digest)), Held.UNASKED)
+
+    def error_of(self, remotes: Iterable[Remote]) -> RemoteUnavailable | None:
+        """Return why one of the remotes could not answer."""
+        return next((self._errors[_place(remote)] for remote in remotes if _place(remote) in self._errors), None)
+
+    def add(self, remote: Remote, digest: DigestValue, state: Held) -> None:
+        """Note an answer."""
+        self._states[_place(remote), str(digest)] = state
+
+    def refuse(self, remote: Remote, digests: Iterable[DigestValue], error: RemoteUnavailable) -> None:
+        """Note that a remote could not answer."""
+        self._errors[_place(remote)] = error
+        for digest in digests:
+            self.add(remote, digest, Held.REFUSED)
+
+
+def ask_remotes(questions: Iterable[Question]) -> Answers:
+    """Ask each remote once about all of its digests."""
+    by_place: dict[str, dict[str, Question]] = {}
+    for question in questions:
+        by_place.setdefault(_place(question.remote), {}).setdefault(str(question.digest), question)
+    answers = Answers()
+    for asked in by_place.values():
+        remote = next(iter(asked.values())).remote
+        try:
+            for question in asked.values():
+                answers.add(remote, question.digest, _look(question))
+        except OSError as error:
+            refused = RemoteUnavailable(
+                f"the remote {remote.url} cannot be read on this host: {error.strerror or error}",
+                f"ls -l {remote.url}",
+            )
+            answers.refuse(remote, [question.digest for question in asked.values()], refused)
+    return answers
+
+
+def _place(remote: Remote) -> str:
+    return "\n".join((remote.url, remote.options.get("endpointurl") or "", remote.in_commit or ""))
+
+
+def _look(question: Question) -> Held:
+    remote = question.remote
+    path = ObjectId.parse(str(question.digest)).relative_path
+    if remote.in_commit is not None:
+        held = question.snapshot is not None and question.snapshot.has(f"{remote.in_commit}/{path}")
+        return Held.HELD if held else Held.ABSENT
+    if not is_local(remote.url):
+        return Held.UNASKED
+    try:
+        status = os.stat(Path(remote.url) / path)
+    except (FileNotFoundError, NotADirectoryError):
+        return Held.ABSENT
+    return Held.HELD if stat.S_ISREG(status.st_mode) else Held.ABSENT
