@@ -174,3 +174,9 @@ class Comparison(Value):
     ignored_metrics: int = 0
     capped: Literal["identical", "reproduced"] = "identical"
     caps: tuple[str, ...] = ()
+
+    @property
+    def compared(self) -> tuple[MetricComparison, ...]:
+        """The metrics that decide: those that were compared, and those that were not logged again."""
+        decided = (Outcome.EQUAL, Outcome.WITHIN, Outcome.OUTSIDE, Outcome.MISSING)
+        return tuple(metric for metric in self.metrics if metric.outcome in decided)
