@@ -211,9 +211,7 @@ def _others(others: Sequence[OtherRun]) -> str:
         (inline(other.run.id), inline(other.run.name), other.verdict.value, str(other.compared), inline(other.reason))
         for other in others
     ]
-    head = (
-        "Likely to be of the execution that made this run, judged by the same rerun; the verdict above is not theirs"
-    )
+    head = "Likely to be of the execution that made this run, judged by the same rerun; the verdict above is not theirs"
     table = _table(("run", "name", "verdict", "metrics", "reason"), rows)
     return f"## Other runs of the execution\n\n{head}\n\n{table}"
 

@@ -82,7 +82,7 @@ def decide(  # noqa: PLR0911  # a row of cases, in the order of the page on verd
     differences = _differences(plan, comparison)
     if differences:
         reason = ", and ".join(differences)
-        excuse = divergence_says_nothing(plan, record, rerun) or lacking or lacking_packages(plan, rerun)
+        excuse = divergence_says_nothing(plan, record, rerun, comparison) or lacking or lacking_packages(plan, rerun)
         if excuse is not None:
             return decision(Verdict.UNVERIFIABLE, f"{reason}; but {excuse.cause}", (excuse,))
         return decision(Verdict.DIVERGED, reason + _ignored(comparison))
