@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 SCHEMES = ("", "file", "http", "https", "sqlite", "postgresql", "mysql", "mssql", "databricks")
 _CHUNK = 1000  # points per event, so that no line grows long
 _TEXTS = 50  # params or tags per event
+_CONTEXT_TAG = "mlflow.data.context"
 _ENDED = ("FINISHED", "FAILED", "KILLED")
 _OWN_RUN = re.compile(r"(?:parentRunId|rootRunId|run_id)[`\"]?\s*=\s*['\"]([0-9a-fA-F]{32})['\"]")
 
@@ -357,11 +358,7 @@ class TrackingCapture(Base):  # type: ignore[misc]  # the base is MLflow's, of w
         with scratch.outermost() as outer:
             result = super().log_inputs(run_id, datasets, *arguments, **options)
         if outer:
-            described = [
-                {name: scratch.to_text(getattr(item.dataset, name, None)) for name in ("name", "digest", "source_type")}
-                for item in datasets or ()
-            ]
-            session.record("inputs", {"run": str(run_id), "datasets": described})
+            session.record("inputs", {"run": str(run_id), "datasets": [_described(item) for item in datasets or ()]})
         return result
 
     # Models, as MLflow 3 has them
@@ -403,6 +400,13 @@ class TrackingCapture(Base):  # type: ignore[misc]  # the base is MLflow's, of w
                 return found
             session.record_read("search_logged_models", f"filter {filter_string!r} found {len(found)} models")
         return found
+
+
+def _described(item: Any) -> dict[str, str | None]:
+    """Return what a dataset is told by: name, MLflow's digest, and what it was for."""
+    context = next((scratch.to_text(tag.value) for tag in item.tags or () if tag.key == _CONTEXT_TAG), None)
+    name, digest = (scratch.to_text(getattr(item.dataset, key, None)) for key in ("name", "digest"))
+    return {"name": name, "digest": digest, "context": context}
 
 
 def _is_placeholder(experiment: Any) -> bool:

@@ -106,7 +106,7 @@ def find_run(text: str, settings: Settings) -> Asked:
                 "--run is for a model that names no run, and RUN is a run", f"runner reproduce {reference}"
             )
         record = tracker.read_run(tracker.find_run(reference))
-        return Asked(record=record, settings=settings, tracker=tracker, notes=notes)
+        return Asked(record=record, settings=settings, tracker=tracker, notes=(*notes, *_deleted(record)))
     settings = settings.model_copy(update={"model": str(reference)})
     registry = None
     if not isinstance(reference, LoggedModelId):
@@ -116,8 +116,19 @@ def find_run(text: str, settings: Settings) -> Asked:
     meant = find_meant(reference, tracker, registry, run, partial(settings.invocation.again, str(reference)))
     record = tracker.read_run(meant.run_id)
     return Asked(
-        record=record, settings=settings, tracker=tracker, registry=registry, model=meant, run=run, notes=notes
+        record=record,
+        settings=settings,
+        tracker=tracker,
+        registry=registry,
+        model=meant,
+        run=run,
+        notes=(*notes, *_deleted(record)),
     )
+
+
+def _deleted(record: RunRecord) -> tuple[str, ...]:
+    """Say that somebody deleted the run, or its experiment: its record may be gone for good tomorrow."""
+    return ("run: deleted in the tracker, which still has its record",) if record.lifecycle_stage == "deleted" else ()
 
 
 def open_named_tracker(settings: Settings, *words: str) -> tuple[str, Tracker]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -27,6 +27,7 @@ from runner.evidence.folder import EvidenceFolder, evidence_folder
 from runner.finding import Asked, find_run
 from runner.lineage.remedy import pasted_remedy
 from runner.network import read_network_settings
+from runner.others import judge_others
 from runner.plan.limits import check_fit
 from runner.planning import Found, ImagesFor, make_plan, package_sources_folder
 from runner.prepare import (
@@ -51,6 +52,7 @@ from runner.schema.rerun import Rerun
 from runner.schema.run_record import RunRecord
 from runner.settings import Settings
 from runner.trackers.baseline import baseline_digest
+from runner.trackers.execution import other_runs
 from runner.verdict.decide import decide
 from runner.verdict.lacking import may_be_excused, unfetched
 
@@ -103,9 +105,10 @@ def reproduce(run: str, settings: Settings, *, progress: Progress, engine: Docke
                     confirm=True,
                 )
                 check_fit(plan.limits, cpus=session.info.cpus, memory_bytes=session.info.memory_bytes)
+                others = _others(asked, progress)
                 rerun, stay = _rerun(record, plan, session, evidence, found, settings, progress)
                 kept = session.session_id if settings.keep else None
-            reproduction = _judged(asked, plan, rerun, found)
+            reproduction = _judged(asked, plan, rerun, found, others)
         except MissingFact as missing:
             reproduction = _unverifiable(asked, found, missing)
         seconds = time.monotonic() - started
@@ -232,7 +235,16 @@ def _rerun(
     return rerun, forget
 
 
-def _judged(asked: Asked, plan: Plan, rerun: Rerun, found: Found) -> Reproduction:
+def _others(asked: Asked, progress: Progress) -> tuple[RunRecord, ...]:
+    """Return the other runs of the same execution; a tracker that cannot list them costs the run itself nothing."""
+    try:
+        return other_runs(asked.tracker, asked.record)
+    except InfrastructureError as error:
+        progress.line(f"other runs of the same execution are not looked for: {error.cause}")
+        return ()
+
+
+def _judged(asked: Asked, plan: Plan, rerun: Rerun, found: Found, others: Sequence[RunRecord]) -> Reproduction:
     """Compare, read the record and the registered model once more (VERDICTS rules 9 and 13), and decide."""
     record = asked.record
     now, change = asked.read_again(plan.registered)
@@ -266,6 +278,7 @@ def _judged(asked: Asked, plan: Plan, rerun: Rerun, found: Found) -> Reproductio
         rerun=rerun,
         comparison=comparison,
         missing=decision.missing,
+        others=() if found.snapshot is None else judge_others(others, asked, plan, found.snapshot, rerun, comparison),
         timings=rerun.timings,
     )
 

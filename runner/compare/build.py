@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from runner.compare.datasets import compare_datasets, why_not_identical
 from runner.compare.environment import compare_environment
 from runner.compare.files import compare_outputs
 from runner.compare.metrics import WHOLE, compare_metrics
@@ -27,7 +28,8 @@ def compare(record: RunRecord, plan: Plan, rerun: Rerun) -> Comparison:
             matched_run=None, match_problem=match.problem, metrics=(), params=(), outputs=(), environment=environment
         )
     result = compare_metrics(record, match.run, plan.policy)
-    caps = result.caps
+    datasets = compare_datasets(record, match.run)
+    caps = (*result.caps, *why_not_identical(datasets))
     if record.status != WHOLE:
         caps = (*caps, f"only what was recorded until the run ended as {record.status}")
     return Comparison(
@@ -36,6 +38,7 @@ def compare(record: RunRecord, plan: Plan, rerun: Rerun) -> Comparison:
         metrics=result.metrics,
         params=compare_params(record, match.run),
         outputs=compare_outputs(record, plan, rerun, match.run),
+        datasets=datasets,
         registered=None
         if plan.registered is None
         else compare_registered(plan.registered, rerun.capture, match.run.run_id),

@@ -108,12 +108,13 @@ def _experiment_fit(record: RunRecord, run: CapturedRun) -> _Fit:
 
 
 def _name_fit(record: RunRecord, run: CapturedRun) -> _Fit:
-    if _is_unnamed(record.name) == _is_unnamed(run.name):
-        return _Fit.SAME if _is_unnamed(run.name) or run.name == record.name else _Fit.OTHER
-    return _Fit.UNTOLD if _is_unnamed(run.name) else _Fit.OTHER  # a person may have named the recorded one
+    if is_unnamed(record.name) == is_unnamed(run.name):
+        return _Fit.SAME if is_unnamed(run.name) or run.name == record.name else _Fit.OTHER
+    return _Fit.UNTOLD if is_unnamed(run.name) else _Fit.OTHER  # a person may have named the recorded one
 
 
-def _is_unnamed(name: str | None) -> bool:
+def is_unnamed(name: str | None) -> bool:
+    """Tell whether a run has no name of its author's: none, or one that MLflow made up."""
     return not name or _GENERATED_NAME.fullmatch(name) is not None
 
 

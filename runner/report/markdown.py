@@ -24,7 +24,7 @@ from runner.schema.comparison import Comparison, EnvironmentComparison, Outcome,
 from runner.schema.lineage import Considered
 from runner.schema.model_files import RegisteredModel
 from runner.schema.plan import Plan
-from runner.schema.reproduction import Missing, Reproduction
+from runner.schema.reproduction import Missing, OtherRun, Reproduction
 from runner.schema.rerun import CaptureReport, Hardware, LoadedLibrary, Rerun
 from runner.verdict.registered import agreement
 
@@ -46,6 +46,7 @@ def render_markdown(reproduction: Reproduction) -> str:
         parts += [_metrics(comparison), _params(comparison), _outputs(comparison)]
     if plan is not None and plan.registered is not None:
         parts.append(_registered(plan.registered, comparison))
+    parts.append(_others(reproduction.others))
     if rerun is not None:
         parts.append(_inputs(rerun))
     if plan is not None:
@@ -201,6 +202,18 @@ def _outputs(comparison: Comparison) -> str:
         for output in comparison.outputs
     ]
     return f"## Outputs\n\n{_table(('path', 'recorded', 'rerun', 'outcome', 'written', 'note'), rows)}"
+
+
+def _others(others: Sequence[OtherRun]) -> str:
+    if not others:
+        return ""
+    rows = [
+        (inline(other.run.id), inline(other.run.name), other.verdict.value, str(other.compared), inline(other.reason))
+        for other in others
+    ]
+    head = "Likely to be of the execution that made this run, judged by the same rerun; the verdict above is not theirs"
+    table = _table(("run", "name", "verdict", "metrics", "reason"), rows)
+    return f"## Other runs of the execution\n\n{head}\n\n{table}"
 
 
 def _registered(registered: RegisteredModel, comparison: Comparison | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter
 from collections.abc import Sequence
 
 from runner.report.phrases import (
@@ -25,7 +26,7 @@ from runner.report.phrases import (
 )
 from runner.schema.comparison import Comparison, FileComparison, MetricComparison, Outcome
 from runner.schema.plan import Plan
-from runner.schema.reproduction import Reproduction, Verdict
+from runner.schema.reproduction import OtherRun, Reproduction, Verdict
 from runner.schema.rerun import Ending, Rerun, RestoredFile
 from runner.verdict.causes import workspace_inputs
 from runner.verdict.statements import code_is_as_recorded
@@ -37,6 +38,7 @@ _SHOWN_METRICS = 6
 _SHOWN_FILES = 4
 _SHOWN_OPEN = 6
 _SHOWN_LOG = 20
+_SHOWN_OTHERS = 4
 _NAME_LIMIT = 32
 _PROMOTED = "champion"  # MLflow's own example of an alias
 _STYLES = {
@@ -75,6 +77,7 @@ def render_text(
             page.row("registered", registered_row(reproduction.comparison.registered))
     if verdict is Verdict.DIVERGED:
         _suspects(page, reproduction)
+    _others(page, reproduction.others, show_all=show_all)
     if verdict is Verdict.FAILED or _crashed(reproduction):
         _log(page, reproduction)
     _open(page, reproduction.not_verified, show_all=show_all)
@@ -128,6 +131,22 @@ class Page:
     def text(self) -> str:
         """Return all lines."""
         return "\n".join(self.lines) + "\n"
+
+
+def _others(page: Page, others: Sequence[OtherRun], *, show_all: bool) -> None:
+    """Say what the same rerun says of the other runs of its execution, those that need a look first."""
+    if not others:
+        return
+    counts = Counter(other.verdict for other in others)
+    said = ", ".join(f"{counts[verdict]} {verdict.value}" for verdict in Verdict if counts[verdict])
+    page.row("others", f"{plural(len(others), 'other run')} of this execution, by the same rerun: {said}")
+    order = list(Verdict)
+    shown = sorted((other for other in others if other.verdict.exit_code), key=lambda other: order.index(other.verdict))
+    for other in shown if show_all else shown[:_SHOWN_OTHERS]:
+        name = f' "{plain(other.run.name, _NAME_LIMIT)}"' if other.run.name else ""
+        page.row("", f"{other.verdict.value}: {plain(other.run.id[:8])}{name}: {plain(other.reason)}")
+    if len(shown) > _SHOWN_OTHERS and not show_all:
+        page.row("", f"… {len(shown) - _SHOWN_OTHERS} more (--all)")
 
 
 def fold(text: str, width: int) -> list[str]:

@@ -80,6 +80,21 @@ class FileComparison(Value):
     note: str | None = None
 
 
+class DatasetComparison(Value):
+    """A dataset that the run said it was given: MLflow's digests of it, of all that have this name and context."""
+
+    name: str
+    context: str | None
+    original: tuple[str, ...]
+    rerun: tuple[str, ...]
+    outcome: Outcome
+
+    @property
+    def title(self) -> str:
+        """The dataset's name with what it was for."""
+        return f"{self.name} ({self.context})" if self.context else self.name
+
+
 PackageOutcome = Literal["same", "added", "removed", "changed", "unknown"]
 
 
@@ -167,6 +182,7 @@ class Comparison(Value):
     metrics: tuple[MetricComparison, ...]
     params: tuple[ParamComparison, ...]
     outputs: tuple[FileComparison, ...]
+    datasets: tuple[DatasetComparison, ...] = ()
     registered: RegisteredComparison | None = None
     environment: EnvironmentComparison = EnvironmentComparison()
     mappings: tuple[str, ...] = ()
@@ -174,3 +190,9 @@ class Comparison(Value):
     ignored_metrics: int = 0
     capped: Literal["identical", "reproduced"] = "identical"
     caps: tuple[str, ...] = ()
+
+    @property
+    def compared(self) -> tuple[MetricComparison, ...]:
+        """The metrics that decide: those that were compared, and those that were not logged again."""
+        decided = (Outcome.EQUAL, Outcome.WITHIN, Outcome.OUTSIDE, Outcome.MISSING)
+        return tuple(metric for metric in self.metrics if metric.outcome in decided)

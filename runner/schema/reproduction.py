@@ -66,10 +66,25 @@ class RunIdentity(Value):
     model: str | None = None
 
 
+class OtherRun(Value):
+    """What the same rerun says of another run that the execution of the original made.
+
+    `matched_run` is its counterpart among what the training logged, `compared` the number of its metrics that were
+    compared.
+    """
+
+    run: RunIdentity
+    verdict: Verdict
+    reason: str
+    matched_run: str | None = None
+    compared: int = 0
+
+
 class Reproduction(Value):
     """The evidence of one rerun; `invocation` is what was typed.
 
-    What was not reached is None; `stopped_before` then names the phase.
+    What was not reached is None; `stopped_before` then names the phase. `others` are runs that the same execution made;
+    the verdict is of `run` alone.
     """
 
     schema_version: Literal[1] = 1
@@ -87,5 +102,6 @@ class Reproduction(Value):
     rerun: Rerun | None = None
     comparison: Comparison | None = None
     missing: Missing | None = None
+    others: tuple[OtherRun, ...] = ()
     stopped_before: Literal["lineage", "plan", "restore", "provision", "train", "compare"] | None = None
     timings: dict[str, float] = {}

@@ -44,6 +44,14 @@ class CapturedFile(Value):
     text: str | None = None
 
 
+class CapturedDataset(Value):
+    """A dataset that the training said it was given (`mlflow.log_input`); the digest is MLflow's own."""
+
+    name: str
+    digest: str
+    context: str | None = None
+
+
 class CapturedRun(Value):
     """A run that the training made, as captured. `status` is None where it was never ended.
 
@@ -64,6 +72,7 @@ class CapturedRun(Value):
     tags: dict[str, str]
     metrics: tuple[CapturedPoint, ...]
     artifacts: dict[str, CapturedFile] = {}
+    datasets: tuple[CapturedDataset, ...] = ()
 
 
 class CapturedModel(Value):

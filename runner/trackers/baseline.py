@@ -6,7 +6,18 @@ from runner.schema.base import canonical_digest
 from runner.schema.run_record import RunRecord
 
 _FIELDS = frozenset(
-    {"name", "status", "lifecycle_stage", "start_time", "end_time", "params", "tags", "metrics", "artifacts"}
+    {
+        "name",
+        "status",
+        "lifecycle_stage",
+        "start_time",
+        "end_time",
+        "params",
+        "tags",
+        "metrics",
+        "artifacts",
+        "dataset_inputs",
+    }
 )
 
 

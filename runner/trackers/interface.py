@@ -108,6 +108,10 @@ class Tracker(ABC):
                 raise _ambiguous(f"{len(found)} runs have ids that begin with {reference.text}", found)
         raise self._not_found(reference)
 
+    def has_run(self, run_id: str) -> bool:
+        """Tell whether there is a run of exactly this id."""
+        return self._has_run(run_id)
+
     @abstractmethod
     def check(self) -> None:
         """Reach the store once. Raises TrackerUnavailable, or NotAStore where something else answers."""

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 
+from runner.compare.datasets import differing
 from runner.redact import redact
 from runner.schema.comparison import Comparison, FileComparison, Outcome
 from runner.schema.lineage import LineageFile
@@ -90,7 +91,7 @@ def unverifiable_causes(
     return tuple(causes)
 
 
-def divergence_says_nothing(plan: Plan, record: RunRecord, rerun: Rerun) -> Missing | None:
+def divergence_says_nothing(plan: Plan, record: RunRecord, rerun: Rerun, comparison: Comparison) -> Missing | None:
     """Return why a divergence may be ours and not the author's (rules 11, 21, 28), None where it is the author's.
 
     The same holds for code that was committed only after the run had begun.
@@ -104,6 +105,15 @@ def divergence_says_nothing(plan: Plan, record: RunRecord, rerun: Rerun) -> Miss
             fact="command",
             cause=f"the command was inferred, and nothing pins its {options}",
             remedy=again(plan, "--command", f"{plan.command} {plan.options_uncovered[0].split(' ')[0]} VALUE"),
+        )
+    other = next((each for each in comparison.datasets if each.outcome is Outcome.OUTSIDE), None)
+    if other is not None:
+        return Missing(
+            fact="data",
+            cause=f"the training was given another dataset {other.title} than the recorded one: MLflow's digest "
+            f"{differing(other)}",
+            remedy=again(plan, "--pointer", "md5:DIGEST=PATH") + "    the file that the recorded dataset was read from",
+            looked_in=("datasets that the run logged",),
         )
     recorded = {file.path for file in plan.lineage.files if file.role == "input"}
     unopened = [file.path for file in workspace_inputs(plan, rerun) if file.opened is False and file.path in recorded]

@@ -7,7 +7,7 @@ rerun of something else than the original is `unverifiable`, whatever its number
 from __future__ import annotations
 
 from runner.compare.files import ARTIFACT_PREFIX
-from runner.schema.comparison import Comparison, FileComparison, MetricComparison, Outcome
+from runner.schema.comparison import Comparison, FileComparison, Outcome
 from runner.schema.plan import Plan
 from runner.schema.reproduction import Decision, Missing, Verdict
 from runner.schema.rerun import Ending, Rerun
@@ -82,7 +82,7 @@ def decide(  # noqa: PLR0911  # a row of cases, in the order of the page on verd
     differences = _differences(plan, comparison)
     if differences:
         reason = ", and ".join(differences)
-        excuse = divergence_says_nothing(plan, record, rerun) or lacking or lacking_packages(plan, rerun)
+        excuse = divergence_says_nothing(plan, record, rerun, comparison) or lacking or lacking_packages(plan, rerun)
         if excuse is not None:
             return decision(Verdict.UNVERIFIABLE, f"{reason}; but {excuse.cause}", (excuse,))
         return decision(Verdict.DIVERGED, reason + _ignored(comparison))
@@ -115,14 +115,9 @@ def _terms(plan: Plan, rerun: Rerun, comparison: Comparison) -> str:
     return "".join(f"; {part}" for part in parts)
 
 
-def _compared(comparison: Comparison) -> tuple[MetricComparison, ...]:
-    decided = (Outcome.EQUAL, Outcome.WITHIN, Outcome.OUTSIDE, Outcome.MISSING)
-    return tuple(metric for metric in comparison.metrics if metric.outcome in decided)
-
-
 def _differences(plan: Plan, comparison: Comparison) -> tuple[str, ...]:
     """Return in words all that makes the rerun diverged. Other bytes of an output never do (rule 9)."""
-    compared = _compared(comparison)
+    compared = comparison.compared
     outside = [metric for metric in compared if metric.outcome is Outcome.OUTSIDE]
     missing = [metric.name for metric in compared if metric.outcome is Outcome.MISSING]
     words = []
@@ -160,7 +155,7 @@ def _is_identical(plan: Plan, rerun: Rerun, comparison: Comparison) -> bool:
     """
     if comparison.capped != "identical" or comparison.caps or given_outputs(plan, rerun):
         return False
-    if any(metric.outcome is not Outcome.EQUAL for metric in _compared(comparison)):
+    if any(metric.outcome is not Outcome.EQUAL for metric in comparison.compared):
         return False
     stale = _stale_paths(plan)
     return all(
@@ -175,7 +170,7 @@ def _is_identical(plan: Plan, rerun: Rerun, comparison: Comparison) -> bool:
 
 
 def _agreement(comparison: Comparison) -> str:
-    compared = [metric for metric in _compared(comparison) if metric.kind != "nan"]
+    compared = [metric for metric in comparison.compared if metric.kind != "nan"]
     words = []
     if compared:
         equal = sum(metric.outcome is Outcome.EQUAL for metric in compared)

@@ -23,6 +23,11 @@ def verified(plan: Plan, rerun: Rerun, comparison: Comparison, *, finished: bool
     for file in workspace_inputs(plan, rerun):
         if file.opened and file.unchanged and file.digest == file.expected and file.held_by not in (None, CACHE):
             lines.append(f"data: {file.path} {file.digest}, bytes checked, opened by the training")
+    lines += [
+        f"data: dataset {each.title}, MLflow's digest {', '.join(each.original)} logged again"
+        for each in comparison.datasets
+        if each.outcome is Outcome.EQUAL
+    ]
     lines += _pinned(plan.environment, rerun)
     recorded = comparison.environment.recorded
     same = sum(package.outcome == "same" for package in recorded)
@@ -90,6 +95,11 @@ def not_verified(plan: Plan, record: RunRecord, rerun: Rerun, comparison: Compar
         *_registered(plan, comparison),
         *_platform(plan, rerun, comparison),
         *rerun.capture.unobserved,
+    ]
+    lines += [
+        f"data: dataset {each.title} was recorded and not logged again"
+        for each in comparison.datasets
+        if each.outcome is Outcome.MISSING
     ]
     if plan.command_inferred:
         lines.append(f"command: inferred ({plan.command_source.removeprefix('inferred: ')})")

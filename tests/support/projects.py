@@ -104,14 +104,14 @@ class RecordedProject:
         *,
         tags: Mapping[str, str | None] | None = None,
         metrics: Mapping[str, Sequence[float]] | None = None,
-        params: Mapping[str, str] | None = None,
+        params: Mapping[str, str | None] | None = None,
         status: int = 3,
         run_id: str = RUN_ID,
         name: str = RUN_NAME,
         pointers: bool = True,
         start_ms: int = START_MS,
     ) -> str:
-        """Write the run to the file store as MLflow 2.22 does; a tag of None is left out. Returns its id.
+        """Write the run to the file store as MLflow 2.22 does; a tag or param of None is left out. Returns its id.
 
         Unless `pointers` is false, those of the run are committed after it, as PATTERN's author does.
         """
@@ -149,7 +149,8 @@ class RecordedProject:
             if value is not None:
                 _write(run / "tags" / tag, value)
         for param, text in {"scale": "1.0", **(params or {})}.items():
-            _write(run / "params" / param, text)
+            if text is not None:
+                _write(run / "params" / param, text)
         for metric, points in recorded.items():
             _write(
                 run / "metrics" / metric,

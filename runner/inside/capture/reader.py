@@ -69,6 +69,7 @@ class _Run:
     tags: dict[str, str] = field(default_factory=dict)
     metrics: list[tuple[int, str, float | str, int, int]] = field(default_factory=list)
     artifacts: Files = field(default_factory=dict)
+    datasets: list[dict[str, Any]] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -88,6 +89,7 @@ class _Run:
                 for sequence, name, value, step, timestamp in self.metrics
             ],
             "artifacts": self.artifacts,
+            "datasets": self.datasets,
         }
 
 
@@ -140,7 +142,7 @@ class _Reading:
             "problem": self._on_problem,
             "cut": self._on_cut,
             "experiment": self._on_nothing,
-            "inputs": self._on_nothing,
+            "inputs": self._on_inputs,
             "registry": self._on_registry,
         }
 
@@ -374,6 +376,17 @@ class _Reading:
             run.status = self._text(event.get("status"))
             run.ended = sequence if event.get("event") == "ended" else None
             run.name = self._optional_text(event.get("name")) or run.name
+
+    def _on_inputs(self, _: int, event: dict[str, Any]) -> None:
+        run = self._run(event)
+        datasets = event.get("datasets")
+        if not isinstance(datasets, list) or not all(isinstance(dataset, dict) for dataset in datasets):
+            raise _Malformed("datasets are no list")
+        for dataset in datasets:
+            name, digest = self._text(dataset.get("name")), self._text(dataset.get("digest"))
+            found = {"name": name, "digest": digest, "context": self._optional_text(dataset.get("context"))}
+            if run is not None and found not in run.datasets and self._has_room():
+                run.datasets.append(found)
 
     def _on_artifact(self, _: int, event: dict[str, Any]) -> None:
         path = _relative(self._text(event.get("path")))

@@ -126,6 +126,13 @@ class TestWhatWasCaptured:
         assert sorted(run.artifacts) == ["model/MLmodel", "other.bin"]
         assert run.artifacts["model/MLmodel"].text == "run_id: a1"
 
+    def test_datasets_that_a_run_was_given_are_its_own_and_each_is_there_once(self, tmp_path: Path) -> None:
+        given = {"name": "train", "digest": "9f3c2e1", "context": "training"}
+        other = {**given, "context": None}
+        write_events(tmp_path, START, RUN, {"event": "inputs", "run": "a1", "datasets": [given, other, given]})
+        (run,) = read(tmp_path).runs
+        assert [dataset.model_dump() for dataset in run.datasets] == [given, other]
+
     def test_it_can_be_read_although_no_run_was_made(self, tmp_path: Path) -> None:
         write_events(tmp_path, START)
         assert read(tmp_path).processes == 1
