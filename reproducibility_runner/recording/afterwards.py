@@ -74,15 +74,14 @@ def look(
     ]
     if written:
         # What a training writes is no input of it, although a pointer named it when it began.
+        before = dict(facts.tags)
         for path in written:
             del facts.data[path]
         facts.settle_data()
         result.notes.append(f"written by the command, and so not recorded as its data: {facts_module.listed(written)}")
-        kept = facts.tags.get(facts_module.DATA_TAG)
-        if kept is None:
-            result.remove.append(facts_module.DATA_TAG)
-        else:
-            result.tags[facts_module.DATA_TAG] = kept
+        for name in before.keys() - facts.tags.keys():
+            result.remove.append(name)
+        result.tags.update((name, value) for name, value in facts.tags.items() if before.get(name) != value)
     if models and not ended_well:
         result.notes.append("the command did not end well: no model was versioned")
     elif models:
@@ -120,7 +119,7 @@ def _version(
             )
         else:
             result.problems.append(f"the model {model} was not versioned: {problem}")
-    result.of_outermost.update(facts_module.data_tag(digests, facts_module.MODEL_TAG))
+    result.of_outermost.update(facts_module.digest_tags(digests, facts_module.MODEL_TAG))
 
 
 def _add(path: str, digest: str, environment: Mapping[str, str]) -> str | None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 DATA_TAG = "dvc_data_md5"
 MODEL_TAG = "dvc_model_md5"
+PATHS = {DATA_TAG: "runner.data_md5", MODEL_TAG: "runner.model_md5"}
 _SHOWN = 5
 
 
@@ -42,9 +43,10 @@ class Facts:
         self.before = {}  # type: dict[str, tuple[int, ...] | None]
 
     def settle_data(self) -> None:
-        """Put the data into the tag, as text."""
-        self.tags.pop(DATA_TAG, None)
-        self.tags.update(data_tag(self.data))
+        """Put the data into their tags, as text."""
+        for name in (DATA_TAG, PATHS[DATA_TAG]):
+            self.tags.pop(name, None)
+        self.tags.update(digest_tags(self.data, DATA_TAG))
 
 
 def gather(
@@ -83,15 +85,17 @@ def gather(
     return facts
 
 
-def data_tag(data: Mapping[str, str], tag: str = DATA_TAG) -> dict[str, str]:
-    """Return the tag of digests by path: the one digest as it is, several as a map; none where it would be cut.
+def digest_tags(digests: Mapping[str, str], tag: str) -> dict[str, str]:
+    """Return the tags of digests by path; none where one would be cut: then the pointers at the commit tell the same.
 
-    Then the pointers at the commit tell the same.
+    A single digest stands by itself, as people look it up, and a second tag has its path; several are a map.
     """
-    if len(data) < 2:
-        return {tag: next(iter(data.values()))} if data else {}
-    text = json.dumps(data, sort_keys=True)
-    return {tag: text} if len(text) <= command_line.LONGEST else {}
+    text = json.dumps(digests, sort_keys=True)
+    if not digests or len(text) > command_line.LONGEST:
+        return {}
+    if len(digests) > 1:
+        return {tag: text}
+    return {tag: next(iter(digests.values())), PATHS[tag]: text}
 
 
 def check_data_is_kept(facts: Facts, environment_of_dvc: Mapping[str, str]) -> None:
