@@ -39,10 +39,14 @@ class Result:
 
     def orders(self, runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         """Return what is to be set on which run; adds a problem where it is not known which run made the model."""
+        of_wandb = [run for run in runs if run.get("tracker") == "wandb"]
+        runs = [run for run in runs if run.get("tracker") == "mlflow"]
         outermost = [run for run in runs if not run.get("parent")]
         of_model = outermost if len(outermost) == 1 else []
-        if self.of_outermost and not of_model:
+        if self.of_outermost and not of_model and not any(run.get("model") for run in of_wandb):
             how_many = f"{len(outermost)} runs" if runs else "no run of MLflow"
+            if of_wandb:
+                how_many = "a run of W&B that ended before the model was written"
             self.problems.append(f"the command logged {how_many}: the model's digest was not logged")
         orders = []
         for run in runs:
@@ -53,8 +57,9 @@ class Result:
 
 
 def fingerprints(folder: str, models: Sequence[str]) -> dict[str, tuple[int, ...] | None]:
-    """Return by what it is known that the training wrote a model, for each."""
-    return {model: pointers.fingerprint(os.path.join(folder, model)) for model in models}
+    """Return by what it is known that the training wrote a model, for each, by its whole path."""
+    paths = [os.path.normpath(os.path.join(folder, model)) for model in models]
+    return {path: pointers.fingerprint(path) for path in paths}
 
 
 def look(
@@ -65,7 +70,7 @@ def look(
     *,
     ended_well: bool,
 ) -> Result:
-    """Return what is to be recorded at the end. `models` are paths as seen from `folder`, as they were before."""
+    """Return what is to be recorded at the end. `models` are whole paths, with what they were known by before."""
     result = Result()
     written = [
         path
@@ -98,8 +103,8 @@ def _version(
 ) -> None:
     digests = {}
     root = facts.root or os.path.realpath(folder)
-    for model, before in models.items():
-        path = os.path.join(folder, model)
+    for path, before in models.items():
+        model = os.path.relpath(path, folder)
         if pointers.fingerprint(path) in (None, before):
             missing = "is not there" if not os.path.exists(path) else "was not written by the command"
             result.problems.append(f"the model {model} {missing}")

@@ -58,9 +58,7 @@ class GitState:
 
 def read_git_state(folder: str) -> GitState:
     """Return the state of the work tree that holds `folder`. Raises NoState."""
-    root = _git(folder, "rev-parse", "--show-toplevel").rstrip("\n")
-    if not root:
-        raise NoState("the folder is no work tree of git")
+    root = root_of(folder)
     listed = _git(root, "status", "--porcelain=v2", "--branch", "-z", "--untracked-files=normal")
     commit, upstream, entries = None, None, []
     records = iter(listed.split("\0"))
@@ -93,6 +91,14 @@ def read_git_state(folder: str) -> GitState:
     names = {path for path in (*tracked, *new) if path and not path.endswith(".gitignore")}
     state.pointers = sorted(path for path in names if os.path.isfile(os.path.join(root, path)))
     return state
+
+
+def root_of(folder: str) -> str:
+    """Return the root of the work tree that holds `folder`. Raises NoState."""
+    root = _git(folder, "rev-parse", "--show-toplevel").rstrip("\n")
+    if not root:
+        raise NoState("the folder is no work tree of git")
+    return root
 
 
 def tracked_among(root: str, paths: Any) -> set[str]:

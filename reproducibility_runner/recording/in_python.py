@@ -8,7 +8,7 @@ import shutil
 import sys
 import tempfile
 
-from reproducibility_runner.recording import afterwards, command_line, facts, plugin, relabel, session
+from reproducibility_runner.recording import afterwards, command_line, facts, plugin, relabel, session, wandb_runs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,10 +42,11 @@ def record(strict: bool = False, model: str | Sequence[str] | None = None, image
     for problem in found.problems:
         _say(problem.line)
     place = tempfile.mkdtemp(prefix="reproducibility-runner-record-")
-    session.write(place, found.tags)
-    os.environ.update(session.variables(place, os.environ))
-    session.watch_runs()
     before = afterwards.fingerprints(folder, models)
+    session.write(place, found.tags, before)
+    os.environ[session.VARIABLE] = place
+    session.watch_runs()
+    wandb_runs.watch()
     _recording = True
 
     def at_exit() -> None:

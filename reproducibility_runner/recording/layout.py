@@ -18,6 +18,26 @@ Name: reproducibility-runner-record
 Version: 1.0
 Summary: Tags a training's runs with what they were made from
 """
+# Python imports this by itself when it starts: W&B has no place in its own settings for what others record. The one of
+# the environment, which it hides, has its turn after it.
+_SITECUSTOMIZE = """\
+import importlib.util
+import os
+import sys
+from importlib.machinery import PathFinder
+
+try:
+    from reproducibility_runner.recording import wandb_runs
+
+    wandb_runs.watch()
+except Exception:
+    pass
+_here = os.path.dirname(os.path.abspath(__file__))
+_spec = PathFinder.find_spec("sitecustomize", [path for path in sys.path if os.path.abspath(path or ".") != _here])
+if _spec is not None and _spec.loader is not None:
+    sys.modules["sitecustomize"] = _module = importlib.util.module_from_spec(_spec)
+    _spec.loader.exec_module(_module)
+"""
 _WITHOUT_PACKAGE = ("__init__.py", "places.py")
 
 
@@ -34,6 +54,8 @@ def lay_out(target: str) -> None:
     for name, text in (("METADATA", _METADATA), ("entry_points.txt", f"[{GROUP}]\n{ENTRY_POINT}\n")):
         with open(os.path.join(metadata, name), "w", encoding="utf-8") as file:
             file.write(text)
+    with open(os.path.join(target, "sitecustomize.py"), "w", encoding="utf-8") as file:
+        file.write(_SITECUSTOMIZE)
 
 
 def variables(target: str, inherited: Mapping[str, str]) -> dict[str, str]:

@@ -20,23 +20,18 @@ if TYPE_CHECKING:
 
 VARIABLE = "REPRO_RECORD"
 TAGS = "tags.json"
-WANDB = "wandb.yaml"
+MODELS = "models.json"
 RUNS = "runs.jsonl"
 
 
-def write(folder: str, tags: Mapping[str, str]) -> None:
-    """Write what the Pythons of a training, and W&B, are to read. Raises OSError."""
-    with open(os.path.join(folder, TAGS), "w", encoding="utf-8") as file:
-        json.dump(dict(tags), file)
-    # W&B reads YAML, of which JSON is a part.
-    with open(os.path.join(folder, WANDB), "w", encoding="utf-8") as file:
-        json.dump({name: {"desc": None, "value": value} for name, value in tags.items()}, file)
+def write(folder: str, tags: Mapping[str, str], models: Mapping[str, Any]) -> None:
+    """Write what the Pythons of a training are to read; `models` are paths with what they are known by.
 
-
-def variables(folder: str, inherited: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables by which a training finds them; W&B's own list of files is added to."""
-    paths = [path for path in inherited.get("WANDB_CONFIG_PATHS", "").split(",") if path]
-    return {VARIABLE: folder, "WANDB_CONFIG_PATHS": ",".join([*paths, os.path.join(folder, WANDB)])}
+    Raises OSError.
+    """
+    for name, value in ((TAGS, tags), (MODELS, models)):
+        with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+            json.dump(dict(value), file)
 
 
 def tags_of_process() -> dict[str, str]:
@@ -64,7 +59,15 @@ def watch_runs() -> None:
     ) -> Any:
         run = made(self, experiment_id, start_time, _with_ours(tags), *rest, **more)
         with contextlib.suppress(Exception):  # the run is made all the same
-            _note(str(folder), self, run)
+            line = {
+                "run": run.info.run_id,
+                "tracker": "mlflow",
+                "uri": getattr(self, "tracking_uri", None) or self._tracking_client.tracking_uri,
+                "parent": run.data.tags.get("mlflow.parentRunId"),
+                "python": sys.executable,
+                "folder": os.getcwd(),
+            }
+            note(str(folder), line)
         return run
 
     create_run.__wrapped__ = made  # type: ignore[attr-defined]
@@ -81,15 +84,9 @@ def _with_ours(tags: Any) -> Any:
         return tags
 
 
-def _note(folder: str, client: Any, run: Any) -> None:
-    line = {
-        "run": run.info.run_id,
-        "uri": getattr(client, "tracking_uri", None) or client._tracking_client.tracking_uri,
-        "parent": run.data.tags.get("mlflow.parentRunId"),
-        "python": sys.executable,
-        "folder": os.getcwd(),
-    }
-    data = (json.dumps(line) + "\n").encode()
+def note(folder: str, line: Mapping[str, Any]) -> None:
+    """Note a run; several processes may do so at once. Raises OSError."""
+    data = (json.dumps(dict(line)) + "\n").encode()
     descriptor = os.open(os.path.join(folder, RUNS), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
         os.write(descriptor, data)

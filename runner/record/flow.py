@@ -70,11 +70,11 @@ def _train(
     place: str,
     say: Callable[[str], None],
 ) -> int:
-    session.write(place, found.tags)
+    before = afterwards.fingerprints(folder, request.models)
+    session.write(place, found.tags, before)
     package = os.path.join(place, "package")
     layout.lay_out(package)
-    variables = {**environment, **session.variables(place, environment), **layout.variables(package, environment)}
-    before = afterwards.fingerprints(folder, request.models)
+    variables = {**environment, session.VARIABLE: place, **layout.variables(package, environment)}
     status = run_command(request.command, folder, variables, say)
     result = afterwards.look(found, folder, before, environment, ended_well=status == 0)
     problems = [*_relabel(result, place, variables), *result.problems]
