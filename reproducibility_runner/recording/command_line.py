@@ -19,7 +19,7 @@ _SECRET = re.compile(
     r"(?i)password|passwd|passphrase|(?<![a-z])(?:pwd|pass)(?![a-z])|secret|token(?!s|iz)|credential|authorization|"
     r"(?:api|access|account|private|auth)[_-]?key|signature|(?<![a-z])(?:sas|sig)(?![a-z])|(?<![a-z])dsn(?![a-z])"
 )
-_USERINFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^/\s@]*@")
+_USERINFO = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)(?:[^/@:\s]*:(?!\d{1,5}/)\S*|[^/\s]*)@")
 _KNOWN_TOKEN = re.compile(
     r"\b(?:hf_[A-Za-z0-9]{20,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|sk-[\w-]{16,}|"
     r"AKIA[0-9A-Z]{16}|xox[abpr]-[\w-]{10,}|eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]*|[0-9a-f]{40})\b"

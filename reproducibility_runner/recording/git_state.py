@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 _TIMEOUT_S = 10
 _SOURCES = (".py", ".pyx", ".ipynb", ".sh", ".r", ".jl")
-_USERINFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<userinfo>[^/]*)@")
+# Up to the last @ of the host's part; a password may hold a slash, which is no address and yet typed.
+_USERINFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*://)(?P<userinfo>[^/@:]*:(?!\d{1,5}/).*|[^/]*)@")
 _SHOWN = 20
 
 
