@@ -19,12 +19,17 @@ _FOLDER = re.compile(r"(?P<name>.+?)-(?P<version>[^-]+?)(?:-[^-]+)*\.(?:dist|egg
 def packages_of(paths: Iterable[str]) -> dict[str, str]:
     """Return the packages in folders of a search path, by normalised name; the first that is found is the one used.
 
-    From the names of their folders: to read what is in them would take ten times as long.
+    From the names of their folders: to read what is in them would take ten times as long. What a package brings within
+    its own folder, as setuptools puts on the path, is none of the environment's.
     """
     found = {}  # type: dict[str, str]
+    paths = [os.path.abspath(path or ".") for path in paths]
+    installed = tuple(os.path.join(path, "") for path in paths if path.endswith(("site-packages", "dist-packages")))
     for path in paths:
+        if path.startswith(installed):
+            continue
         try:
-            names = os.listdir(path or ".")
+            names = os.listdir(path)
         except OSError:
             continue
         for name in sorted(names):

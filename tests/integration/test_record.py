@@ -20,6 +20,7 @@ from runner.schema.reproduction import Verdict
 from runner.settings import Flags, load_settings
 from tests.support.capture_environments import (
     DVC,
+    EACH_PYTHON,
     MLFLOW_1_30,
     MLFLOW_2_2,
     MLFLOW_2_22,
@@ -74,7 +75,9 @@ def test_what_was_recorded_reproduces_with_no_flag_but_where_tracker_and_reposit
     shared_images: Prepared,
 ) -> None:
     """The author's Python has none of our packages; the project owns `runner.py`, `runner/` and `runner.yaml`."""
-    author = Author(tmp_path / "author", files={"requirements.txt": pinned(specification)})
+    # Called in the script it does nothing where the whole command is recorded, and nothing in the rerun.
+    script = "import reproducibility_runner\n\nreproducibility_runner.record(strict=True)\n" + SCRIPT
+    author = Author(tmp_path / "author", script=script, files={"requirements.txt": pinned(specification)})
     command = (str(kept_python(specification)), "train.py", "--scale", "2")
     said = author.record("--strict", "--model", "model.bin", "--", *command, PATH=dvc_path)
     assert said.code == 0, said.err
@@ -106,8 +109,8 @@ def test_what_was_recorded_reproduces_with_no_flag_but_where_tracker_and_reposit
     assert data.source.startswith("tag dvc_data_md5")
     assert (model_file.path, model_file.role) == ("src/model.bin", "output")
     assert reproduction.comparison is not None
-    assert reproduction.comparison.environment.whole is not None
-    assert any("tag runner.environment" in line for line in reproduction.verified), reproduction.verified
+    packages = {package.name: package.rerun for package in reproduction.comparison.environment.packages}
+    assert any("tag runner.environment" in line for line in reproduction.verified), packages
 
 
 def test_a_command_with_a_secret_is_not_recorded_and_its_audit_asks_for_it(
@@ -177,6 +180,21 @@ def test_an_installed_package_tags_every_run_by_itself(author: Author, tmp_path:
     assert tags["runner.working_directory"] == "src"
     assert tags["runner.python"].startswith("3.")
     assert tags["runner.environment"].startswith("sha256:")
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("specification", EACH_PYTHON, ids=lambda item: item.name)
+def test_the_plugin_runs_in_each_python_and_mlflow(
+    specification: Specification, author: Author, tmp_path: Path
+) -> None:
+    installed = tmp_path / "site"
+    layout.lay_out(str(installed))
+    prompt = author.prompt(PYTHONPATH=str(installed))
+    subprocess.run([str(kept_python(specification)), "train.py"], cwd=prompt.folder, env=prompt.variables, check=True)
+    _, tags = author.run()
+    assert tags["git_commit"] == author.commit
+    assert tags["dvc_data_md5"] == author.data.digest.dvc
+    assert tags["runner.command"] == "python train.py"
 
 
 @pytest.mark.parametrize("breakage", ["import subprocess; subprocess.run = None", "import os; os.environ['PATH'] = ''"])

@@ -108,6 +108,10 @@ def test_the_packages_digest_is_of_names_and_versions_alone(tmp_path: Path) -> N
         (tmp_path / name).mkdir()
     found = environment.packages_of([str(tmp_path), str(tmp_path / "absent")])
     assert found == {"numpy": "1.26.0", "scikit-learn": "1.4.0", "pip": "24.0", "old": "1.0"}
+    site = tmp_path / "lib" / "site-packages"
+    for name in ("a-1.dist-info", "setuptools/_vendor/more-2.dist-info"):
+        (site / name).mkdir(parents=True)
+    assert environment.packages_of([str(site), str(site / "setuptools" / "_vendor")]) == {"a": "1"}
     same = {"scikit-learn": "1.4.0", "Old": "1.0", "numpy": "1.26.0", "reproducibility_runner": "9"}
     assert environment.packages_digest(found) == environment.packages_digest(same)
     assert environment.packages_digest(found) != environment.packages_digest({**same, "numpy": "1.26.1"})
