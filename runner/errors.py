@@ -8,6 +8,7 @@
     │   └── InvalidConfiguration
     ├── MissingFact                3   a fact is missing; becomes the verdict `unverifiable`
     │   ├── AmbiguousFact
+    │   ├── NotAuditable
     │   └── NotByThen
     ├── InfrastructureError        5   something refused or timed out; may be tried again, never a verdict
     │   ├── EngineUnavailable
@@ -116,6 +117,12 @@ class AmbiguousFact(MissingFact):
     """Several values are equally good for a fact; `nearest` lists them, ready to paste."""
 
     kind = "ambiguous-fact"
+
+
+class NotAuditable(MissingFact):
+    """A training that is to be recorded would leave a run that lacks something (`runner record --strict`)."""
+
+    kind = "not-auditable"
 
 
 class NotByThen(MissingFact):

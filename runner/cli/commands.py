@@ -8,11 +8,13 @@ from runner.cli.check import check
 from runner.cli.demo import demo
 from runner.cli.doctor import doctor
 from runner.cli.plan import plan
+from runner.cli.record import record
 from runner.cli.reproduce import reproduce
 from runner.cli.setup import setup
 
 _START = "Start"
 _ONE_RUN = "One run"
+_TRAINING = "Training"
 
 app = typer.Typer(
     name="runner",
@@ -45,3 +47,4 @@ app.command("doctor", rich_help_panel=_START)(doctor)
 app.command("check", rich_help_panel=_ONE_RUN)(check)
 app.command("plan", rich_help_panel=_ONE_RUN)(plan)
 app.command("reproduce", rich_help_panel=_ONE_RUN)(reproduce)
+app.command("record", rich_help_panel=_TRAINING)(record)

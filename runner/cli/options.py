@@ -164,7 +164,9 @@ def typed(arguments: Mapping[str, Any]) -> Flags:
     )
 
 
-def after_dashes(words: list[str] | None) -> tuple[str, ...]:
+def after_dashes(
+    words: list[str] | None, remedy: str = "runner reproduce RUN -- {words}    to give the command"
+) -> tuple[str, ...]:
     """Return the words of `-- CMD...`. Raises UsageError for further words without the dashes: a typing error."""
     import sys
 
@@ -175,6 +177,6 @@ def after_dashes(words: list[str] | None) -> tuple[str, ...]:
     if before:
         raise UsageError(
             f"{' '.join(before)!r} is not understood",
-            f"runner reproduce RUN -- {' '.join(words or ())}    to give the command",
+            remedy.format(words=" ".join(words or ())),
         )
     return tuple(words or ())

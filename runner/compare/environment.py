@@ -6,8 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from reproducibility_runner.recording.environment import packages_digest
 from runner.compare.numerical import likelihood, moves_numbers
 from runner.lineage.packages import INSTALLERS, PYTHON, linux_markers, normalise, recorded_packages, same_version
+from runner.lineage.training import environment_digest
 from runner.plan.lists.pinned import is_complete, pinned_versions, project_name
 from runner.schema.comparison import EnvironmentComparison, PackageComparison, PlatformComparison
 from runner.schema.plan import Plan
@@ -49,13 +51,17 @@ def compare_environment(record: RunRecord, plan: Plan, rerun: Rerun) -> Environm
                 )
             )
     counts = Counter(package.outcome for package in packages)
+    recorded = environment_digest(record)
+    whole = None if recorded is None else recorded.value == packages_digest(rerun.environment.packages)
     return EnvironmentComparison(
         packages=tuple(packages),
         counts={outcome: counts[outcome] for outcome in ("same", "changed", "added", "removed", "unknown")},
         complete=complete,
         python=_python(plan.environment.python_recorded, rerun.environment.python),
         platform=_platform(record, plan, rerun),
-        reading=_reading(packages, complete=complete),
+        whole=whole,
+        whole_source=None if recorded is None else recorded.source,
+        reading=_reading(packages, complete=complete, whole=whole),
     )
 
 
@@ -101,9 +107,11 @@ def recorded_platform(record: RunRecord) -> str | None:
     return None
 
 
-def _reading(packages: Sequence[PackageComparison], *, complete: bool) -> str:
+def _reading(packages: Sequence[PackageComparison], *, complete: bool, whole: bool | None) -> str:
     """Return in a line which of the differences could have moved numbers."""
     other = sorted((package for package in packages if package.differs), key=lambda package: likelihood(package.name))
+    if whole and not other:
+        return f"all {len(packages)} packages as recorded: no package moved numbers"
     known = [package for package in packages if package.recorded_by is not None]
     unknown = [package.name for package in packages if package.outcome == "unknown"]
     groups: dict[str, list[str]] = {"can": [], "perhaps": [], "not by itself": []}
@@ -125,6 +133,8 @@ def _reading(packages: Sequence[PackageComparison], *, complete: bool) -> str:
         telling = [name for name in sorted(unknown, key=likelihood) if moves_numbers(name) == "can"]
         of_them = f", {_listed(telling)} among them, which could move numbers" if telling else ""
         words.append(f"{len(unknown)} without a recorded version{of_them}")
+    if whole is False:
+        words.append("not the very set that was recorded, of which the digest alone is known")
     return "; ".join(words)
 
 

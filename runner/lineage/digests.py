@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from runner.lineage.recorded import Recorded, like, named, normalised
@@ -77,7 +78,17 @@ def recorded_digests(
             if not read and certain:
                 notes.append(f"{entry.source} holds no MD5 digest: {redact(entry.value[:60])!r}")
             found += [RecordedDigest(digest, role, entry.source, tier, path, certain) for path, digest in read]
-    return tuple(found), tuple(notes)
+    return tuple(_with_path(entry, found) for entry in found), tuple(notes)
+
+
+def _with_path(entry: RecordedDigest, others: Sequence[RecordedDigest]) -> RecordedDigest:
+    """Return a digest with the one path that another entry of the record has for it, as `runner record` writes both."""
+    paths = {
+        other.path
+        for other in others
+        if other.path and other.role == entry.role and other.digest.hexdigest == entry.digest.hexdigest
+    }
+    return replace(entry, path=paths.pop()) if entry.path is None and len(paths) == 1 else entry
 
 
 def variant_role(name: str) -> Role | None:

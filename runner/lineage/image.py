@@ -1,9 +1,11 @@
-"""Which image a run trained in, where something records one: an MLflow project's tags, or `runner.yaml`."""
+"""Which image a run trained in, where something records one: MLflow projects, `runner record`, or `runner.yaml`."""
 
 from __future__ import annotations
 
 import re
 
+from runner.lineage.recorded import named
+from runner.lineage.training import IMAGE_TAGS
 from runner.redact import redact
 from runner.schema.plan import RecordedImage
 from runner.schema.run_record import RunRecord
@@ -28,6 +30,7 @@ def recorded_images(record: RunRecord, settings: Settings, facts: CommitFacts) -
         if image is not None and _DIGEST.fullmatch(identity):
             image = image.model_copy(update={"digest": identity})
         found.append(image)
+    found += [_image(image.value, image.source) for image in named(record, IMAGE_TAGS)]
     return [image for image in found if image is not None]
 
 

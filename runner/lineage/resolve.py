@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from runner.lineage.commit import proves_clean, recorded_otherwise, records_commit
 from runner.lineage.files import resolve_files
+from runner.lineage.training import training_notes
 from runner.redact import redact
 from runner.schema.lineage import Lineage, Provenance
 from runner.schema.run_record import RunRecord
@@ -54,5 +55,5 @@ def resolve_lineage(
                 for file in files
             ),
         ),
-        notes=(*notes, *found),
+        notes=(*notes, *training_notes(record), *found),
     )

@@ -12,9 +12,10 @@ from typing import Any
 
 from runner.errors import AmbiguousFact, MissingFact
 from runner.lineage.pipeline import Stage, load_mapping, stage_of, stages_of
-from runner.lineage.recorded import named
+from runner.lineage.recorded import Recorded, named
 from runner.lineage.remedy import command_again
 from runner.lineage.script import Script, locate_script, wanted_paths
+from runner.lineage.training import COMMAND_TAGS, hides_secret, training_directory
 from runner.plan.arguments import Arguments, effective, map_params, quoted, same_value
 from runner.plan.options import ScriptInterface, read_interface
 from runner.redact import redact
@@ -23,7 +24,6 @@ from runner.schema.run_record import RunRecord
 from runner.schema.snapshot import RepositorySnapshot
 from runner.settings import FILE_NAME, CommitFacts, Settings
 
-COMMAND_TAGS = ("runner.command", "reproducibility_runner.command")
 ENTRY_POINT_TAG = "mlflow.project.entryPoint"
 _REPRO_VALUES = frozenset({"-S", "--set-param", "-n", "--name", "-m", "--message", "-j", "--jobs"})
 _REPRO = re.compile(r"(?P<repro>\bdvc(?:\s+-{1,2}(?:verbose|quiet|[vq]+))*\s+(?:repro|exp\s+run)\b)(?P<rest>[^|;&\n]*)")
@@ -74,11 +74,29 @@ def _command_of_run(record: RunRecord, snapshot: RepositorySnapshot, settings: S
     if facts.command:
         found: tuple[str, str] | None = (facts.command, f"command in {FILE_NAME} at the commit")
     else:
+        found = _project_command(record, snapshot)
         recorded = named(record, COMMAND_TAGS)
-        found = _project_command(record, snapshot) or ((recorded[0].value, recorded[0].source) if recorded else None)
+        if found is None and recorded:
+            _check_whole(recorded[0], record, settings)
+            found = recorded[0].value, recorded[0].source
+            started_in = training_directory(record)
+            if directory is None and started_in is not None:
+                directory, directory_source = started_in.value, started_in.source
     if found is None:
         return _inferred(record, snapshot, settings, directory, directory_source)
     return _given(*found, directory, directory_source, snapshot)
+
+
+def _check_whole(recorded: Recorded, record: RunRecord, settings: Settings) -> None:
+    """Refuse a recorded command of which a secret was left out."""
+    if hides_secret(recorded.value):
+        raise MissingFact(
+            f"the recorded command ({recorded.source}) lacks what looked like a secret: {redact(recorded.value)}",
+            command_again(record, settings, f"--command {shlex.quote(redact(recorded.value))}")
+            + "   # with a value that the training takes",
+            fact="command",
+            looked_in=(recorded.source,),
+        )
 
 
 def _given(

@@ -146,8 +146,9 @@ class EnvironmentComparison(Value):
     """The environment that trained beside the recorded one.
 
     `packages` are all that were recorded by the run or that ran; `counts` are of their outcomes. `complete` tells that
-    the commit has a record of all packages (a lock). `reading` is the line that says which differences could move
-    numbers. A difference explains a divergence; it decides about none.
+    the commit has a record of all packages (a lock). `whole` tells whether all packages together are those of which the
+    run recorded a digest, None where it recorded none, `whole_source` where that is. `reading` is the line that says
+    which differences could move numbers. A difference explains a divergence; it decides about none.
     """
 
     packages: tuple[PackageComparison, ...] = ()
@@ -155,6 +156,8 @@ class EnvironmentComparison(Value):
     complete: bool = False
     python: PackageComparison | None = None
     platform: PlatformComparison | None = None
+    whole: bool | None = None
+    whole_source: str | None = None
     reading: str = ""
 
     @property

@@ -33,6 +33,9 @@ def verified(plan: Plan, rerun: Rerun, comparison: Comparison, *, finished: bool
     same = sum(package.outcome == "same" for package in recorded)
     if same:
         lines.append(f"packages: {same} of {len(recorded)} as the run recorded them")
+    if comparison.environment.whole:
+        count = len(comparison.environment.packages)
+        lines.append(f"packages: the {count} of the recorded digest ({comparison.environment.whole_source})")
     if not plan.command_inferred and plan.recorded_command is None:
         lines.append(f"command: {redact(plan.command_source)}")
     return (*lines, *_numbers(comparison)) if finished else tuple(lines)

@@ -46,6 +46,9 @@ MLFLOW_2_22 = Specification("mlflow-2.22", None, ("mlflow-skinny==2.22.0", "psut
 MLFLOW_TODAY = Specification("mlflow-today", None, ("mlflow-skinny>=3.1", "psutil"))
 EACH_MLFLOW = (MLFLOW_1_17, MLFLOW_1_23, MLFLOW_1_26, MLFLOW_1_30, MLFLOW_2_2, MLFLOW_2_22, MLFLOW_TODAY)
 
+DVC = Specification("dvc", None, ("dvc", "pathspec<1"))
+WANDB = Specification("wandb", None, ("wandb",))
+
 # With all that MLflow brings, and scikit-learn, on a Python of their own time.
 _SKLEARN_OF_2022 = ("scikit-learn<1.3", "matplotlib<3.8", "numpy<1.25")
 WHOLE_1_30 = Specification("whole-mlflow-1.30", "3.9", ("mlflow==1.30.1", *_SKLEARN_OF_2022, *_OLD))
@@ -146,6 +149,11 @@ def make_environment(specification: Specification, session: Path) -> Environment
     (site_packages / "aa-kept-packages.pth").write_text(f"{kept}\n")
     install.write_pth(site_packages, str(library))
     return Environment(folder, library)
+
+
+def kept_python(specification: Specification) -> Path:
+    """Return the Python of the kept environment itself, which knows nothing of ours; nobody may write to it."""
+    return _kept_packages(specification).parents[2] / "bin" / "python"
 
 
 def _kept_packages(specification: Specification) -> Path:

@@ -210,3 +210,21 @@ def test_a_command_that_was_given_in_place_of_the_runs_own_knows_that_one(
 
 def test_a_command_that_was_given_where_nothing_leads_to_one_stands_for_none() -> None:
     assert command(run(script=None), snapshot({"train.py": TRAIN}), settings(command="make")).recorded is None
+
+
+def test_a_recorded_command_runs_where_it_was_started_unless_configuration_says_otherwise() -> None:
+    record = run(tags={"runner.command": "python train.py", "runner.working_directory": "src"})
+    repository = snapshot({"src/train.py": TRAIN})
+    found = command(record, repository)
+    assert (found.working_directory, found.working_directory_source) == ("src", "tag runner.working_directory")
+    assert found.script == "src/train.py"
+    assert command(record, repository, settings(yaml="working_directory: lib")).working_directory == "lib"
+
+
+def test_a_recorded_command_without_its_secret_is_asked_for_ready_to_paste() -> None:
+    record = run(tags={"runner.command": "python train.py --api-key '***'"})
+    with pytest.raises(MissingFact, match="lacks what looked like a secret") as caught:
+        command(record, snapshot({"train.py": TRAIN}))
+    assert "--command 'python train.py --api-key " in caught.value.remedy
+    given = command(record, snapshot({"train.py": TRAIN}), settings(command="python train.py"))
+    assert given.line == "python train.py"
