@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,11 @@ if TYPE_CHECKING:
     from runner.schema.run_record import RunRecord
     from runner.settings import Settings
     from runner.trackers.interface import Tracker
-    from runner.trackers.reference import Page, RunReference
+    from runner.trackers.reference import ModelReference, Page, RunReference
+
+
+_USUAL = "mlruns"  # where MLflow keeps what no address was given for
+_LISTED = 6  # stores named in a message
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +104,8 @@ def find_run(text: str, settings: Settings) -> Asked:
     if isinstance(reference, Page):
         settings, notes = _with_page(reference, settings)
         reference = reference.reference
+    if settings.tracker is None and not (Path(settings.folder) / _USUAL).is_dir():
+        settings, notes = _with_store_beneath(text, reference, settings)
     address, tracker = open_named_tracker(settings, text)
     if isinstance(reference, RunId | RunIdPrefix | RunName):
         if settings.run_of_model is not None:
@@ -131,6 +138,46 @@ def _deleted(record: RunRecord) -> tuple[str, ...]:
     return ("run: deleted in the tracker, which still has its record",) if record.lifecycle_stage == "deleted" else ()
 
 
+def _with_store_beneath(
+    text: str, reference: RunReference | ModelReference, settings: Settings
+) -> tuple[Settings, tuple[str, ...]]:
+    """Let the one store beneath this folder that has the run be the tracker, where none is named, and say so.
+
+    Raises UsageError where several have it, or where there are stores and none does: they are listed.
+    """
+    from runner.trackers.beneath import stores_beneath
+    from runner.trackers.open import open_tracker
+    from runner.trackers.reference import RunId, RunIdPrefix, RunName
+
+    folder = Path(settings.folder)
+    stores = stores_beneath(folder)
+    if not isinstance(reference, RunId | RunIdPrefix | RunName):
+        having = stores
+    else:
+        having = []
+        for address in stores:
+            with suppress(RunNotFound):
+                open_tracker(address, folder=folder).find_run(reference)
+                having.append(address)
+    if len(having) == 1:
+        others = f", the only one of {len(stores)} stores here that has the run" if len(stores) > 1 else ""
+        source = f"the store beneath this folder{others}"
+        invocation = settings.invocation.model_copy(
+            update={"options": (("--tracker", having[0]), *settings.invocation.options)}
+        )
+        sources = {**settings.sources, "tracker": source}
+        update = {"tracker": having[0], "sources": sources, "invocation": invocation}
+        return settings.model_copy(update=update), (f"tracker: {having[0]}, {source}",)
+    if not stores:
+        return settings, ()
+    listed = ", ".join((having or stores)[:_LISTED])
+    has = f"{len(having)} stores here have the run" if having else "none of the stores here has the run"
+    raise UsageError(
+        f"no tracker is named, there is no {_USUAL} here, and {has}: {listed}",
+        settings.invocation.again(text, "--tracker", (having or stores)[0]),
+    )
+
+
 def open_named_tracker(settings: Settings, *words: str) -> tuple[str, Tracker]:
     """Return the address of the tracker that the user named, or of an mlruns here, and the tracker.
 
@@ -140,12 +187,12 @@ def open_named_tracker(settings: Settings, *words: str) -> tuple[str, Tracker]:
     from runner.trackers.open import open_tracker
 
     folder = Path(settings.folder)
-    if settings.tracker is None and not (folder / "mlruns").is_dir():
+    if settings.tracker is None and not (folder / _USUAL).is_dir():
         raise UsageError(
-            "no tracker is named, and there is no mlruns here",
+            f"no tracker is named, and there is no {_USUAL} here",
             f"{settings.invocation.again(*words, '--tracker', 'URI')}    or set MLFLOW_TRACKING_URI",
         )
-    address = settings.tracker or "mlruns"
+    address = settings.tracker or _USUAL
     named = None if settings.repo is None else local_root(settings.repo, settings.folder)
     return address, open_tracker(address, folder=folder, repository=None if named is None else Path(named))
 
