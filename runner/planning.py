@@ -190,14 +190,18 @@ def _check_typed_commit(record: RunRecord, settings: Settings, progress: Progres
     if name is None or is_commit_id(name):
         return
     places = [settings.repo] if settings.repo is not None else [place for place, _ in _nearby(record, settings)]
+    recorded: list[str] = []
     if not places:
         with suppress(MissingFact):
-            places = [repository_location(record, settings, []).value]
+            places = recorded = [repository_location(record, settings, []).value]
     progress.update(f"looking for {name!r}")
     now = None
     for place in places:
         with suppress(RunnerError):
-            now = now or open_mirror(place, mirrors_folder(), commit=None, offline=settings.offline).named(name.strip())
+            mirror = open_mirror(
+                place, mirrors_folder(), commit=None, offline=settings.offline, recorded=place in recorded
+            )
+            now = now or mirror.named(name.strip())
     raise UsageError(
         f"--commit {name!r} is no commit id, and a name may be moved",
         command_again(record, settings, f"--commit {now}") + f"    what {name} names now"
@@ -316,8 +320,9 @@ def _open_repository(
         return repository, mirrors[repository.value]
     progress.update(f"fetching {repository.value}")
     location = settings.repo if settings.repo is not None else repository.value
+    recorded = settings.repo is None
     try:
-        return repository, open_mirror(location, cache, commit=commit, offline=settings.offline)
+        return repository, open_mirror(location, cache, commit=commit, offline=settings.offline, recorded=recorded)
     except (MissingFact, RepositoryUnavailable) as error:
         if settings.repo is not None or not nearby:
             raise
