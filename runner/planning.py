@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from runner.credentials.host import HostAccess
     from runner.finding import Asked
     from runner.repository.mirror import Mirror
+    from runner.repository.parts import Parts
     from runner.schema.lineage import Lineage, Provenance
     from runner.schema.model_files import RegisteredModel
     from runner.schema.plan import EnvironmentSpec, Images, Plan
@@ -42,6 +43,7 @@ class Found:
     mirror: Mirror | None = None
     snapshot: RepositorySnapshot | None = None
     host: HostAccess | None = None
+    parts: Parts | None = None
 
     def facts(self, *, except_for: str) -> tuple[str, ...]:
         """Return what was found, in short phrases for people, without the fact that is missing."""
@@ -96,6 +98,7 @@ def make_plan(
     from runner.lineage.resolve import resolve_lineage
     from runner.plan.build import build_plan
     from runner.plan.images import NOT_MADE
+    from runner.repository.parts import look_at_parts
     from runner.trackers.baseline import baseline_digest
 
     _check_typed_commit(record, settings, progress)
@@ -107,6 +110,15 @@ def make_plan(
         found.mirror = mirror
         resolved = mirror.resolve_commit(commit.value)
         found.snapshot = _read_snapshot(record, settings, mirror, resolved)
+        found.parts, found.snapshot = look_at_parts(
+            mirror,
+            found.snapshot,
+            settings.repo if settings.repo is not None else repository.value,
+            mirrors_folder(),
+            recorded=_is_recorded(repository, record, settings),
+            offline=settings.offline,
+            progress=progress,
+        )
     commit = commit.model_copy(update={"value": resolved})
     agreed = _check_commits(record, settings, mirror)
     asked = found.asked.notes if found.asked is not None else ()
@@ -333,6 +345,11 @@ def _open_repository(
             fact="repository", value=place, source=source, considered=(*repository.considered, considered)
         )
         return found, mirrors[place]
+
+
+def _is_recorded(repository: Provenance, record: RunRecord, settings: Settings) -> bool:
+    """Tell whether nobody but the record names the repository."""
+    return settings.repo is None and repository.value not in dict(_nearby(record, settings))
 
 
 def _why_refused(missing: MissingFact, refused: list[tuple[str, str, RunnerError]]) -> RunnerError:

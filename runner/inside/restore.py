@@ -15,6 +15,7 @@ from runner.inside.data.objects import ObjectId, Verified, discard, listing, ver
 from runner.inside.data.remotes import Remotes
 from runner.inside.packages.environment import find_ready
 from runner.inside.protocol import MISSING, UNAVAILABLE, PhaseError, note, progress, receive
+from runner.inside.supplied import clone_submodules, lay_supplied
 from runner.inside.usage import allocated_bytes
 
 # What is larger, or has more files, and is of unknown role is linked, read-only, like data.
@@ -26,9 +27,11 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
     """Restore a rerun's workspace.
 
     Request: rerun, commit, branch, url, dvc_roots, outs[], pointer_edits[],
-    files[] {path, digest, role, warm_start}, expected_outputs[], allow_cached, proxies,
+    files[] {path, digest, role, warm_start}, submodules[] {path, commit, place},
+    supplied[] {path, digest, kind, source}, expected_outputs[], allow_cached, proxies,
     remotes[] (see `Remotes`), environment {specification, repository} (keys), base (the base image's reference).
-    Asks for: the `bundle` of the repository; what folders of the host hold (see `folders`).
+    Asks for: the `bundle` of the repository; that of each `submodule`; files that are `supplied`; what folders of the
+    host hold (see `folders`).
     Result: files[] {path, digest, sha256, size_bytes, place, held_by}, remotes_asked[], removed[].
     """
     with uses.with_others():
@@ -51,7 +54,9 @@ def _restore(request: dict[str, Any]) -> dict[str, Any]:
     receive("bundle", bundle)
     workspace.clone(bundle, root, commit=request["commit"], branch=request["branch"], url=request["url"])
     os.unlink(bundle)
+    clone_submodules(root, request["submodules"], layout.work(rerun, layout.STATE))
     workspace.own(root)
+    supplied = lay_supplied(root, request["supplied"])
     workspace.edit_pointers(root, request["pointer_edits"])
     workspace.private_cache(root, request["dvc_roots"])
 
@@ -70,8 +75,10 @@ def _restore(request: dict[str, Any]) -> dict[str, Any]:
             removed.append(path)
         workspace.mark_unchanged(root, held)
 
-    results = [_place(file, root, layout.work(rerun, layout.REFERENCE), store) for file in request["files"]]
+    results = supplied + [_place(file, root, layout.work(rerun, layout.REFERENCE), store) for file in request["files"]]
     workspace.exclude(root, [f["path"] for f in results if f["place"] == "workspace"])
+    for submodule in request["submodules"]:
+        workspace.settle(workspace.inside(root, submodule["path"]))
     workspace.settle(root)
     manifest = {path: traces.mark(status) for path, status in workspace.files(root)}
     state = {"manifest": manifest, "files": results, "access_times": traces.are_kept(layout.work(rerun, layout.STATE))}

@@ -159,6 +159,19 @@ def mark_unchanged(root: str, paths: Iterable[str]) -> None:
         _git(root, "update-index", "--skip-worktree", "-z", "--stdin", stdin=listed)
 
 
+def by_repository(root: str, paths: Iterable[str]) -> dict[str, list[str]]:
+    """Return the tracked ones of these files by the work tree that tracks each: the clone's, or a submodule's."""
+    found: dict[str, list[str]] = {}
+    for path in paths:
+        folder = root
+        for end in (place for place, letter in enumerate(path) if letter == "/"):
+            if os.path.isdir(os.path.join(root, path[:end], ".git")):
+                folder = os.path.join(root, path[:end])
+        found.setdefault(folder, []).append(os.path.relpath(os.path.join(root, path), folder))
+    kept = {folder: set(tracked(folder)) for folder in found}
+    return {folder: [path for path in inner if path in kept[folder]] for folder, inner in found.items()}
+
+
 def tracked(root: str, path: str | None = None) -> list[str]:
     """Return the tracked files, all or those at or below a path."""
     within = () if path is None else (f":(literal){path}",)

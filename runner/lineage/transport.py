@@ -1,7 +1,7 @@
 """By which ways a repository may be asked for: a positive list, shorter for what only a record says. Pure.
 
-Whoever writes a record could have us run a command (`ext::…`, a leading `-`), read this disk or look around on a private
-network. What the auditor names may be anything that git itself fetches by.
+Whoever writes a record could have us run a command (`ext::…`, a leading `-`), read this disk or look around on a
+private network. What the auditor names may be anything that git itself fetches by.
 """
 
 from __future__ import annotations

@@ -13,7 +13,6 @@ from runner.errors import MissingFact
 from runner.lineage.transport import SCHEME, SCP, why_refused
 from runner.redact import redact
 
-
 _TOKEN = re.compile(r"(?i)gh[a-z]_|github_pat_|glpat-|.{20}")  # a name before the host that begins so is none
 
 

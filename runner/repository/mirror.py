@@ -177,10 +177,11 @@ def open_mirror(
     """Return the mirror of the repository at `location`, made or brought up to date in the folder `cache` if need be.
 
     `location` is an address by https, http, ssh or git, or a path of this host, of which the whole work tree counts;
-    one that is `recorded`, so that no person named it, is an address by https or ssh of a public host alone. A remote repository is asked only where the mirror lacks `commit`, or that is short or None. Where `commit` is on no
-    ref it is asked for by its id; whether it was found, `Mirror.resolve_commit` tells. With `offline` only paths and
-    what the cache holds are used. A `public` one is asked by https without this user's credentials and configuration;
-    keep such mirrors in a folder of their own.
+    one that is `recorded`, so that no person named it, is an address by https or ssh of a public host alone. A remote
+    repository is asked only where the mirror lacks `commit`, or that is short or None. Where `commit` is on no ref it
+    is asked for by its id; whether it was found, `Mirror.resolve_commit` tells. With `offline` only paths and what the
+    cache holds are used. A `public` one is asked by https without this user's credentials and configuration; keep such
+    mirrors in a folder of their own.
 
     Raises MissingFact (`repository`) where there is no such repository, (`history`) where its history is cut and cannot
     be completed; RepositoryUnavailable where it does not answer or refuses; DiskFull.
@@ -235,7 +236,7 @@ def forget_mirror(location: str, cache: Path) -> None:
     """Remove what the cache holds of the repository at `location`, a work tree or an address, if anything."""
     key = parse_address(location).key
     with contextlib.suppress(FileNotFoundError), locked(cache / f"{key}.lock"):
-        for name in (f"{key}.git", f"{key}.bundles", f"{key}.archives", f"{key}.double"):
+        for name in (f"{key}.git", f"{key}.bundles", f"{key}.archives", f"{key}.double", f"{key}.lfs"):
             shutil.rmtree(cache / name, ignore_errors=True)
         (cache / f"{key}.lock").unlink()
 

@@ -21,6 +21,7 @@ from runner.rerun.in_image import environment_of_image
 from runner.rerun.preexisting import RecordedResults, find_results
 from runner.rerun.provision import as_resolved, provision, ready_keys
 from runner.rerun.restore import Restored, restore
+from runner.rerun.supplies import NO_SUPPLIES, Supplies
 from runner.rerun.train import Trained, train
 from runner.schema.plan import Plan
 from runner.schema.rerun import Ending, PreExistingResult, Rerun, ResolvedEnvironment, RestoredFile
@@ -52,7 +53,8 @@ class Paper:
 
     `outs` are the paths of all that DVC ever versioned there: their folders are made, since a clone lacks those that
     hold nothing else, and scripts make none. `sources` maps scripts to their texts: what they import is compiled.
-    `upload_times` date files of package indexes that do not.
+    `supplies` are files and submodules that the workspace gets from this host. `upload_times` date files of package
+    indexes that do not.
     `contents` returns the bytes of files at the commit, less those over a size; `recorded` is what the run recorded,
     which they are searched for where the training used them.
     """
@@ -67,6 +69,7 @@ class Paper:
     logs: Path
     outputs: Path
     upload_times: Mapping[str, str] = field(default_factory=dict)
+    supplies: Supplies = NO_SUPPLIES
 
 
 def carry_out(plan: Plan, place: Place, paper: Paper, *, keep: bool, offline: bool, progress: Progress) -> Rerun:
@@ -168,6 +171,7 @@ def _prepare(
                     progress=progress,
                     host=place.host,
                     offline=offline,
+                    supplies=paper.supplies,
                 )
             with _timed("provision", timings, progress):
                 environment = ready[0] if ready else making[0].result()

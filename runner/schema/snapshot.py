@@ -19,11 +19,38 @@ class TreeEntry(Value):
 
 
 class LfsPointer(Value):
-    """A file of the commit whose bytes are in Git LFS: their SHA-256 and size."""
+    """A file of the commit whose bytes are in Git LFS: their SHA-256 and size.
+
+    `refused` says why they cannot be had, and `passing` that this may be otherwise another time.
+    """
 
     path: str
     oid: str
     size_bytes: int
+    refused: str | None = None
+    passing: bool = False
+
+
+class Gitlink(Value):
+    """A submodule of the commit: its path, the commit that is recorded there, and what `.gitmodules` says of it.
+
+    `place` is the address without credentials. `refused` says why it cannot be had: its folder is then as empty as a
+    plain clone leaves it. `passing` tells that this may be otherwise another time.
+    """
+
+    path: str
+    commit: str
+    name: str | None = None
+    place: str | None = None
+    refused: str | None = None
+    passing: bool = False
+
+
+class OutsideLink(Value):
+    """A symbolic link of the commit that leads out of the repository, where a clone elsewhere has nothing."""
+
+    path: str
+    target: str
 
 
 class PointerOut(Value):
@@ -98,7 +125,7 @@ class RepositorySnapshot(Value):
     and scripts that are empty there, to the first commit that has them. `later_changes` are those made in the
     asked-for time by other commits than this one and those before it, oldest first. `remotes` are those at the commit,
     `remotes_today` those at the default branch's tip. `url` has no credentials; `location` is what git was given. `lfs`
-    are files whose bytes are in Git LFS, which nothing here fetches.
+    are files whose bytes are in Git LFS, those of submodules too. `submodules` are all of them, outer ones first.
     """
 
     url: str
@@ -117,6 +144,8 @@ class RepositorySnapshot(Value):
     dvc_roots: tuple[str, ...] = ()
     shallow: bool = False
     lfs: tuple[LfsPointer, ...] = ()
+    submodules: tuple[Gitlink, ...] = ()
+    outside_links: tuple[OutsideLink, ...] = ()
 
     def with_texts(self, texts: Mapping[str, str]) -> RepositorySnapshot:
         """Return the snapshot with more texts of its commit."""

