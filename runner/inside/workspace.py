@@ -192,6 +192,11 @@ def settle(root: str) -> None:
     _set_times(files, before)  # which git has just read
 
 
+def age(root: str, paths: Iterable[str]) -> None:
+    """Have files that came after `settle` be as old as the commit's, so that whoever reads them first shows."""
+    _set_times((os.path.join(root, path) for path in paths), time.time_ns() - 60 * 10**9)
+
+
 def _set_times(files: Iterable[str], time_ns: int) -> None:
     for path in files:
         with contextlib.suppress(OSError):  # removed, since the training is to write it

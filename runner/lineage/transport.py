@@ -43,7 +43,7 @@ def why_refused(location: str, *, recorded: bool = False) -> str | None:
     if scp is None:
         return "is a path of the machine that recorded it" if recorded else None
     user, _, host = scp["host"].rpartition("@")
-    if not host or host.startswith("-") or user.startswith("-") or scp["path"].startswith("-"):
+    if not host or host.startswith("-") or user.startswith("-") or scp["path"].startswith(("-", ":")):
         return _NO_ADDRESS
     return _of_host(host) if recorded else None
 

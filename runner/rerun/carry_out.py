@@ -19,12 +19,13 @@ from runner.progress import Progress
 from runner.rerun.collect import Collected, collect, discard
 from runner.rerun.in_image import environment_of_image
 from runner.rerun.preexisting import RecordedResults, find_results
+from runner.rerun.prefetch import prefetch
 from runner.rerun.provision import as_resolved, provision, ready_keys
 from runner.rerun.restore import Restored, restore
 from runner.rerun.supplies import NO_SUPPLIES, Supplies
 from runner.rerun.train import Trained, train
 from runner.schema.plan import Plan
-from runner.schema.rerun import Ending, PreExistingResult, Rerun, ResolvedEnvironment, RestoredFile
+from runner.schema.rerun import Ending, PreExistingResult, PrefetchedFile, Rerun, ResolvedEnvironment, RestoredFile
 
 _TINY_BYTES = 64 << 20
 _NO_SPACE = re.compile(r"No space left on device|Errno 28\b|ENOSPC|Disk quota exceeded")
@@ -81,6 +82,19 @@ def carry_out(plan: Plan, place: Place, paper: Paper, *, keep: bool, offline: bo
     """
     timings: dict[str, float] = {}
     restored, environment = _prepare(plan, place, paper, offline=offline, progress=progress, timings=timings)
+    prefetched: tuple[PrefetchedFile, ...] = ()
+    if plan.prefetch:
+        with _timed("prefetch", timings, progress):
+            prefetched = prefetch(
+                place.engine,
+                plan,
+                rerun=place.rerun,
+                environment_key=environment.key,
+                volume=place.volume,
+                network=place.network,
+                progress=progress,
+                offline=offline,
+            )
     with _timed("train", timings, progress):
         trained = train(
             place.engine,
@@ -112,7 +126,8 @@ def carry_out(plan: Plan, place: Place, paper: Paper, *, keep: bool, offline: bo
         contents=paper.contents,
         allowed=plan.policy.allow_existing,
     )
-    return _observed(restored, environment, trained, collected, results, timings)
+    observed = _observed(restored, environment, trained, collected, results, timings)
+    return observed.model_copy(update={"prefetched": prefetched})
 
 
 def discard_workspace(plan: Plan, place: Place, progress: Progress) -> None:

@@ -100,6 +100,7 @@ def restore(
         # May hold credentials: by standard input, as all that does.
         "proxies": network.proxies if _network(asked, network) != "none" else {},
         "allow_cached": "cached" in plan.policy.allow,
+        "allow_line_endings": "line-endings" in plan.policy.allow,
     }
     request = ContainerRequest(
         image=plan.images.tools,

@@ -172,6 +172,7 @@ def _allowances(plan: Plan, record: RunRecord, rerun: Rerun) -> Iterator[str]:
     for file in workspace_inputs(plan, rerun):
         if file.held_by in (None, CACHE) and "cached" in plan.policy.allow:
             yield f"--allow cached: {file.path} is in no remote that answered, only in the local cache"
+    yield from _supplied_otherwise(plan, rerun)
     for dataset, path in sorted(plan.policy.inputs.items()):
         yield f"inputs in runner.yaml: that {path} is the dataset {dataset} which the run read"
     for path in plan.policy.allow_existing:
@@ -180,6 +181,20 @@ def _allowances(plan: Plan, record: RunRecord, rerun: Rerun) -> Iterator[str]:
         yield f"--allow evaluation: evaluated, not trained, the recorded {path} was given to the command"
     for path in plan.policy.warm_start:
         yield f"--warm-start {path}: the training started from it"
+
+
+def _supplied_otherwise(plan: Plan, rerun: Rerun) -> Iterator[str]:
+    """Yield what the workspace had that is not as the commit and its stores have it."""
+    for file in rerun.inputs:
+        if file.mended is not None and file.place == "workspace":
+            yield f"--allow line-endings: {file.path} has the recorded digest with {file.mended}; its store has others"
+    if plan.prefetch:
+        count, total = len(rerun.prefetched), sum(file.size_bytes for file in rerun.prefetched)
+        commands = " && ".join(plan.prefetch)
+        yield f"prefetch in runner.yaml: `{commands}` left {count} files, {total} bytes, before the training"
+    for pinned in plan.supplied:
+        if pinned.kind == "input":
+            yield f"inputs in runner.yaml: {pinned.path} ({pinned.digest}) is from {pinned.source}"
 
 
 def _environment(plan: Plan, rerun: Rerun, comparison: Comparison) -> Iterator[str]:

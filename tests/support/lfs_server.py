@@ -22,8 +22,8 @@ from pathlib import Path
 from tests.support.repositories import Repository
 
 PACKAGES = (
-    "giftless==0.6.2", "flask", "flask-classful", "flask-marshmallow", "figcan", "webargs", "marshmallow-enum", "PyJWT<2.10",
-    "pyyaml", "cachetools", "python-dotenv", "python-dateutil", "typing-extensions", "cryptography",
+    "giftless==0.6.2", "flask", "flask-classful", "flask-marshmallow", "figcan", "webargs", "marshmallow-enum",
+    "PyJWT<2.10", "pyyaml", "cachetools", "python-dotenv", "python-dateutil", "typing-extensions", "cryptography",
 )  # fmt: skip
 """giftless declares none of what it imports."""
 

@@ -95,6 +95,7 @@ class World:
             "base": "base:py3.11",
             "proxies": {},
             "allow_cached": False,
+            "allow_line_endings": False,
         }
         return restore.handle({**request, **fields})
 

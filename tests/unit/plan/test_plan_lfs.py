@@ -79,9 +79,9 @@ def test_what_the_code_names_over_the_limit_stops_with_size_and_flag() -> None:
     ],
 )
 def test_data_that_is_named_and_in_no_store_is_missing_with_its_digest_and_size(code: str, line: str) -> None:
-    error = stopped(code, pointer(refused="https://h.org/lfs does not hold it"), line=line)
+    error = stopped(code, pointer(refused="h.org does not hold it"), line=line)
     assert error.cause == (
-        f"data/names.csv is in Git LFS (sha256 {OID}, 860388 bytes) and cannot be had: https://h.org/lfs does not hold it"
+        f"data/names.csv is in Git LFS (sha256 {OID}, 860388 bytes) and cannot be had: h.org does not hold it"
     )
     assert "--repo PATH" in error.remedy
 
