@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shlex
 from dataclasses import dataclass, field
@@ -61,7 +62,7 @@ def parse_address(location: str, *, recorded: bool = False) -> Address:
     match = SCHEME.match(text)
     if match is None:
         if SCP.fullmatch(text) is None or (not recorded and Path(text).exists()):
-            return _local(Path(text).expanduser())
+            return _local(Path(os.path.expanduser(text)))  # Path's own raises for a user that is none
         return Address(text, redact(text), None)
     scheme = match["scheme"].lower()
     parts = urlsplit(text)
