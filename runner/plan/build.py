@@ -16,10 +16,8 @@ from runner.plan.edits import edit_pointers
 from runner.plan.environment import specify_environment
 from runner.plan.gpus import recorded_gpu
 from runner.plan.inputs import pinned_inputs
-from runner.plan.lfs import choose_lfs
 from runner.plan.limits import recorded_duration_s, set_limits
-from runner.plan.named import Names
-from runner.plan.outside import check_links, choose_submodules
+from runner.plan.outside import choose_beside_git
 from runner.plan.remotes import choose_remotes
 from runner.plan.system_packages import about_system_packages, choose_system_packages
 from runner.plan.variables import set_variables
@@ -54,10 +52,7 @@ def build_plan(
     check_comparable(record, settings)
     facts = commit_facts(snapshot, settings)
     command = resolve_command(record, snapshot, settings, facts)
-    names = Names(record, snapshot, command)
-    check_links(record, snapshot, lineage, settings, names)
-    submodules, about_submodules = choose_submodules(record, snapshot, settings, names)
-    in_lfs, about_lfs = choose_lfs(record, snapshot, lineage, settings, names)
+    beside = choose_beside_git(record, snapshot, lineage, settings, command)
     environment, python, considered = specify_environment(
         record,
         snapshot,
@@ -98,8 +93,8 @@ def build_plan(
         images=images,
         remotes=remotes,
         pointer_edits=edit_pointers(lineage.files, record, snapshot, settings),
-        supplied=(*in_lfs, *pinned_inputs(settings)),
-        submodules=submodules,
+        supplied=(*beside.supplied, *pinned_inputs(settings)),
+        submodules=beside.submodules,
         prefetch=settings.prefetch,
         expected_outputs=expected_outputs(lineage, command),
         reference_files=tuple(file.path for file in lineage.files if file.role == "output"),
@@ -123,9 +118,7 @@ def build_plan(
             *(Provenance(fact="remote", value=redact(remote.url), source=remote.source) for remote in remotes),
         ),
         not_verified=tuple(
-            dict.fromkeys(
-                redact(line) for line in (*notes, *about_submodules, *about_lfs, *about_remotes, *circumstances)
-            )
+            dict.fromkeys(redact(line) for line in (*notes, *beside.notes, *about_remotes, *circumstances))
         ),
     ).sealed()
 
@@ -149,7 +142,7 @@ def missing_facts(
         found.append(missing)
     try:
         command = resolve_command(record, snapshot, settings, facts)
-        check_lfs(record, snapshot, lineage, settings, command)
+        choose_beside_git(record, snapshot, lineage, settings, command)
     except MissingFact as missing:
         found.append(missing)
     try:

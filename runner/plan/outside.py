@@ -7,16 +7,42 @@ stops a run only where its code names it. Whether the training looked there all 
 from __future__ import annotations
 
 import posixpath
+from dataclasses import dataclass
 
 from runner.errors import MissingFact, RepositoryUnavailable
 from runner.lineage.remedy import command_again
+from runner.plan.command import Command
+from runner.plan.lfs import choose_lfs
 from runner.plan.named import Names
 from runner.redact import redact
 from runner.schema.lineage import Lineage
-from runner.schema.plan import SubmoduleSource
+from runner.schema.plan import SubmoduleSource, SuppliedFile
 from runner.schema.run_record import RunRecord
 from runner.schema.snapshot import Gitlink, OutsideLink, RepositorySnapshot
 from runner.settings import Settings
+
+
+@dataclass(frozen=True)
+class BesideGit:
+    """What a workspace gets that the commit names and git's own objects do not hold, with notes on the rest."""
+
+    supplied: tuple[SuppliedFile, ...]
+    submodules: tuple[SubmoduleSource, ...]
+    notes: tuple[str, ...]
+
+
+def choose_beside_git(
+    record: RunRecord, snapshot: RepositorySnapshot, lineage: Lineage, settings: Settings, command: Command
+) -> BesideGit:
+    """Return the files in Git LFS and the submodules that the workspace gets.
+
+    Raises MissingFact, or RepositoryUnavailable, for what the run's code names and that cannot be had.
+    """
+    names = Names(record, snapshot, command)
+    check_links(record, snapshot, lineage, settings, names)
+    submodules, about_submodules = choose_submodules(record, snapshot, settings, names)
+    in_lfs, about_lfs = choose_lfs(record, snapshot, lineage, settings, names)
+    return BesideGit(in_lfs, submodules, (*about_submodules, *about_lfs))
 
 
 def choose_submodules(

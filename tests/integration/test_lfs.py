@@ -72,7 +72,7 @@ def test_the_store_of_a_clone_on_this_machine_is_as_good_and_is_only_read(
     assert spoilt.verdict is Verdict.UNVERIFIABLE, why(spoilt)
 
 
-@pytest.mark.parametrize("how", ["never pushed", "other bytes"])
+@pytest.mark.parametrize("how", ["never pushed", pytest.param("other bytes", marks=pytest.mark.full)])
 def test_data_that_the_server_does_not_have_is_missing_by_file_and_digest(
     project: RecordedProject, judge: Judge, lfs: LfsService, how: str
 ) -> None:
@@ -100,6 +100,7 @@ def test_an_object_over_the_limit_is_unverifiable_with_its_size_and_the_flag(
     assert "--lfs-limit 1m" in reproduction.missing.remedy
 
 
+@pytest.mark.full
 def test_a_login_of_the_address_reads_a_private_server_and_is_told_to_nobody(
     project: RecordedProject, judge: Judge, lfs: LfsService
 ) -> None:
@@ -117,6 +118,7 @@ def test_a_login_of_the_address_reads_a_private_server_and_is_told_to_nobody(
     assert "hunter" not in refused.value.cause + refused.value.remedy
 
 
+@pytest.mark.full
 def test_the_commits_own_lfs_url_is_asked_on_no_other_host(
     project: RecordedProject, judge: Judge, lfs: LfsService
 ) -> None:

@@ -89,6 +89,7 @@ def test_what_gitmodules_names_is_followed_nowhere_but_by_https(
     assert not canary.exists()
 
 
+@pytest.mark.full
 def test_a_submodule_that_nothing_needs_is_said_and_stops_nothing(
     project: RecordedProject, judge: Judge, library: Repository, tmp_path: Path
 ) -> None:
