@@ -98,6 +98,8 @@ def make_plan(
     from runner.lineage.resolve import resolve_lineage
     from runner.plan.build import build_plan
     from runner.plan.images import NOT_MADE
+    from runner.plan.line_endings import recorded_hashes
+    from runner.repository.committed import find_committed
     from runner.repository.parts import look_at_parts
     from runner.trackers.baseline import baseline_digest
 
@@ -124,6 +126,8 @@ def make_plan(
     asked = found.asked.notes if found.asked is not None else ()
     notes = tuple(note for note in (*asked, clean, agreed) if note is not None)
     found.lineage = resolve_lineage(record, found.snapshot, settings, repository, commit, notes)
+    committed = find_committed(mirror, resolved, found.snapshot.tree, recorded_hashes(record, found.lineage))
+    found.snapshot = found.snapshot.model_copy(update={"committed": committed})
     found.host = _host_access(found.snapshot, settings, mirror, progress if confirm else NoProgress())
     baseline = baseline_digest(record)
 

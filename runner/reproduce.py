@@ -45,7 +45,7 @@ from runner.rerun.carry_out import Paper, Place, carry_out, discard_workspace
 from runner.rerun.lacking import commit_lacks
 from runner.rerun.preexisting import recorded_results
 from runner.rerun.provision import lacks_wheels
-from runner.rerun.supplies import Supplies, fetched_inputs
+from runner.rerun.supplies import Supplies, fetch_inputs, room_for_supplies
 from runner.schema.plan import EnvironmentSpec, Images, Plan
 from runner.schema.reproduction import Missing, Reproduction, Verdict
 from runner.schema.rerun import Rerun
@@ -228,8 +228,10 @@ def _rerun(
     forget = interrupts.note(take_away)
     sources = {pin.path: pin.source for pin in settings.inputs.values()}
     try:
-        with fetched_inputs(sources, Path(settings.folder), cache_folder() / "inputs") as inputs:
-            supplies = Supplies({**found.parts.fetch(plan, progress), **inputs}, found.parts.bundles(plan))
+        with room_for_supplies(cache_folder()) as room:
+            inputs = fetch_inputs(sources, Path(settings.folder), room)
+            files = {**found.parts.fetch(plan, progress), **found.parts.mended(plan, room), **inputs}
+            supplies = Supplies(files, found.parts.bundles(plan))
             paper = replace(paper, supplies=supplies)
             rerun = carry_out(plan, place, paper, keep=settings.keep, offline=settings.offline, progress=progress)
     except BaseException:

@@ -17,6 +17,7 @@ from runner.plan.environment import specify_environment
 from runner.plan.gpus import recorded_gpu
 from runner.plan.inputs import pinned_inputs
 from runner.plan.limits import recorded_duration_s, set_limits
+from runner.plan.line_endings import mended_files
 from runner.plan.outside import choose_beside_git
 from runner.plan.remotes import choose_remotes
 from runner.plan.system_packages import about_system_packages, choose_system_packages
@@ -93,7 +94,8 @@ def build_plan(
         images=images,
         remotes=remotes,
         pointer_edits=edit_pointers(lineage.files, record, snapshot, settings),
-        supplied=(*beside.supplied, *pinned_inputs(settings)),
+        supplied=(*beside.supplied, *mended_files(snapshot.committed, settings), *pinned_inputs(settings)),
+        committed=snapshot.committed,
         submodules=beside.submodules,
         prefetch=settings.prefetch,
         expected_outputs=expected_outputs(lineage, command),

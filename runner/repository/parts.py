@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from runner.inside.data.line_endings import write_mended
 from runner.progress import Progress
 from runner.repository.bundle import cached_bundle
 from runner.repository.history import lfs_pointers_at, read_contents
@@ -19,6 +20,7 @@ from runner.schema.snapshot import LfsPointer, RepositorySnapshot
 
 _MOST_SUBMODULES = 64
 _DEEPEST = 4
+_LONGEST_MENDED = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,16 @@ class Parts:
             pointers = [pointer for pointer in part.pointers if pointer.path in wanted]
             places = part.objects.fetch(pointers, progress) if pointers else {}
             found |= {pointer.path: places[pointer.oid] for pointer in pointers}
+        return found
+
+    def mended(self, plan: Plan, folder: Path) -> dict[str, Path]:
+        """Return where files of the commit lie with the line endings that a plan gives them: in `folder`."""
+        found: dict[str, Path] = {}
+        for number, file in enumerate(plan.supplied):
+            if file.kind == "git":
+                held, found[file.path] = folder / f"{number}.held", folder / f"{number}.mended"
+                held.write_bytes(self.contents([file.path], file.size_bytes or _LONGEST_MENDED)[file.path])
+                write_mended(str(held), str(found[file.path]), file.digest.algorithm, file.digest.hexdigest)
         return found
 
     def contents(self, paths: Iterable[str], longest: int) -> dict[str, bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -51,30 +52,29 @@ def _all_in(asked: Any, known: Collection[str]) -> bool:
 
 
 @contextmanager
-def fetched_inputs(sources: Mapping[str, str], folder: Path, keep: Path) -> Iterator[dict[str, Path]]:
-    """Yield where the bytes of pinned inputs lie, by their paths; what came by https is gone afterwards.
+def room_for_supplies(cache: Path) -> Iterator[Path]:
+    """Yield a folder for what a rerun alone needs; it is gone afterwards."""
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache, prefix="supplies-") as folder:
+        yield Path(folder)
 
-    `sources` are files from `folder`, or addresses by https; `keep` is for what is fetched. Raises MissingFact,
+
+def fetch_inputs(sources: Mapping[str, str], folder: Path, room: Path) -> dict[str, Path]:
+    """Return where the bytes of pinned inputs lie, by their paths.
+
+    `sources` are files from `folder`, or addresses by https; `room` is for what is fetched. Raises MissingFact,
     RemoteUnavailable.
     """
     found: dict[str, Path] = {}
-    made: list[Path] = []
-    try:
-        for number, (path, source) in enumerate(sources.items()):
-            if source.lower().startswith("https://"):
-                keep.mkdir(parents=True, exist_ok=True)
-                target = keep / f"{os.getpid()}-{number}"
-                made.append(target)
-                _download(source, target, path)
-                found[path] = target
-            else:
-                found[path] = folder / Path(source).expanduser()
-                if "://" in source or not found[path].is_file():
-                    raise _no_input(path, source, "there is no such file")
-        yield found
-    finally:
-        for each in made:
-            each.unlink(missing_ok=True)
+    for number, (path, source) in enumerate(sources.items()):
+        if source.lower().startswith("https://"):
+            found[path] = room / f"{number}.input"
+            _download(source, found[path], path)
+        else:
+            found[path] = folder / os.path.expanduser(source)
+            if "://" in source or not found[path].is_file():
+                raise _no_input(path, source, "there is no such file")
+    return found
 
 
 def _download(source: str, target: Path, path: str) -> None:

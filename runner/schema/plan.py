@@ -12,6 +12,7 @@ from runner.schema.digest import Digest
 from runner.schema.invocation import Invocation
 from runner.schema.lineage import Lineage, Provenance
 from runner.schema.model_files import RegisteredModel
+from runner.schema.snapshot import CommittedFile
 
 Tolerance = Annotated[Number, Field(ge=0, allow_inf_nan=False)]
 """A finite tolerance, not below zero."""
@@ -251,10 +252,10 @@ class SuppliedFile(Value):
     """A file that the workspace gets from this host, since neither git nor a DVC remote holds its bytes.
 
     `kind` is `lfs` for a file of the commit in Git LFS, `input` for one that the auditor pinned; `dataset` is then what
-    it stands for. `source` says where the bytes are from.
+    it stands for; `git` for one of the commit with other line endings. `source` says where the bytes are from.
     """
 
-    kind: Literal["lfs", "input"]
+    kind: Literal["lfs", "input", "git"]
     path: str
     digest: Digest
     size_bytes: int | None = None
@@ -306,7 +307,8 @@ class Plan(Value):
     `command` is one shell line, run by `bash -o pipefail -c` in `working_directory` (relative to the repository's
     root). `command_inferred` is true where no record or person gave it. `options_uncovered` names options of the
     script whose value nothing pins. `variables` are environment variables of the training. `expected_outputs` are
-    paths that must be absent before and written by the training. `prefetch` are the auditor's commands that fetch
+    paths that must be absent before and written by the training. `committed` are files of the commit
+    whose digest the run recorded. `prefetch` are the auditor's commands that fetch
     data before the training, with the network. `digest` covers what is to be reproduced,
     `execution_digest` how. `gpu_recorded` is the sign by which the run is known to have used a GPU.
     """
@@ -335,6 +337,7 @@ class Plan(Value):
     supplied: tuple[SuppliedFile, ...] = ()
     submodules: tuple[SubmoduleSource, ...] = ()
     prefetch: tuple[str, ...] = ()
+    committed: tuple[CommittedFile, ...] = ()
     expected_outputs: tuple[str, ...] = ()
     reference_files: tuple[str, ...] = ()
     provenance: tuple[Provenance, ...] = ()
@@ -365,7 +368,7 @@ class Plan(Value):
                 what["environment"][key] = document["environment"][key]
         if self.system_packages.names:
             what["system_packages"] = document["system_packages"]["names"]
-        pinned = [file.model_dump(mode="json") for file in self.supplied if file.kind == "input"]
+        pinned = [file.model_dump(mode="json") for file in self.supplied if file.kind != "lfs"]
         if pinned:
             what["supplied"] = [{"path": file["path"], "digest": file["digest"]} for file in pinned]
         if self.prefetch:

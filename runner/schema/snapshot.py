@@ -46,6 +46,18 @@ class Gitlink(Value):
     passing: bool = False
 
 
+class CommittedFile(Value):
+    """A file of the commit that has a digest which the run recorded, and `source`, where it stands.
+
+    `mended` says how its line endings must be changed for that, None where git holds just these bytes.
+    """
+
+    path: str
+    digest: Digest
+    source: str
+    mended: str | None = None
+
+
 class OutsideLink(Value):
     """A symbolic link of the commit that leads out of the repository, where a clone elsewhere has nothing."""
 
@@ -125,7 +137,8 @@ class RepositorySnapshot(Value):
     and scripts that are empty there, to the first commit that has them. `later_changes` are those made in the
     asked-for time by other commits than this one and those before it, oldest first. `remotes` are those at the commit,
     `remotes_today` those at the default branch's tip. `url` has no credentials; `location` is what git was given. `lfs`
-    are files whose bytes are in Git LFS, those of submodules too. `submodules` are all of them, outer ones first.
+    are files whose bytes are in Git LFS, those of submodules too. `submodules` are all of them, outer ones
+    first. `committed` are files whose digest the run recorded.
     """
 
     url: str
@@ -146,6 +159,7 @@ class RepositorySnapshot(Value):
     lfs: tuple[LfsPointer, ...] = ()
     submodules: tuple[Gitlink, ...] = ()
     outside_links: tuple[OutsideLink, ...] = ()
+    committed: tuple[CommittedFile, ...] = ()
 
     def with_texts(self, texts: Mapping[str, str]) -> RepositorySnapshot:
         """Return the snapshot with more texts of its commit."""

@@ -28,7 +28,7 @@ def verified(plan: Plan, rerun: Rerun, comparison: Comparison, *, finished: bool
         for each in comparison.datasets
         if each.outcome is Outcome.EQUAL
     ]
-    lines += _in_lfs(plan, rerun)
+    lines += _committed(plan, rerun)
     lines += _pinned(plan.environment, rerun)
     recorded = comparison.environment.recorded
     same = sum(package.outcome == "same" for package in recorded)
@@ -42,12 +42,16 @@ def verified(plan: Plan, rerun: Rerun, comparison: Comparison, *, finished: bool
     return (*lines, *_numbers(comparison)) if finished else tuple(lines)
 
 
-def _in_lfs(plan: Plan, rerun: Rerun) -> Iterator[str]:
+def _committed(plan: Plan, rerun: Rerun) -> Iterator[str]:
     opened = set(rerun.capture.files_opened)
     read = [file.path for file in plan.supplied if file.kind == "lfs" and file.path in opened]
     if read:
         more = f" and {len(read) - 1} more" if len(read) > 1 else ""
         yield f"data: {read[0]}{more} from Git LFS, bytes checked by SHA-256, opened by the training"
+    allowed = "line-endings" in plan.policy.allow
+    for file in plan.committed:
+        if file.path in opened and (file.mended is None or allowed):
+            yield f"data: {file.path} {file.digest} as {file.source} has it, opened by the training"
 
 
 def _pinned(specification: EnvironmentSpec, rerun: Rerun) -> Iterator[str]:
@@ -192,6 +196,11 @@ def _supplied_otherwise(plan: Plan, rerun: Rerun) -> Iterator[str]:
         count, total = len(rerun.prefetched), sum(file.size_bytes for file in rerun.prefetched)
         commands = " && ".join(plan.prefetch)
         yield f"prefetch in runner.yaml: `{commands}` left {count} files, {total} bytes, before the training"
+    allowed = "line-endings" in plan.policy.allow
+    for committed in plan.committed:
+        if committed.mended is not None:
+            has = f"{committed.path} has {committed.digest} ({committed.source}) with {committed.mended}"
+            yield f"--allow line-endings: {has}, not as git holds it" if allowed else f"line endings: {has} alone"
     for pinned in plan.supplied:
         if pinned.kind == "input":
             yield f"inputs in runner.yaml: {pinned.path} ({pinned.digest}) is from {pinned.source}"

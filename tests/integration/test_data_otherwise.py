@@ -128,6 +128,28 @@ def test_objects_whose_line_endings_git_changed_are_offered_and_used_where_that_
     assert judge().verdict is Verdict.UNVERIFIABLE, "what was mended is in no store"
 
 
+def test_a_digest_of_what_windows_had_checked_out_is_found_in_git_and_restored_where_that_is_allowed(
+    project: RecordedProject, judge: Judge
+) -> None:
+    """Git holds the data with LF; the script hashed CRLF, and logged that as a param."""
+    hashes = 'hashlib.md5(open("data/train.csv", "rb").read()).hexdigest()'
+    text = script(inside=f'import hashlib; mlflow.log_param("data_md5", {hashes})')
+    project.commit_training(text, files={**NO_DVC, "data/train.csv": project.data})
+    windows = hashlib.md5(project.data.replace(b"\n", b"\r\n")).hexdigest()
+    project.record(tags=DIGESTS, params={"data_md5": windows}, pointers=False)
+    refused = judge()
+    assert refused.verdict is Verdict.UNVERIFIABLE, why(refused)
+    assert "data/train.csv has the digest that param data_md5 records with LF made CRLF alone" in refused.reason
+    assert refused.missing is not None
+    assert "--allow line-endings" in refused.missing.remedy
+    reproduction = judge(allow=("line-endings",))
+    assert reproduction.verdict is Verdict.IDENTICAL, why(reproduction)
+    assert any("not as git holds it" in line for line in reproduction.not_verified), reproduction.not_verified
+    assert (
+        f"data: data/train.csv md5:{windows} as param data_md5 has it, opened by the training" in reproduction.verified
+    )
+
+
 @pytest.mark.parametrize("named", [True, pytest.param(False, marks=pytest.mark.full)], ids=["named", "found"])
 def test_data_behind_a_link_out_of_the_repository_is_nobody_elses(
     project: RecordedProject, judge: Judge, named: bool
