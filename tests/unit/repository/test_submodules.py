@@ -1,4 +1,4 @@
-"""Where a submodule is asked for: what `.gitmodules` says is a stranger's word, whatever git itself would do with it."""
+"""Where a submodule is asked for: what `.gitmodules` says is a stranger's word, whatever git would do with it."""
 
 from __future__ import annotations
 
