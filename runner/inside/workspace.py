@@ -77,7 +77,7 @@ def inside(root: str, path: str) -> str:
     """
     parts = path.split("/")
     here = root
-    if path.startswith("/") or not all(part and part not in (".", "..") for part in parts) or parts[0] == ".git":
+    if path.startswith("/") or not all(part and part not in (".", "..") for part in parts) or ".git" in parts:
         raise _leaves(path)
     for part in parts[:-1]:
         here = os.path.join(here, part)

@@ -148,3 +148,22 @@ def test_a_result_in_git_lfs_that_the_training_reads_is_pre_existing(
     reproduction = judge(repo=lfs.serve(project.repository))
     assert reproduction.verdict is Verdict.UNVERIFIABLE, why(reproduction)
     assert "pre-existing result: the training used data/extra.csv" in reproduction.reason
+
+
+@pytest.mark.full
+def test_what_the_real_client_commits_and_pushes_is_restored(
+    project: RecordedProject, judge: Judge, lfs: LfsService
+) -> None:
+    """Needs git-lfs (`apt-get install git-lfs`): pointers, attributes and objects are its own."""
+    git = project.repository.git
+    git("lfs", "install", "--local")
+    git("lfs", "track", "*.csv")
+    project.commit_training(files={**NO_DVC, ".gitattributes": "*.csv filter=lfs diff=lfs merge=lfs -text\n"})
+    project.commit = project.repository.commit({"data/train.csv": project.data})
+    assert git("cat-file", "-p", "HEAD:data/train.csv") == pointer(project.data).rstrip("\n")
+    project.record(tags=DIGESTS, pointers=False)
+    git("remote", "add", "origin", lfs.address)
+    git("config", "lfs.locksverify", "false")
+    git("lfs", "push", "--all", "origin")
+    reproduction = judge(repo=lfs.serve(project.repository))
+    assert reproduction.verdict is Verdict.IDENTICAL, why(reproduction)
