@@ -154,6 +154,7 @@ def _address(url: str, outer: Place) -> tuple[str, bool]:
 
     Raises MissingFact for what is not asked.
     """
+    url = url.strip()
     shown = redact(url)
     if url.startswith(("./", "../")):
         if outer.address is None:
