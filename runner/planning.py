@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from runner.credentials.host import HostAccess
     from runner.finding import Asked
     from runner.repository.mirror import Mirror
+    from runner.repository.parts import Parts
     from runner.schema.lineage import Lineage, Provenance
     from runner.schema.model_files import RegisteredModel
     from runner.schema.plan import EnvironmentSpec, Images, Plan
@@ -42,6 +43,7 @@ class Found:
     mirror: Mirror | None = None
     snapshot: RepositorySnapshot | None = None
     host: HostAccess | None = None
+    parts: Parts | None = None
 
     def facts(self, *, except_for: str) -> tuple[str, ...]:
         """Return what was found, in short phrases for people, without the fact that is missing."""
@@ -96,6 +98,9 @@ def make_plan(
     from runner.lineage.resolve import resolve_lineage
     from runner.plan.build import build_plan
     from runner.plan.images import NOT_MADE
+    from runner.plan.line_endings import recorded_hashes
+    from runner.repository.committed import find_committed
+    from runner.repository.parts import look_at_parts
     from runner.trackers.baseline import baseline_digest
 
     _check_typed_commit(record, settings, progress)
@@ -107,11 +112,22 @@ def make_plan(
         found.mirror = mirror
         resolved = mirror.resolve_commit(commit.value)
         found.snapshot = _read_snapshot(record, settings, mirror, resolved)
+        found.parts, found.snapshot = look_at_parts(
+            mirror,
+            found.snapshot,
+            settings.repo if settings.repo is not None else repository.value,
+            mirrors_folder(),
+            recorded=_is_recorded(repository, record, settings),
+            offline=settings.offline,
+            progress=progress,
+        )
     commit = commit.model_copy(update={"value": resolved})
     agreed = _check_commits(record, settings, mirror)
     asked = found.asked.notes if found.asked is not None else ()
     notes = tuple(note for note in (*asked, clean, agreed) if note is not None)
     found.lineage = resolve_lineage(record, found.snapshot, settings, repository, commit, notes)
+    committed = find_committed(mirror, resolved, found.snapshot.tree, recorded_hashes(record, found.lineage))
+    found.snapshot = found.snapshot.model_copy(update={"committed": committed})
     found.host = _host_access(found.snapshot, settings, mirror, progress if confirm else NoProgress())
     baseline = baseline_digest(record)
 
@@ -190,14 +206,18 @@ def _check_typed_commit(record: RunRecord, settings: Settings, progress: Progres
     if name is None or is_commit_id(name):
         return
     places = [settings.repo] if settings.repo is not None else [place for place, _ in _nearby(record, settings)]
+    recorded: list[str] = []
     if not places:
         with suppress(MissingFact):
-            places = [repository_location(record, settings, []).value]
+            places = recorded = [repository_location(record, settings, []).value]
     progress.update(f"looking for {name!r}")
     now = None
     for place in places:
         with suppress(RunnerError):
-            now = now or open_mirror(place, mirrors_folder(), commit=None, offline=settings.offline).named(name.strip())
+            mirror = open_mirror(
+                place, mirrors_folder(), commit=None, offline=settings.offline, recorded=place in recorded
+            )
+            now = now or mirror.named(name.strip())
     raise UsageError(
         f"--commit {name!r} is no commit id, and a name may be moved",
         command_again(record, settings, f"--commit {now}") + f"    what {name} names now"
@@ -316,8 +336,9 @@ def _open_repository(
         return repository, mirrors[repository.value]
     progress.update(f"fetching {repository.value}")
     location = settings.repo if settings.repo is not None else repository.value
+    recorded = settings.repo is None
     try:
-        return repository, open_mirror(location, cache, commit=commit, offline=settings.offline)
+        return repository, open_mirror(location, cache, commit=commit, offline=settings.offline, recorded=recorded)
     except (MissingFact, RepositoryUnavailable) as error:
         if settings.repo is not None or not nearby:
             raise
@@ -328,6 +349,11 @@ def _open_repository(
             fact="repository", value=place, source=source, considered=(*repository.considered, considered)
         )
         return found, mirrors[place]
+
+
+def _is_recorded(repository: Provenance, record: RunRecord, settings: Settings) -> bool:
+    """Tell whether nobody but the record names the repository."""
+    return settings.repo is None and repository.value not in dict(_nearby(record, settings))
 
 
 def _why_refused(missing: MissingFact, refused: list[tuple[str, str, RunnerError]]) -> RunnerError:

@@ -29,7 +29,7 @@ from runner.lineage.remedy import pasted_remedy
 from runner.network import read_network_settings
 from runner.others import judge_others
 from runner.plan.limits import check_fit
-from runner.planning import Found, ImagesFor, make_plan, package_sources_folder
+from runner.planning import Found, ImagesFor, cache_folder, make_plan, package_sources_folder
 from runner.prepare import (
     base_python,
     ensure_build_image,
@@ -41,11 +41,11 @@ from runner.prepare import (
 from runner.progress import NoProgress, Progress
 from runner.report.markdown import render_markdown
 from runner.repository.bundle import cached_bundle
-from runner.repository.history import read_contents
 from runner.rerun.carry_out import Paper, Place, carry_out, discard_workspace
 from runner.rerun.lacking import commit_lacks
 from runner.rerun.preexisting import recorded_results
 from runner.rerun.provision import lacks_wheels
+from runner.rerun.supplies import Supplies, fetch_inputs, room_for_supplies
 from runner.schema.plan import EnvironmentSpec, Images, Plan
 from runner.schema.reproduction import Missing, Reproduction, Verdict
 from runner.schema.rerun import Rerun
@@ -54,7 +54,7 @@ from runner.settings import Settings
 from runner.trackers.baseline import baseline_digest
 from runner.trackers.execution import other_runs
 from runner.verdict.decide import decide
-from runner.verdict.lacking import may_be_excused, unfetched
+from runner.verdict.lacking import lacking_submodule, may_be_excused, unfetched
 
 if TYPE_CHECKING:
     from runner.engine.docker import DockerEngine
@@ -194,6 +194,7 @@ def _rerun(
     from runner.engine.base_image import obtainable
 
     assert found.mirror is not None and found.snapshot is not None  # noqa: S101, PT018  # a plan was made of them
+    assert found.parts is not None  # noqa: S101  # with them
     place = Place(
         engine=session,
         volume=cache_volume(),
@@ -212,7 +213,7 @@ def _rerun(
         ),
         sources={path: text for path, text in found.snapshot.texts.items() if path.endswith(".py")},
         upload_times=_upload_times(settings),
-        contents=partial(read_contents, found.mirror, plan.lineage.commit),
+        contents=found.parts.contents,
         recorded=recorded_results(record, plan),
         logs=evidence.logs,
         outputs=evidence.outputs,
@@ -225,8 +226,14 @@ def _rerun(
         forget()
 
     forget = interrupts.note(take_away)
+    sources = {pin.path: pin.source for pin in settings.inputs.values()}
     try:
-        rerun = carry_out(plan, place, paper, keep=settings.keep, offline=settings.offline, progress=progress)
+        with room_for_supplies(cache_folder()) as room:
+            inputs = fetch_inputs(sources, Path(settings.folder), room)
+            files = {**found.parts.fetch(plan, progress), **found.parts.mended(plan, room), **inputs}
+            supplies = Supplies(files, found.parts.bundles(plan))
+            paper = replace(paper, supplies=supplies)
+            rerun = carry_out(plan, place, paper, keep=settings.keep, offline=settings.offline, progress=progress)
     except BaseException:
         take_away()
         raise
@@ -257,11 +264,12 @@ def _judged(asked: Asked, plan: Plan, rerun: Rerun, found: Found, others: Sequen
         comparison,
         record_changed=now is None or baseline_digest(now) != plan.run.baseline_digest,
         registered_change=change,
-        unfetched=None if found.snapshot is None else unfetched(plan, rerun, found.snapshot.lfs),
+        unfetched=None if found.snapshot is None else unfetched(plan, rerun, found.snapshot),
     )
     decision = judge()
     if may_be_excused(decision, rerun) and found.mirror is not None and found.snapshot is not None:
         lacking = commit_lacks(plan, rerun, found.mirror, found.snapshot)
+        lacking = lacking or lacking_submodule(plan, found.snapshot)
         decision = judge(lacking=lacking)
     return Reproduction(
         tool_version=__version__,

@@ -17,6 +17,7 @@ from runner.redact import redact
 from runner.schema.base import Value
 from runner.schema.configuration import (
     Configuration,
+    PinnedInput,
     PolicySection,
     Section,
     TagNames,
@@ -71,6 +72,7 @@ class Flags(Value):
     pids_limit: str | None = None
     shm_size: str | None = None
     gpus: str | None = None
+    lfs_limit: str | None = None
     base_image: str | None = None
     pointer: tuple[str, ...] = ()
     warm_start: tuple[str, ...] = ()
@@ -139,6 +141,9 @@ class Settings(Value):
     gpus: str | None = None
     output_bytes: int | None = None
     log_bytes: int | None = None
+    lfs_bytes: int | None = None
+    inputs: dict[str, PinnedInput] = {}  # noqa: RUF012  # pydantic copies defaults
+    prefetch: tuple[str, ...] = ()
     base_image: str | None = None
     base_python: str | None = None
     offline: bool = False
@@ -365,6 +370,9 @@ class _Resolver:
         self.take_environment(file)
         self.take_limits(file)
         self.take_pointers(file)
+        pinned = {name: pin for name, pin in file.inputs.items() if not isinstance(pin, str)}
+        self.take("inputs", (pinned, f"inputs in {FILE_NAME}"))
+        self.take("prefetch", (file.prefetch, f"prefetch in {FILE_NAME}"))
         for kind in ("commit", "data", "model"):
             self.take(f"{kind}_tags", (getattr(file.tags, kind), f"tags.{kind} in {FILE_NAME}"))
         self.values["policy"] = self.policy(file)
@@ -409,11 +417,13 @@ class _Resolver:
             ("cpuset", "cpus", self.flags.cpus, file.limits.cpus, parse_cpus),
             ("shm_bytes", "shm_size", self.flags.shm_size, file.limits.shm_size, parse_bytes),
             ("gpus", "gpus", self.flags.gpus, file.limits.gpus, parse_gpus),
+            ("lfs_bytes", "lfs_limit", self.flags.lfs_limit, file.limits.lfs, parse_bytes),
         )
         for name, key, typed, written, parse in rows:
             flag = "--" + key.replace("_", "-")
             value = None if typed is None else self.attempt(parse, typed, flag)
-            self.take(name, (value, flag), (parse(written) if written else None, f"limits.{key} in {FILE_NAME}"))
+            source = f"limits.{key.removesuffix('_limit')} in {FILE_NAME}"
+            self.take(name, (value, flag), (parse(written) if written else None, source))
         pids = None if self.flags.pids_limit is None else self.attempt(_positive, self.flags.pids_limit, "--pids-limit")
         for name, key, size in (
             ("output_bytes", "output", file.limits.output),
@@ -477,7 +487,9 @@ class _Resolver:
             update["allow_existing"] = tuple(dict.fromkeys((*base.allow_existing, *existing)))
             used.append("--allow")
         if file.inputs:
-            update["inputs"] = dict(file.inputs)
+            update["inputs"] = {
+                name: path if isinstance(path, str) else path.path for name, path in file.inputs.items()
+            }
         update["source"] = ", ".join((*used, *([source] if source else ()))) or "default"
         return base.model_copy(update=update)
 

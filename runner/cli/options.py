@@ -142,6 +142,9 @@ Gpus = Annotated[
     typer.Option("--gpus", metavar="all|N|device=...", help="As docker's; or none.", rich_help_panel=_LIMITS),
 ]
 ShmSize = Annotated[Text, typer.Option("--shm-size", metavar="SIZE", help="As docker's.", rich_help_panel=_LIMITS)]
+LfsLimit = Annotated[
+    Text, typer.Option("--lfs-limit", metavar="SIZE", help="Most to fetch from Git LFS: 2g.", rich_help_panel=_LIMITS)
+]
 Offline = Annotated[bool, typer.Option("--offline", help="Use what is there; reach no network.")]
 Keep = Annotated[bool, typer.Option("--keep", help="Leave the workspace and say how to look into it.")]
 Out = Annotated[Text, typer.Option("--out", metavar="FOLDER", help="Where the evidence goes.", rich_help_panel=_OUTPUT)]

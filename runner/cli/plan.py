@@ -38,6 +38,7 @@ def plan(
     pids_limit: o.PidsLimit = None,
     shm_size: o.ShmSize = None,
     gpus: o.Gpus = None,
+    lfs_limit: o.LfsLimit = None,
     offline: o.Offline = False,
     json: o.Json = False,
     quiet: o.Quiet = False,

@@ -44,6 +44,7 @@ def reproduce(
     pids_limit: o.PidsLimit = None,
     shm_size: o.ShmSize = None,
     gpus: o.Gpus = None,
+    lfs_limit: o.LfsLimit = None,
     offline: o.Offline = False,
     keep: o.Keep = False,
     out: o.Out = None,

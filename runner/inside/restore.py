@@ -11,10 +11,21 @@ from typing import Any
 
 from runner.inside import layout, uses, workspace
 from runner.inside.capture import traces
-from runner.inside.data.objects import ObjectId, Verified, discard, listing, verified, verify
+from runner.inside.data.objects import (
+    ObjectId,
+    Verified,
+    discard,
+    drop_mended,
+    is_mendable,
+    listing,
+    take_mended,
+    verified,
+    verify,
+)
 from runner.inside.data.remotes import Remotes
 from runner.inside.packages.environment import find_ready
 from runner.inside.protocol import MISSING, UNAVAILABLE, PhaseError, note, progress, receive
+from runner.inside.supplied import clone_submodules, lay_supplied
 from runner.inside.usage import allocated_bytes
 
 # What is larger, or has more files, and is of unknown role is linked, read-only, like data.
@@ -26,9 +37,11 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
     """Restore a rerun's workspace.
 
     Request: rerun, commit, branch, url, dvc_roots, outs[], pointer_edits[],
-    files[] {path, digest, role, warm_start}, expected_outputs[], allow_cached, proxies,
+    files[] {path, digest, role, warm_start}, submodules[] {path, commit, place},
+    supplied[] {path, digest, kind, source}, expected_outputs[], allow_cached, allow_line_endings, proxies,
     remotes[] (see `Remotes`), environment {specification, repository} (keys), base (the base image's reference).
-    Asks for: the `bundle` of the repository; what folders of the host hold (see `folders`).
+    Asks for: the `bundle` of the repository; that of each `submodule`; files that are `supplied`; what folders of the
+    host hold (see `folders`).
     Result: files[] {path, digest, sha256, size_bytes, place, held_by}, remotes_asked[], removed[].
     """
     with uses.with_others():
@@ -51,13 +64,15 @@ def _restore(request: dict[str, Any]) -> dict[str, Any]:
     receive("bundle", bundle)
     workspace.clone(bundle, root, commit=request["commit"], branch=request["branch"], url=request["url"])
     os.unlink(bundle)
+    clone_submodules(root, request["submodules"], layout.work(rerun, layout.STATE))
     workspace.own(root)
+    supplied = lay_supplied(root, request["supplied"])
     workspace.edit_pointers(root, request["pointer_edits"])
     workspace.private_cache(root, request["dvc_roots"])
 
     remotes = Remotes(request["remotes"], root, layout.work(rerun, layout.STATE))
     wanted = {ObjectId.parse(file["digest"]) for file in request["files"]}
-    store = _Store(remotes, allow_cached=request["allow_cached"])
+    store = _Store(remotes, allow_cached=request["allow_cached"], allow_line_endings=request["allow_line_endings"])
     store.fetch(wanted)
 
     for path in request["outs"]:
@@ -70,8 +85,11 @@ def _restore(request: dict[str, Any]) -> dict[str, Any]:
             removed.append(path)
         workspace.mark_unchanged(root, held)
 
-    results = [_place(file, root, layout.work(rerun, layout.REFERENCE), store) for file in request["files"]]
+    results = supplied + [_place(file, root, layout.work(rerun, layout.REFERENCE), store) for file in request["files"]]
+    store.forget_mended()
     workspace.exclude(root, [f["path"] for f in results if f["place"] == "workspace"])
+    for submodule in request["submodules"]:
+        workspace.settle(workspace.inside(root, submodule["path"]))
     workspace.settle(root)
     manifest = {path: traces.mark(status) for path, status in workspace.files(root)}
     state = {"manifest": manifest, "files": results, "access_times": traces.are_kept(layout.work(rerun, layout.STATE))}
@@ -96,8 +114,10 @@ def _make_folders(rerun: str) -> None:
 class _Store:
     """Recorded objects: which remote holds each, and that our cache has verified bytes of it."""
 
-    def __init__(self, remotes: Remotes, *, allow_cached: bool) -> None:
+    def __init__(self, remotes: Remotes, *, allow_cached: bool, allow_line_endings: bool) -> None:
         self._remotes = remotes
+        self._allow_line_endings = allow_line_endings
+        self.mended: dict[ObjectId, str] = {}
         self._allow_cached = allow_cached
         self._held: dict[ObjectId, str] = {}
         self._verified: dict[ObjectId, Verified] = {}
@@ -139,19 +159,47 @@ class _Store:
                 self._remotes.refuse(each, name)
             elsewhere = self._remotes.held(wrong)
             nowhere = [each for each in wrong if each not in elsewhere]
-            if nowhere:
-                raise self._other_bytes(nowhere[0], wrong[nowhere[0]])
+            self._mend(nowhere, wrong)
             self._held.update(elsewhere)
             wrong = self._pull(elsewhere)
 
+    def _mend(self, nowhere: list[ObjectId], wrong: dict[ObjectId, str]) -> None:
+        """Take objects with other line endings than their remote has, where that is allowed.
+
+        Raises PhaseError for the first that has no such endings, or where it is not.
+        """
+        for each in nowhere:
+            how = take_mended(each) if self._allow_line_endings else None
+            if how is None:
+                raise self._other_bytes(each, wrong[each])
+            found = verified(each)
+            if found is not None:
+                self._verified[each], self._held[each], self.mended[each] = found, wrong[each], how
+
     def _other_bytes(self, object_id: ObjectId, name: str) -> PhaseError:
+        mendable = is_mendable(object_id)
+        drop_mended(object_id)
         return PhaseError(
             MISSING,
-            f"the remote {name} holds other bytes under {object_id} than the digest's",
-            "runner reproduce RUN --remote URL    if another store has the bytes",
+            f"the remote {name} holds other bytes under {object_id} than the digest's"
+            + (": git or an editor changed their line endings" if mendable else ""),
+            "runner reproduce RUN --allow line-endings    to use them with the endings that have the digest"
+            if mendable
+            else "runner reproduce RUN --remote URL    if another store has the bytes",
             fact="data",
             looked_in=tuple(self._remotes.asked),
+            nearest=("with the other line endings they have the recorded digest",) if mendable else (),
         )
+
+    def how_mended(self, object_id: ObjectId) -> str | None:
+        """Return how line endings of an object, or of a file of it, were changed; None where none were."""
+        parts = [object_id, *(entry for _, entry in self._entries.get(object_id, []))]
+        return next((self.mended[part] for part in parts if part in self.mended), None)
+
+    def forget_mended(self) -> None:
+        """Keep nothing that no remote holds as it is: the next rerun is to be asked again. Links to it stay."""
+        for each in self.mended:
+            discard(each)
 
     def _pull(self, missing: dict[ObjectId, str]) -> dict[ObjectId, str]:
         """Bring objects from the remotes that have their names; return those of which the bytes were others."""
@@ -254,6 +302,7 @@ def _place(file: dict[str, Any], root: str, reference: str, store: _Store) -> di
         "size_bytes": store.size(object_id),
         "place": "workspace" if in_workspace else "reference",
         "held_by": store.held_by(object_id),
+        "mended": store.how_mended(object_id),
     }
 
 

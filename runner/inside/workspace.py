@@ -77,7 +77,7 @@ def inside(root: str, path: str) -> str:
     """
     parts = path.split("/")
     here = root
-    if path.startswith("/") or not all(part and part not in (".", "..") for part in parts) or parts[0] == ".git":
+    if path.startswith("/") or not all(part and part not in (".", "..") for part in parts) or ".git" in parts:
         raise _leaves(path)
     for part in parts[:-1]:
         here = os.path.join(here, part)
@@ -159,6 +159,19 @@ def mark_unchanged(root: str, paths: Iterable[str]) -> None:
         _git(root, "update-index", "--skip-worktree", "-z", "--stdin", stdin=listed)
 
 
+def by_repository(root: str, paths: Iterable[str]) -> dict[str, list[str]]:
+    """Return the tracked ones of these files by the work tree that tracks each: the clone's, or a submodule's."""
+    found: dict[str, list[str]] = {}
+    for path in paths:
+        folder = root
+        for end in (place for place, letter in enumerate(path) if letter == "/"):
+            if os.path.isdir(os.path.join(root, path[:end], ".git")):
+                folder = os.path.join(root, path[:end])
+        found.setdefault(folder, []).append(os.path.relpath(os.path.join(root, path), folder))
+    kept = {folder: set(tracked(folder)) for folder in found}
+    return {folder: [path for path in inner if path in kept[folder]] for folder, inner in found.items()}
+
+
 def tracked(root: str, path: str | None = None) -> list[str]:
     """Return the tracked files, all or those at or below a path."""
     within = () if path is None else (f":(literal){path}",)
@@ -177,6 +190,11 @@ def settle(root: str) -> None:
     _set_times(files, before)
     _git(root, "update-index", "-q", "--refresh", accept=(0, 1))  # 1 where pointers differ from the commit's
     _set_times(files, before)  # which git has just read
+
+
+def age(root: str, paths: Iterable[str]) -> None:
+    """Have files that came after `settle` be as old as the commit's, so that whoever reads them first shows."""
+    _set_times((os.path.join(root, path) for path in paths), time.time_ns() - 60 * 10**9)
 
 
 def _set_times(files: Iterable[str], time_ns: int) -> None:

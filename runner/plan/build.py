@@ -15,8 +15,10 @@ from runner.plan.command import Command, resolve_command, started_scripts
 from runner.plan.edits import edit_pointers
 from runner.plan.environment import specify_environment
 from runner.plan.gpus import recorded_gpu
-from runner.plan.lfs import check_lfs
+from runner.plan.inputs import pinned_inputs
 from runner.plan.limits import recorded_duration_s, set_limits
+from runner.plan.line_endings import mended_files
+from runner.plan.outside import choose_beside_git
 from runner.plan.remotes import choose_remotes
 from runner.plan.system_packages import about_system_packages, choose_system_packages
 from runner.plan.variables import set_variables
@@ -51,7 +53,7 @@ def build_plan(
     check_comparable(record, settings)
     facts = commit_facts(snapshot, settings)
     command = resolve_command(record, snapshot, settings, facts)
-    check_lfs(record, snapshot, lineage, settings, command)
+    beside = choose_beside_git(record, snapshot, lineage, settings, command)
     environment, python, considered = specify_environment(
         record,
         snapshot,
@@ -92,6 +94,10 @@ def build_plan(
         images=images,
         remotes=remotes,
         pointer_edits=edit_pointers(lineage.files, record, snapshot, settings),
+        supplied=(*beside.supplied, *mended_files(snapshot.committed, settings), *pinned_inputs(settings)),
+        committed=snapshot.committed,
+        submodules=beside.submodules,
+        prefetch=settings.prefetch,
         expected_outputs=expected_outputs(lineage, command),
         reference_files=tuple(file.path for file in lineage.files if file.role == "output"),
         provenance=(
@@ -113,7 +119,9 @@ def build_plan(
             Provenance(fact="timeout", value=f"{limits.timeout_s:.0f} s", source=limits.timeout_source),
             *(Provenance(fact="remote", value=redact(remote.url), source=remote.source) for remote in remotes),
         ),
-        not_verified=tuple(dict.fromkeys(redact(line) for line in (*notes, *about_remotes, *circumstances))),
+        not_verified=tuple(
+            dict.fromkeys(redact(line) for line in (*notes, *beside.notes, *about_remotes, *circumstances))
+        ),
     ).sealed()
 
 
@@ -136,7 +144,7 @@ def missing_facts(
         found.append(missing)
     try:
         command = resolve_command(record, snapshot, settings, facts)
-        check_lfs(record, snapshot, lineage, settings, command)
+        choose_beside_git(record, snapshot, lineage, settings, command)
     except MissingFact as missing:
         found.append(missing)
     try:

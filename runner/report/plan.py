@@ -28,6 +28,7 @@ def render_plan(plan: Plan, *, width: int = 100) -> str:
     page.row("code", f"{plan.lineage.commit}  {plain(plan.lineage.repository)}")
     for file in plan.lineage.files:
         _file(page, file)
+    _beside_git(page, plan)
     page.row("command", plain(plan.command))
     kind = "inferred: " if plan.command_inferred and not plan.command_source.startswith("inferred") else ""
     page.row("", f"{kind}{plain(plan.command_source)}; in {plain(plan.working_directory)}")
@@ -73,6 +74,25 @@ def _file(page: Page, file: LineageFile) -> None:
     if file.maybe_previous:
         page.row("", "may be the digest of an earlier version: compared only if the rerun's is the same")
     _considered(page, file.considered)
+
+
+def _beside_git(page: Page, plan: Plan) -> None:
+    in_lfs = [file for file in plan.supplied if file.kind == "lfs"]
+    if in_lfs:
+        total = sum({str(file.digest): file.size_bytes or 0 for file in in_lfs}.values())
+        page.row("Git LFS", f"{plural(len(in_lfs), 'file')} {size(total)}, such as {plain(in_lfs[0].path)}")
+    for file in plan.supplied:
+        if file.kind != "lfs":
+            what = "input" if file.kind == "input" else "data"
+            page.row(what, f"{plain(file.path)}  {short(file.digest)}  {plain(file.source)}")
+    for submodule in plan.submodules:
+        page.row("submodule", f"{plain(submodule.path)}  {submodule.commit[:12]}  {plain(submodule.place)}")
+    for committed in plan.committed:
+        mended = f" with {committed.mended}" if committed.mended else ""
+        where = f"{plain(committed.source)}: in git{mended}"
+        page.row("data", f"{plain(committed.path)}  {short(committed.digest)}  {where}")
+    for command in plan.prefetch:
+        page.row("prefetch", f"{plain(command)}  with the network, before the training")
 
 
 def _environment(page: Page, plan: Plan) -> None:

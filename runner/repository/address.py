@@ -3,32 +3,44 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
-from dataclasses import dataclass
+import shlex
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from runner.errors import MissingFact
+from runner.lineage.transport import SCHEME, SCP, why_refused
 from runner.redact import redact
 
-_SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://")
-_SCP = re.compile(r"(?P<host>[^/:\s]+):(?!//)(?P<path>.+)")
-_HELPER = re.compile(r"[A-Za-z0-9+.-]+::")
-_DRIVE = re.compile(r"(file:/*)?[A-Za-z]:[\\/]")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-PROTOCOLS = ("https", "http", "ssh", "git")
+_TOKEN = re.compile(r"(?i)gh[a-z]_|github_pat_|glpat-|.{20}")  # a name before the host that begins so is none
+
+
+@dataclass(frozen=True)
+class Login:
+    """Who asks, as an address had it. It is in no argument of a process: those are shown to everybody on this host.
+
+    `place` is the scheme and host that it is for.
+    """
+
+    place: str
+    user: str = field(repr=False)
+    password: str = field(repr=False)
 
 
 @dataclass(frozen=True)
 class Address:
-    """A repository's place. `text` is what git is given and may hold credentials; `shown` never does.
+    """A repository's place. `text` is what git is given, `shown` what people are; neither holds a password.
 
-    `path` is set for a folder or a bundle of this host.
+    `path` is set for a folder or a bundle of this host. `login` is the password, or the token, that an address
+    by https or http had before its host.
     """
 
     text: str
     shown: str
     path: Path | None
+    login: Login | None = field(default=None, repr=False)
 
     @property
     def key(self) -> str:
@@ -37,37 +49,38 @@ class Address:
         return f"{name[:40] or 'repository'}-{hashlib.sha256(self.shown.encode()).hexdigest()[:16]}"
 
 
-def parse_address(location: str) -> Address:
+def parse_address(location: str, *, recorded: bool = False) -> Address:
     """Return what `location` names: a path, `file://PATH`, an address by https, http, ssh or git, or `USER@HOST:PATH`.
 
-    Raises MissingFact for what git could run a command for (`ext::…`, a leading `-`), for other protocols and for a
-    drive of another machine.
+    `recorded` is what nobody but a record or a file of a repository names: https and ssh alone. Raises MissingFact for
+    what git could run a command for (`ext::…`, a leading `-`), for other protocols and for a drive of another machine.
     """
     text = location.strip()
-    if not text or text.startswith("-") or _HELPER.match(text) or _CONTROL.search(text):
-        raise _refused(text, "is no address that git may be given")
-    if _DRIVE.match(text) or text.startswith("\\\\"):
-        raise _refused(text, "is a drive of another machine")
-    match = _SCHEME.match(text)
+    why = why_refused(text, recorded=recorded)
+    if why is not None:
+        raise _refused(text, why, nameable=recorded and why_refused(text) is None)
+    match = SCHEME.match(text)
     if match is None:
-        if _SCP.fullmatch(text) is None or Path(text).exists():
-            return _local(Path(text).expanduser())
-        if (host := text.partition(":")[0].rpartition("@")[2]) and not host.startswith("-"):
-            return Address(text, redact(text), None)
-        raise _refused(text, "is no address that git may be given")
+        if SCP.fullmatch(text) is None or (not recorded and Path(text).exists()):
+            return _local(Path(os.path.expanduser(text)))  # Path's own raises for a user that is none
+        return Address(text, redact(text), None)
     scheme = match["scheme"].lower()
     parts = urlsplit(text)
     if scheme == "file":
-        if parts.netloc not in ("", "localhost"):
-            raise _refused(text, "is on another machine")
         return _local(Path(unquote(parts.path)))
     userinfo, _, host = parts.netloc.rpartition("@")
-    if scheme not in PROTOCOLS or not host or host.startswith("-") or userinfo.startswith("-"):
-        raise _refused(text, f"is not by one of {', '.join(PROTOCOLS)}")
-    user, colon, _ = userinfo.partition(":")
-    shown_userinfo = f"{user}@" if scheme == "ssh" and user and not colon else ""
-    shown = urlunsplit((scheme, shown_userinfo + host, parts.path, "", ""))
-    return Address(text, redact(shown), None)
+    user, colon, password = userinfo.partition(":")
+    if scheme == "ssh":  # asks no address for a password
+        place = urlunsplit((scheme, f"{user}@{host}" if user else host, parts.path, "", ""))
+        shown = place if not colon else urlunsplit((scheme, host, parts.path, "", ""))
+        return Address(place, redact(shown), None)
+    shown = urlunsplit((scheme, host, parts.path, "", ""))
+    login = None
+    if user and (colon or _TOKEN.match(user)):
+        login = Login(f"{scheme}://{host}", unquote(user), unquote(password))
+    elif user:  # a name, for which the user's own git knows the password
+        host = f"{user}@{host}"
+    return Address(urlunsplit((scheme, host, parts.path, "", "")), redact(shown), None, login)
 
 
 def _local(path: Path) -> Address:
@@ -75,7 +88,9 @@ def _local(path: Path) -> Address:
     return Address(str(resolved), str(resolved), resolved)
 
 
-def _refused(text: str, why: str) -> MissingFact:
-    return MissingFact(
-        f"the repository {redact(text)!r} {why}", "name the repository: --repo URL_OR_PATH", fact="repository"
-    )
+def _refused(text: str, why: str, *, nameable: bool) -> MissingFact:
+    shown = redact(text)
+    remedy = "name the repository: --repo URL_OR_PATH"
+    if nameable and shown == text:
+        remedy = f"runner reproduce RUN --repo {shlex.quote(text)}    if you mean it to be asked"
+    return MissingFact(f"the repository {shown!r} {why}", remedy, fact="repository")

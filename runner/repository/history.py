@@ -27,6 +27,8 @@ from runner.schema.snapshot import (
     DvcRemote,
     HistoricPointer,
     LaterChange,
+    LfsPointer,
+    OutsideLink,
     PointerOut,
     PointerProblem,
     RepositorySnapshot,
@@ -35,6 +37,7 @@ from runner.schema.snapshot import (
 
 LONGEST_TEXT = 1 << 20  # bytes
 _LONGEST_LOCK = 16 << 20
+_LONGEST_LINK = 4096
 
 _NAMES = (
     ATTRIBUTES,
@@ -134,8 +137,29 @@ def read_snapshot(
         ),
         remotes_today=remotes_today,
         dvc_roots=roots,
+        outside_links=_outside_links(mirror, commit, tree),
         lfs=find_pointers(tree, texts, lambda paths: _contents_at(mirror, {path: blobs[path] for path in paths})),
     )
+
+
+def lfs_pointers_at(mirror: Mirror, commit: str) -> tuple[LfsPointer, ...]:
+    """Return the files of a commit whose bytes are in Git LFS."""
+    tree, blobs = _tree(mirror, commit)
+    attributes = [entry.path for entry in tree if entry.path in blobs and posixpath.basename(entry.path) == ATTRIBUTES]
+    texts = read_texts(mirror, commit, attributes)
+    return find_pointers(tree, texts, lambda paths: _contents_at(mirror, {path: blobs[path] for path in paths}))
+
+
+def _outside_links(mirror: Mirror, commit: str, tree: Iterable[TreeEntry]) -> tuple[OutsideLink, ...]:
+    """Return the symbolic links of a commit that lead out of the repository."""
+    links = [entry.path for entry in tree if entry.kind == "symlink"]
+    found = []
+    for path, content in read_contents(mirror, commit, links, _LONGEST_LINK).items():
+        target = _text(content)
+        place = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
+        if target.startswith("/") or place == ".." or place.startswith("../"):
+            found.append(OutsideLink(path=path, target=target))
+    return tuple(found)
 
 
 def _contents_at(mirror: Mirror, blobs: Mapping[str, str]) -> dict[str, bytes]:

@@ -12,13 +12,14 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
 from runner.errors import AmbiguousFact, MissingFact, RepositoryUnavailable
+from runner.lineage.transport import PROTOCOLS, RECORDED_PROTOCOLS
 from runner.redact import redact
-from runner.repository.address import PROTOCOLS, Address, parse_address
+from runner.repository.address import Address, parse_address
 from runner.repository.local import LocalRepository, find_repository, lay_out, lay_out_double, origin_of
 from runner.repository.process import GitFailed, Network, run_git
 
@@ -30,6 +31,7 @@ _MOST_CANDIDATES = 16
 
 _FILES = Network(("file",), user_configuration=False)
 _URLS = Network(PROTOCOLS, user_configuration=True)
+_RECORDED = Network(RECORDED_PROTOCOLS, user_configuration=True)
 _PUBLIC = Network(("https",), user_configuration=False)
 
 # what git says where no second try can help
@@ -164,20 +166,28 @@ def is_commit_id(text: str) -> bool:
 
 
 def open_mirror(
-    location: str, cache: Path, *, commit: str | None, offline: bool = False, public: bool = False
+    location: str,
+    cache: Path,
+    *,
+    commit: str | None,
+    offline: bool = False,
+    public: bool = False,
+    recorded: bool = False,
 ) -> Mirror:
     """Return the mirror of the repository at `location`, made or brought up to date in the folder `cache` if need be.
 
-    `location` is an address by https, http, ssh or git, or a path of this host, of which the whole work tree counts. A
-    remote repository is asked only where the mirror lacks `commit`, or that is short or None. Where `commit` is on no
-    ref it is asked for by its id; whether it was found, `Mirror.resolve_commit` tells. With `offline` only paths and
-    what the cache holds are used. A `public` one is asked by https without this user's credentials and configuration;
-    keep such mirrors in a folder of their own.
+    `location` is an address by https, http, ssh or git, or a path of this host, of which the whole work tree counts;
+    one that is `recorded`, so that no person named it, is an address by https or ssh of a public host alone. A remote
+    repository is asked only where the mirror lacks `commit`, or that is short or None. Where `commit` is on no ref it
+    is asked for by its id; whether it was found, `Mirror.resolve_commit` tells. With `offline` only paths and what the
+    cache holds are used. A `public` one is asked by https without this user's credentials and configuration; keep such
+    mirrors in a folder of their own.
 
     Raises MissingFact (`repository`) where there is no such repository, (`history`) where its history is cut and cannot
     be completed; RepositoryUnavailable where it does not answer or refuses; DiskFull.
     """
-    return _open(location, cache, commit=commit, offline=offline, opening=(), network=_PUBLIC if public else _URLS)
+    network = _PUBLIC if public else (_RECORDED if recorded else _URLS)
+    return _open(location, cache, commit=commit, offline=offline, opening=(), network=network)
 
 
 def _open(
@@ -190,7 +200,9 @@ def _open(
     network: Network = _URLS,
 ) -> Mirror:
     """`opening` are the mirrors that wait for this one: origins of clones may lead in a circle."""
-    address = parse_address(location)
+    address = parse_address(location, recorded=network is _RECORDED)
+    if address.login is not None and network.user_configuration:
+        network = replace(network, login=address.login)
     local = None
     if address.path is not None and not address.path.is_file():
         local = find_repository(address.path) if address.path.exists() else None
@@ -224,7 +236,7 @@ def forget_mirror(location: str, cache: Path) -> None:
     """Remove what the cache holds of the repository at `location`, a work tree or an address, if anything."""
     key = parse_address(location).key
     with contextlib.suppress(FileNotFoundError), locked(cache / f"{key}.lock"):
-        for name in (f"{key}.git", f"{key}.bundles", f"{key}.archives", f"{key}.double"):
+        for name in (f"{key}.git", f"{key}.bundles", f"{key}.archives", f"{key}.double", f"{key}.lfs"):
             shutil.rmtree(cache / name, ignore_errors=True)
         (cache / f"{key}.lock").unlink()
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from runner.errors import DiskFull, RepositoryUnavailable
 from runner.redact import redact
+from runner.repository.address import Login
 
 # hooks, monitors and helpers that a configuration may name; protocols are opened by GIT_ALLOW_PROTOCOL one by one
 _OFF = (
@@ -25,6 +26,8 @@ _OFF = (
     "maintenance.auto=false",
     "protocol.allow=never",
     "submodule.recurse=false",
+    # a repository that was renamed says so at once; anything later leads away
+    "http.followRedirects=initial",
     # a server that falls silent for a minute is gone
     "http.lowSpeedLimit=1",
     "http.lowSpeedTime=60",
@@ -42,10 +45,14 @@ class GitFailed(Exception):
 
 @dataclass(frozen=True)
 class Network:
-    """Protocols that a command may use, and whether the user's own git configuration and credentials take part."""
+    """Protocols that a command may use, and whether the user's own git configuration and credentials take part.
+
+    `login` is for its own place alone, where it comes before what the user's helpers know.
+    """
 
     protocols: tuple[str, ...]
     user_configuration: bool
+    login: Login | None = None
 
 
 NO_NETWORK = Network((), user_configuration=False)
@@ -69,7 +76,7 @@ def run_git(
     except ImportError as error:  # GitPython raises it where there is no git on the PATH
         raise RepositoryUnavailable("git is not installed", "apt-get install git") from error
 
-    options = [part for option in _OFF for part in ("-c", option)]
+    options = [part for option in (*_OFF, *_login_options(network)) for part in ("-c", option)]
     try:
         process = git.cmd.Git(str(git_dir)).execute(
             ["git", f"--git-dir={git_dir}", *options, *arguments],
@@ -101,8 +108,22 @@ def run_git(
     raise GitFailed(arguments[0], child.returncode, said)
 
 
+def _login_options(network: Network) -> tuple[str, ...]:
+    """Return options that have git read a login from the environment, which other users of this host cannot see."""
+    if network.login is None:
+        return ()
+    helper = """!printf 'username=%s\\npassword=%s\\n' "$REPRO_GIT_USER" "$REPRO_GIT_PASSWORD" #"""
+    key = f"credential.{network.login.place}.helper"
+    return (f"{key}=", f"{key}={helper}")
+
+
 def _environment(git_dir: Path, network: Network) -> dict[str, str]:
+    login = network.login
     environment = {
+        **({} if login is None else {"REPRO_GIT_USER": login.user, "REPRO_GIT_PASSWORD": login.password}),
+        "GCM_INTERACTIVE": "never",
+        # a window that asks would never be answered; a program that the user names for it may know
+        "GIT_ASKPASS": os.environ.get("GIT_ASKPASS", ""),
         "GIT_ALLOW_PROTOCOL": ":".join(network.protocols),
         "GIT_LFS_SKIP_SMUDGE": "1",
         "GIT_NO_LAZY_FETCH": "1",

@@ -63,7 +63,7 @@ def bundle_answer(bundle: Path) -> Answer:
 
     def answer(_: Any) -> Iterator[bytes]:
         try:
-            yield from files([("bundle", _open(bundle))])
+            yield from files([("bundle", open_file(bundle))])
         except OSError as error:
             raise RepositoryUnavailable(f"the bundle of the commit cannot be read: {error}", "run it again") from error
 
@@ -81,7 +81,7 @@ def source_answer(allowed: Collection[str], fetch: Callable[[str, str | None], t
         if address not in allowed or not isinstance(revision, str | None):
             raise InternalError("provision asked for a repository that the plan does not name", "report it")
         commit, archive = fetch(address, revision)
-        yield from files([(commit, _open(archive))])
+        yield from files([(commit, open_file(archive))])
 
     return answer
 
@@ -110,7 +110,7 @@ class Folders:
         """Answer with the bytes of objects. Raises RemoteUnavailable."""
         folder, wanted = self._asked(asked)
         with _reading(folder):
-            yield from files((str(each), _open(folder / each.relative_path)) for each in wanted)
+            yield from files((str(each), open_file(folder / each.relative_path)) for each in wanted)
 
     def _asked(self, asked: Any) -> tuple[Path, list[ObjectId]]:
         folder = self._folders.get(asked["remote"])
@@ -145,7 +145,8 @@ def _size(folder: Path, object_id: ObjectId) -> int | None:
     return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
-def _open(path: Path) -> int:
+def open_file(path: Path) -> int:
+    """Return a descriptor for reading a file of this host. Raises OSError."""
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC  # never waits for the writer of a pipe
     with suppress(PermissionError):
         return os.open(path, flags | os.O_NOATIME)  # the original is only read; the owner alone may leave the time

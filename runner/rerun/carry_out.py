@@ -19,11 +19,13 @@ from runner.progress import Progress
 from runner.rerun.collect import Collected, collect, discard
 from runner.rerun.in_image import environment_of_image
 from runner.rerun.preexisting import RecordedResults, find_results
+from runner.rerun.prefetch import prefetch
 from runner.rerun.provision import as_resolved, provision, ready_keys
 from runner.rerun.restore import Restored, restore
+from runner.rerun.supplies import NO_SUPPLIES, Supplies
 from runner.rerun.train import Trained, train
 from runner.schema.plan import Plan
-from runner.schema.rerun import Ending, PreExistingResult, Rerun, ResolvedEnvironment, RestoredFile
+from runner.schema.rerun import Ending, PreExistingResult, PrefetchedFile, Rerun, ResolvedEnvironment, RestoredFile
 
 _TINY_BYTES = 64 << 20
 _NO_SPACE = re.compile(r"No space left on device|Errno 28\b|ENOSPC|Disk quota exceeded")
@@ -52,7 +54,8 @@ class Paper:
 
     `outs` are the paths of all that DVC ever versioned there: their folders are made, since a clone lacks those that
     hold nothing else, and scripts make none. `sources` maps scripts to their texts: what they import is compiled.
-    `upload_times` date files of package indexes that do not.
+    `supplies` are files and submodules that the workspace gets from this host. `upload_times` date files of package
+    indexes that do not.
     `contents` returns the bytes of files at the commit, less those over a size; `recorded` is what the run recorded,
     which they are searched for where the training used them.
     """
@@ -67,6 +70,7 @@ class Paper:
     logs: Path
     outputs: Path
     upload_times: Mapping[str, str] = field(default_factory=dict)
+    supplies: Supplies = NO_SUPPLIES
 
 
 def carry_out(plan: Plan, place: Place, paper: Paper, *, keep: bool, offline: bool, progress: Progress) -> Rerun:
@@ -78,6 +82,19 @@ def carry_out(plan: Plan, place: Place, paper: Paper, *, keep: bool, offline: bo
     """
     timings: dict[str, float] = {}
     restored, environment = _prepare(plan, place, paper, offline=offline, progress=progress, timings=timings)
+    prefetched: tuple[PrefetchedFile, ...] = ()
+    if plan.prefetch:
+        with _timed("prefetch", timings, progress):
+            prefetched = prefetch(
+                place.engine,
+                plan,
+                rerun=place.rerun,
+                environment_key=environment.key,
+                volume=place.volume,
+                network=place.network,
+                progress=progress,
+                offline=offline,
+            )
     with _timed("train", timings, progress):
         trained = train(
             place.engine,
@@ -109,7 +126,8 @@ def carry_out(plan: Plan, place: Place, paper: Paper, *, keep: bool, offline: bo
         contents=paper.contents,
         allowed=plan.policy.allow_existing,
     )
-    return _observed(restored, environment, trained, collected, results, timings)
+    observed = _observed(restored, environment, trained, collected, results, timings)
+    return observed.model_copy(update={"prefetched": prefetched})
 
 
 def discard_workspace(plan: Plan, place: Place, progress: Progress) -> None:
@@ -168,6 +186,7 @@ def _prepare(
                     progress=progress,
                     host=place.host,
                     offline=offline,
+                    supplies=paper.supplies,
                 )
             with _timed("provision", timings, progress):
                 environment = ready[0] if ready else making[0].result()

@@ -19,6 +19,7 @@ from runner.progress import Progress
 from runner.rerun.answers import Folders, bundle_answer
 from runner.rerun.exchange import call, inside_argv
 from runner.rerun.remote_access import remote_access, secrets_of
+from runner.rerun.supplies import NO_SUPPLIES, Supplies
 from runner.schema.plan import Plan, Remote
 from runner.schema.rerun import RestoredFile
 
@@ -49,6 +50,7 @@ def restore(
     progress: Progress,
     host: HostAccess = NO_ACCESS,
     offline: bool = False,
+    supplies: Supplies = NO_SUPPLIES,
 ) -> Restored:
     """Lay out the workspace `rerun` in the cache volume. `offline` asks no remote but folders.
 
@@ -76,6 +78,10 @@ def restore(
             }
             for file in plan.lineage.files
         ],
+        "submodules": [submodule.model_dump(mode="json") for submodule in plan.submodules],
+        "supplied": [
+            file.model_dump(mode="json", include={"path", "digest", "kind", "source"}) for file in plan.supplied
+        ],
         "expected_outputs": [path for path in plan.expected_outputs if path not in warm],
         "remotes": [
             {
@@ -94,6 +100,7 @@ def restore(
         # May hold credentials: by standard input, as all that does.
         "proxies": network.proxies if _network(asked, network) != "none" else {},
         "allow_cached": "cached" in plan.policy.allow,
+        "allow_line_endings": "line-endings" in plan.policy.allow,
     }
     request = ContainerRequest(
         image=plan.images.tools,
@@ -108,7 +115,7 @@ def restore(
         if name == "environment":
             on_environment(value)
 
-    answers = {"bundle": bundle_answer(bundle), **Folders(folders).answers()}
+    answers = {"bundle": bundle_answer(bundle), **supplies.answers(), **Folders(folders).answers()}
     result = call(
         engine,
         request,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
@@ -101,6 +102,15 @@ def _duration(text: str) -> str:
     return text
 
 
+def _hexadecimal(algorithm: str) -> Callable[[str], str]:
+    def checked(text: str) -> str:
+        return DigestValue(algorithm, text.strip().lower()).hexdigest
+
+    return checked
+
+
+Sha256 = Annotated[str, AfterValidator(_hexadecimal("sha256"))]
+Md5 = Annotated[str, AfterValidator(_hexadecimal("md5"))]
 YamlNumber = Annotated[float, BeforeValidator(_number, json_schema_input_type=float | str), Field(ge=0)]
 Path = Annotated[str, AfterValidator(parse_relative_path)]
 # The schemas of these admit numbers: an editor sees `python: 3.10` as one, we read its text.
@@ -194,7 +204,32 @@ class LimitsSection(Section):
     shm_size: Bytes | None = Field(default=None, description="Size of /dev/shm.")
     gpus: Gpus | None = Field(default=None, description="GPUs of the training: all, none, a number, device=0,1.")
     output: Bytes | None = Field(default=None, description="Most that the training may write; 16g by default.")
+    lfs: Bytes | None = Field(
+        default=None, description="Most that is fetched from Git LFS for a run; 2g by default (`--lfs-limit`)."
+    )
     log: Bytes | None = Field(default=None, description="Most that is kept of the training's log; 64m by default.")
+
+
+class PinnedInput(Section):
+    """A file that stands for data of a database or a service: its place in the workspace, its bytes, their digest."""
+
+    path: Path = Field(description="Where the training reads it, in the repository.")
+    source: str = Field(
+        description="A file of this machine, from the current directory, or an https address.", min_length=1
+    )
+    sha256: Sha256 | None = Field(default=None, description="SHA-256 of its bytes.")
+    md5: Md5 | None = Field(default=None, description="MD5 of its bytes.")
+
+    @model_validator(mode="after")
+    def _has_one_digest(self) -> PinnedInput:
+        if (self.sha256 is None) == (self.md5 is None):
+            raise ValueError("an input has one digest, sha256 or md5")
+        return self
+
+    @property
+    def digest(self) -> DigestValue:
+        """The digest that its bytes must have."""
+        return DigestValue("sha256", self.sha256) if self.sha256 else DigestValue("md5", self.md5 or "")
 
 
 class Configuration(Section):
@@ -223,8 +258,13 @@ class Configuration(Section):
     pointers: Annotated[dict[str, str], AfterValidator(_pointers)] = Field(
         default={}, description="Which file a recorded digest is of: DIGEST: PATH (`--pointer`)."
     )
-    inputs: dict[str, Path] = Field(
-        default={}, description="Where the data lies that a run read from a service: DATASET: PATH, which DVC pins."
+    inputs: dict[str, PinnedInput | Path] = Field(
+        default={},
+        description="What stands for data that a run read from a service: DATASET: PATH, which DVC pins, or a file "
+        "with its digest.",
+    )
+    prefetch: Texts = Field(
+        default=(), description="Commands that fetch data before the training, with the network and no credentials."
     )
     tags: TagNames = Field(default=TagNames(), description="Names of the tags that hold facts.")
     policy: PolicySection = Field(default=PolicySection(), description="The auditor's terms.")

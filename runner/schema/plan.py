@@ -8,9 +8,11 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from runner.schema.base import Number, UtcTime, Value, canonical_digest
+from runner.schema.digest import Digest
 from runner.schema.invocation import Invocation
 from runner.schema.lineage import Lineage, Provenance
 from runner.schema.model_files import RegisteredModel
+from runner.schema.snapshot import CommittedFile
 
 Tolerance = Annotated[Number, Field(ge=0, allow_inf_nan=False)]
 """A finite tolerance, not below zero."""
@@ -246,6 +248,29 @@ class Remote(Value):
     in_commit: str | None = None
 
 
+class SuppliedFile(Value):
+    """A file that the workspace gets from this host, since neither git nor a DVC remote holds its bytes.
+
+    `kind` is `lfs` for a file of the commit in Git LFS, `input` for one that the auditor pinned; `dataset` is then what
+    it stands for; `git` for one of the commit with other line endings. `source` says where the bytes are from.
+    """
+
+    kind: Literal["lfs", "input", "git"]
+    path: str
+    digest: Digest
+    size_bytes: int | None = None
+    source: str
+    dataset: str | None = None
+
+
+class SubmoduleSource(Value):
+    """A submodule that the workspace has: the commit in it, and where it was fetched from, without credentials."""
+
+    path: str
+    commit: str
+    place: str
+
+
 class PointerEdit(Value):
     """A pointer file as the restored workspace gets it: rewritten, or created where the commit has none."""
 
@@ -282,7 +307,9 @@ class Plan(Value):
     `command` is one shell line, run by `bash -o pipefail -c` in `working_directory` (relative to the repository's
     root). `command_inferred` is true where no record or person gave it. `options_uncovered` names options of the
     script whose value nothing pins. `variables` are environment variables of the training. `expected_outputs` are
-    paths that must be absent before and written by the training. `digest` covers what is to be reproduced,
+    paths that must be absent before and written by the training. `committed` are files of the commit
+    whose digest the run recorded. `prefetch` are the auditor's commands that fetch
+    data before the training, with the network. `digest` covers what is to be reproduced,
     `execution_digest` how. `gpu_recorded` is the sign by which the run is known to have used a GPU.
     """
 
@@ -307,6 +334,10 @@ class Plan(Value):
     images: Images
     remotes: tuple[Remote, ...] = ()
     pointer_edits: tuple[PointerEdit, ...] = ()
+    supplied: tuple[SuppliedFile, ...] = ()
+    submodules: tuple[SubmoduleSource, ...] = ()
+    prefetch: tuple[str, ...] = ()
+    committed: tuple[CommittedFile, ...] = ()
     expected_outputs: tuple[str, ...] = ()
     reference_files: tuple[str, ...] = ()
     provenance: tuple[Provenance, ...] = ()
@@ -337,6 +368,11 @@ class Plan(Value):
                 what["environment"][key] = document["environment"][key]
         if self.system_packages.names:
             what["system_packages"] = document["system_packages"]["names"]
+        pinned = [file.model_dump(mode="json") for file in self.supplied if file.kind != "lfs"]
+        if pinned:
+            what["supplied"] = [{"path": file["path"], "digest": file["digest"]} for file in pinned]
+        if self.prefetch:
+            what["prefetch"] = document["prefetch"]
         if self.registered is not None:
             what["registered"] = self.registered.bound()
         how = {"limits": document["limits"], "images": document["images"], "remotes": document["remotes"]}

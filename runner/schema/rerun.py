@@ -158,7 +158,8 @@ class RestoredFile(Value):
 
     `place` tells where it was put: in the workspace, or aside as a reference. `held_by` names the remote that holds
     it, or `cache` where only our cache did. `digest` is ours, over the bytes. `opened` is None where it could not be
-    observed. `unchanged` is None before training ended.
+    observed. `unchanged` is None before training ended. `mended` says how line endings were changed, so that the bytes
+    have the recorded digest.
     """
 
     path: str
@@ -171,6 +172,15 @@ class RestoredFile(Value):
     held_by: str | None
     opened: bool | None = None
     unchanged: bool | None = None
+    mended: str | None = None
+
+
+class PrefetchedFile(Value):
+    """A file that the auditor's `prefetch` commands left; one of the home folder begins with `~/`."""
+
+    path: str
+    sha256: str
+    size_bytes: int
 
 
 class OutputFile(Value):
@@ -239,6 +249,7 @@ class Rerun(Value):
     inputs: tuple[RestoredFile, ...]
     outputs: tuple[OutputFile, ...]
     pre_existing: tuple[PreExistingResult, ...] = ()
+    prefetched: tuple[PrefetchedFile, ...] = ()
     environment: ResolvedEnvironment
     hardware: Hardware
     remotes_asked: tuple[str, ...] = ()

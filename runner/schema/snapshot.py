@@ -19,11 +19,50 @@ class TreeEntry(Value):
 
 
 class LfsPointer(Value):
-    """A file of the commit whose bytes are in Git LFS: their SHA-256 and size."""
+    """A file of the commit whose bytes are in Git LFS: their SHA-256 and size.
+
+    `refused` says why they cannot be had, and `passing` that this may be otherwise another time.
+    """
 
     path: str
     oid: str
     size_bytes: int
+    refused: str | None = None
+    passing: bool = False
+
+
+class Gitlink(Value):
+    """A submodule of the commit: its path, the commit that is recorded there, and what `.gitmodules` says of it.
+
+    `place` is the address without credentials. `refused` says why it cannot be had: its folder is then as empty as a
+    plain clone leaves it. `passing` tells that this may be otherwise another time.
+    """
+
+    path: str
+    commit: str
+    name: str | None = None
+    place: str | None = None
+    refused: str | None = None
+    passing: bool = False
+
+
+class CommittedFile(Value):
+    """A file of the commit that has a digest which the run recorded, and `source`, where it stands.
+
+    `mended` says how its line endings must be changed for that, None where git holds just these bytes.
+    """
+
+    path: str
+    digest: Digest
+    source: str
+    mended: str | None = None
+
+
+class OutsideLink(Value):
+    """A symbolic link of the commit that leads out of the repository, where a clone elsewhere has nothing."""
+
+    path: str
+    target: str
 
 
 class PointerOut(Value):
@@ -98,7 +137,8 @@ class RepositorySnapshot(Value):
     and scripts that are empty there, to the first commit that has them. `later_changes` are those made in the
     asked-for time by other commits than this one and those before it, oldest first. `remotes` are those at the commit,
     `remotes_today` those at the default branch's tip. `url` has no credentials; `location` is what git was given. `lfs`
-    are files whose bytes are in Git LFS, which nothing here fetches.
+    are files whose bytes are in Git LFS, those of submodules too. `submodules` are all of them, outer ones
+    first. `committed` are files whose digest the run recorded.
     """
 
     url: str
@@ -117,6 +157,9 @@ class RepositorySnapshot(Value):
     dvc_roots: tuple[str, ...] = ()
     shallow: bool = False
     lfs: tuple[LfsPointer, ...] = ()
+    submodules: tuple[Gitlink, ...] = ()
+    outside_links: tuple[OutsideLink, ...] = ()
+    committed: tuple[CommittedFile, ...] = ()
 
     def with_texts(self, texts: Mapping[str, str]) -> RepositorySnapshot:
         """Return the snapshot with more texts of its commit."""

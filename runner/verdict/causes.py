@@ -99,6 +99,9 @@ def divergence_says_nothing(plan: Plan, record: RunRecord, rerun: Rerun, compari
     changed = other_code(plan)
     if changed is not None:
         return changed
+    endings = _line_endings(plan)
+    if endings is not None:
+        return endings
     if plan.command_inferred and plan.options_uncovered:
         options = ", ".join(plan.options_uncovered)
         return Missing(
@@ -124,6 +127,19 @@ def divergence_says_nothing(plan: Plan, record: RunRecord, rerun: Rerun, compari
             remedy=again(plan, "--command", "COMMAND THAT READS IT"),
         )
     return _closed_network(plan, record, rerun)
+
+
+def _line_endings(plan: Plan) -> Missing | None:
+    """Return that a file was hashed with line endings that git does not hold: the training had other bytes then."""
+    mended = [file for file in plan.committed if file.mended is not None]
+    if not mended or "line-endings" in plan.policy.allow:
+        return None
+    return Missing(
+        fact="data",
+        cause=f"{mended[0].path} has the digest that {mended[0].source} records with {mended[0].mended} alone, and not "
+        "as git holds it",
+        remedy=again(plan, "--allow", "line-endings"),
+    )
 
 
 def other_code(plan: Plan) -> Missing | None:
@@ -215,6 +231,7 @@ def matched_run(rerun: Rerun, comparison: Comparison) -> CapturedRun | None:
 def workspace_inputs(plan: Plan, rerun: Rerun) -> tuple[RestoredFile, ...]:
     """Return the restored files that the training was given: inputs, and those of unknown role in the workspace."""
     paths = {file.path for file in plan.lineage.files if file.role != "output"}
+    paths |= {file.path for file in plan.supplied if file.kind == "input"}
     return tuple(file for file in rerun.inputs if file.path in paths and file.place == "workspace")
 
 
@@ -375,10 +392,14 @@ def _inferred_param_causes(plan: Plan, record: RunRecord, rerun: Rerun, comparis
     """Rule 10: other params under a command that we inferred are another experiment, and nobody's fault."""
     different = missing_params(comparison)
     if plan.command_inferred and different:
-        yield other_defaults(plan, record, rerun, comparison) or Missing(
-            fact="command",
-            cause=f"the inferred command is another experiment: {different[0]}",
-            remedy=again(plan, "--command", f"{plan.command} ARGUMENTS") + "    those that the original had",
+        yield (
+            _line_endings(plan)
+            or other_defaults(plan, record, rerun, comparison)
+            or Missing(
+                fact="command",
+                cause=f"the inferred command is another experiment: {different[0]}",
+                remedy=again(plan, "--command", f"{plan.command} ARGUMENTS") + "    those that the original had",
+            )
         )
 
 

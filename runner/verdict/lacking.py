@@ -13,12 +13,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from runner.inside.layout import WORKSPACE_TARGET
-from runner.plan.lfs import in_words
+from runner.plan.lfs import in_words, limit_for
+from runner.plan.outside import in_words as submodule_in_words
+from runner.plan.outside import leads_out
 from runner.redact import redact
 from runner.schema.plan import Plan
 from runner.schema.reproduction import Decision, Missing, Verdict
 from runner.schema.rerun import Ending, Rerun
-from runner.schema.snapshot import LfsPointer
+from runner.schema.snapshot import Gitlink, LfsPointer, RepositorySnapshot
 from runner.verdict.remedy import again
 
 _MOST = 20  # paths that are looked for
@@ -72,19 +74,67 @@ def held_elsewhere(path: str, working_directory: str, held: Iterable[str]) -> El
     return Elsewhere(nearest, nearest.removesuffix(named).rstrip("/") or ".")
 
 
-def unfetched(plan: Plan, rerun: Rerun, pointers: Iterable[LfsPointer]) -> Missing | None:
-    """Return the file in Git LFS that the training opened, of which it had the pointer's text alone (rule 20)."""
-    restored = {file.path for file in plan.lineage.files}
+def unfetched(plan: Plan, rerun: Rerun, snapshot: RepositorySnapshot) -> Missing | None:
+    """Return what of the commit the training looked for and had no bytes of (rule 20).
+
+    That is a file in Git LFS of which it had the pointer's text alone, one of a submodule that could not be had, or one
+    behind a link that leads out of the repository.
+    """
+    return _unfetched_pointer(plan, rerun, snapshot.lfs) or _unfetched_part(plan, rerun, snapshot)
+
+
+def _unfetched_part(plan: Plan, rerun: Rerun, snapshot: RepositorySnapshot) -> Missing | None:
+    absent = absent_paths(plan, rerun)
+    for link in snapshot.submodules:
+        if link.refused is not None and _at_or_below(link.path, absent):
+            return _without(plan, link, "the training looked for the submodule")
+    restored = [*(file.path for file in plan.supplied), *(file.path for file in plan.lineage.files)]
+    for outside in snapshot.outside_links:
+        if _at_or_below(outside.path, absent) and not _at_or_below(outside.path, restored):
+            return Missing(
+                fact="data",
+                cause=leads_out(outside),
+                remedy=again(plan, "--pointer", f"md5:DIGEST={outside.path}") + "    once a DVC remote holds its bytes",
+                looked_in=(f"commit {plan.lineage.commit[:12]}",),
+            )
+    return None
+
+
+def lacking_submodule(plan: Plan, snapshot: RepositorySnapshot) -> Missing | None:
+    """Return a submodule that could not be had: code in it may be what the training went without."""
+    absent = [link for link in snapshot.submodules if link.refused is not None]
+    return _without(plan, absent[0], "the training went without the submodule") if absent else None
+
+
+def _without(plan: Plan, link: Gitlink, what: str) -> Missing:
+    return Missing(
+        fact="submodule",
+        cause=f"{what} {submodule_in_words(link)}",
+        remedy=again(plan, "--repo", "PATH")
+        + "    a clone in which `git submodule update --init --recursive` brought it",
+        looked_in=(f".gitmodules at commit {plan.lineage.commit[:12]}",),
+    )
+
+
+def _at_or_below(folder: str, paths: Iterable[str]) -> bool:
+    return any(path == folder or path.startswith(folder + "/") for path in paths)
+
+
+def _unfetched_pointer(plan: Plan, rerun: Rerun, pointers: Iterable[LfsPointer]) -> Missing | None:
+    restored = {*(file.path for file in plan.lineage.files), *(file.path for file in plan.supplied)}
+    pointers = [pointer for pointer in pointers if pointer.path not in restored]
     written = {file.path for file in rerun.outputs}
     opened = set(rerun.capture.files_opened)
     early = set(rerun.capture.files_opened_before_output)
     for pointer in pointers:
         was_read = pointer.path in opened and (pointer.path not in written or pointer.path in early)
-        if was_read and pointer.path not in restored:
+        if was_read:
             return Missing(
                 fact="data",
                 cause=redact(f"the training opened {pointer.path}, which is {in_words(pointer)}"),
-                remedy=again(plan, "--pointer", f"md5:DIGEST={pointer.path}") + "    once a DVC remote holds its bytes",
+                remedy=again(plan, "--lfs-limit", limit_for(pointers))
+                if pointer.refused is None
+                else again(plan, "--repo", "PATH") + "    a clone in which `git lfs fetch --all` brought it",
                 looked_in=(f"commit {plan.lineage.commit[:12]}, which holds the pointer of Git LFS alone",),
             )
     return None

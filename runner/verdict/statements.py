@@ -28,6 +28,7 @@ def verified(plan: Plan, rerun: Rerun, comparison: Comparison, *, finished: bool
         for each in comparison.datasets
         if each.outcome is Outcome.EQUAL
     ]
+    lines += _committed(plan, rerun)
     lines += _pinned(plan.environment, rerun)
     recorded = comparison.environment.recorded
     same = sum(package.outcome == "same" for package in recorded)
@@ -39,6 +40,18 @@ def verified(plan: Plan, rerun: Rerun, comparison: Comparison, *, finished: bool
     if not plan.command_inferred and plan.recorded_command is None:
         lines.append(f"command: {redact(plan.command_source)}")
     return (*lines, *_numbers(comparison)) if finished else tuple(lines)
+
+
+def _committed(plan: Plan, rerun: Rerun) -> Iterator[str]:
+    opened = set(rerun.capture.files_opened)
+    read = [file.path for file in plan.supplied if file.kind == "lfs" and file.path in opened]
+    if read:
+        more = f" and {len(read) - 1} more" if len(read) > 1 else ""
+        yield f"data: {read[0]}{more} from Git LFS, bytes checked by SHA-256, opened by the training"
+    allowed = "line-endings" in plan.policy.allow
+    for file in plan.committed:
+        if file.path in opened and (file.mended is None or allowed):
+            yield f"data: {file.path} {file.digest} as {file.source} has it, opened by the training"
 
 
 def _pinned(specification: EnvironmentSpec, rerun: Rerun) -> Iterator[str]:
@@ -163,6 +176,7 @@ def _allowances(plan: Plan, record: RunRecord, rerun: Rerun) -> Iterator[str]:
     for file in workspace_inputs(plan, rerun):
         if file.held_by in (None, CACHE) and "cached" in plan.policy.allow:
             yield f"--allow cached: {file.path} is in no remote that answered, only in the local cache"
+    yield from _supplied_otherwise(plan, rerun)
     for dataset, path in sorted(plan.policy.inputs.items()):
         yield f"inputs in runner.yaml: that {path} is the dataset {dataset} which the run read"
     for path in plan.policy.allow_existing:
@@ -171,6 +185,25 @@ def _allowances(plan: Plan, record: RunRecord, rerun: Rerun) -> Iterator[str]:
         yield f"--allow evaluation: evaluated, not trained, the recorded {path} was given to the command"
     for path in plan.policy.warm_start:
         yield f"--warm-start {path}: the training started from it"
+
+
+def _supplied_otherwise(plan: Plan, rerun: Rerun) -> Iterator[str]:
+    """Yield what the workspace had that is not as the commit and its stores have it."""
+    for file in rerun.inputs:
+        if file.mended is not None and file.place == "workspace":
+            yield f"--allow line-endings: {file.path} has the recorded digest with {file.mended}; its store has others"
+    if plan.prefetch:
+        count, total = len(rerun.prefetched), sum(file.size_bytes for file in rerun.prefetched)
+        commands = " && ".join(plan.prefetch)
+        yield f"prefetch in runner.yaml: `{commands}` left {count} files, {total} bytes, before the training"
+    allowed = "line-endings" in plan.policy.allow
+    for committed in plan.committed:
+        if committed.mended is not None:
+            has = f"{committed.path} has {committed.digest} ({committed.source}) with {committed.mended}"
+            yield f"--allow line-endings: {has}, not as git holds it" if allowed else f"line endings: {has} alone"
+    for pinned in plan.supplied:
+        if pinned.kind == "input":
+            yield f"inputs in runner.yaml: {pinned.path} ({pinned.digest}) is from {pinned.source}"
 
 
 def _environment(plan: Plan, rerun: Rerun, comparison: Comparison) -> Iterator[str]:

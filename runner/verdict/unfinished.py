@@ -17,6 +17,7 @@ from runner.schema.run_record import RunRecord
 from runner.verdict.causes import other_code
 from runner.verdict.hosts import shown_hosts
 from runner.verdict.remedy import again
+from runner.verdict.services import unread_service
 
 _FINISHED = "FINISHED"
 _LOOKED_AT = 8  # lines of the log's end: a wrapper may add a line or two below the exception's
@@ -46,7 +47,7 @@ def failure_says_nothing(plan: Plan, record: RunRecord, rerun: Rerun) -> Missing
     crashed = rerun.ending is Ending.CRASHED
     if not crashed and (rerun.ending is not Ending.FINISHED or rerun.capture.problems):
         return None if plan.lineage.commit_known else other_code(plan)
-    ours = _lacking_package(plan, record, rerun) if crashed else None
+    ours = (_lacking_package(plan, record, rerun) or unread_service(plan, rerun)) if crashed else None
     if ours is not None:
         return ours
     hosts = shown_hosts(record, rerun)

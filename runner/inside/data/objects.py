@@ -14,6 +14,7 @@ import re
 from dataclasses import asdict, dataclass
 
 from runner.inside import layout, uses
+from runner.inside.data.line_endings import how_mended, write_mended
 from runner.inside.hashing import FileHash, hash_file
 
 
@@ -92,6 +93,7 @@ def verify(object_id: ObjectId) -> Verified | None:
     except FileNotFoundError:
         return None
     if not found.matches(object_id.algorithm, object_id.hexdigest):
+        _set_aside(object_id, object_id.path, found)
         discard(object_id)
         return None
     _own(object_id.path)
@@ -104,12 +106,45 @@ def adopt(object_id: ObjectId, path: str, found: FileHash) -> bool:
     Only verified bytes ever bear an object's name, so that a rerun beside this one cannot link others.
     """
     if not found.matches(object_id.algorithm, object_id.hexdigest):
+        _set_aside(object_id, path, found)
         os.unlink(path)
         return False
     _own(path)
     os.replace(path, object_id.path)
     _record(object_id, found)
     return True
+
+
+def _set_aside(object_id: ObjectId, path: str, found: FileHash) -> None:
+    """Keep a text of other bytes with the line endings under which it has the object's digest, if there are such."""
+    if found.text_md5 is not None and not object_id.directory:
+        os.makedirs(os.path.dirname(_mended_path(object_id)), exist_ok=True)
+        write_mended(path, _mended_path(object_id), object_id.algorithm, object_id.hexdigest)
+
+
+def _mended_path(object_id: ObjectId) -> str:
+    return f"{layout.OBJECTS}/mended/{object_id.algorithm}-{object_id.oid}"
+
+
+def is_mendable(object_id: ObjectId) -> bool:
+    """Tell whether bytes that were refused have the object's digest with other line endings."""
+    return os.path.isfile(_mended_path(object_id))
+
+
+def take_mended(object_id: ObjectId) -> str | None:
+    """Give an object its bytes by other line endings, and say how that was; None where there are none."""
+    path = _mended_path(object_id)
+    try:
+        found, how = hash_file(path), how_mended(path)
+    except FileNotFoundError:
+        return None
+    return how if adopt(object_id, path, found) else None
+
+
+def drop_mended(object_id: ObjectId) -> None:
+    """Forget what waits for being allowed."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(_mended_path(object_id))
 
 
 def _own(path: str) -> None:

@@ -87,12 +87,15 @@ class World:
             "outs": ["plots/x.png"],
             "pointer_edits": [],
             "files": list(files),
+            "submodules": [],
+            "supplied": [],
             "expected_outputs": [],
             "remotes": [described("/srv/store", name="main", folder=True, source="runner.yaml")],
             "environment": {"specification": "s", "repository": "r"},
             "base": "base:py3.11",
             "proxies": {},
             "allow_cached": False,
+            "allow_line_endings": False,
         }
         return restore.handle({**request, **fields})
 

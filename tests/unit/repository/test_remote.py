@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -77,6 +78,40 @@ def test_a_repository_is_fetched_once_and_read_from_the_mirror_after(tmp_path: P
             open_mirror(url, cache, commit=commit[:8])
     assert "hunter2" not in repr(mirror)
     assert "hunter2" not in (mirror.path / "config").read_text()
+
+
+def test_a_login_of_an_address_is_used_and_stands_in_no_argument_of_git_or_of_what_it_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Arguments are shown to every user of a host; git's own trace tells those of all that it starts."""
+    original = Repository(tmp_path / "work")
+    commit = original.commit({"train.py": "x"})
+    original.clone(tmp_path / "served" / "fraud.git", "--bare").git("update-server-info")
+    shown: list[str | None] = []
+
+    class Asking(_Quiet):
+        def do_GET(self) -> None:
+            shown.append(self.headers.get("Authorization"))
+            if shown[-1] is None:
+                self.send_response(401)
+                self.send_header("WWW-Authenticate", 'Basic realm="git"')
+                self.end_headers()
+            else:
+                super().do_GET()
+
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / ".gitconfig").write_text("[credential]\n\thelper = store\n")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("GIT_TRACE", str(tmp_path / "trace"))
+    for address, _ in serving(partial(Asking, directory=str(tmp_path / "served"))):
+        url = f"{address.replace('//', '//me:hunter%2F2@')}/fraud.git"
+        assert open_mirror(url, tmp_path / "cache", commit=commit).contains(commit)
+    assert set(shown) == {None, "Basic " + base64.b64encode(b"me:hunter/2").decode()}
+    trace = (tmp_path / "trace").read_text()
+    assert "remote-http" in trace
+    assert "hunter" not in trace
+    assert not (home / ".git-credentials").exists(), "what was typed for once is not kept"
 
 
 @pytest.mark.parametrize("status", [404, 410])

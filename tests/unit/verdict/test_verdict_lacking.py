@@ -18,6 +18,7 @@ from runner.verdict.lacking import (
     may_be_excused,
     unfetched,
 )
+from tests.support.facts import snapshot
 from tests.support.values import COMMIT, DATA, MODEL, changed, judge, make_plan, make_rerun
 
 CRASH = {"ending": Ending.CRASHED, "exit_code": 1}
@@ -83,7 +84,7 @@ def test_a_file_without_an_extension_is_known_by_pythons_own_words():
     assert looked_for("labels.csv is missing", **CRASH) == ("labels.csv",)
 
 
-LFS = (LfsPointer(path="data/names.bin", oid="9f" * 32, size_bytes=860388),)
+LFS = snapshot(lfs=(LfsPointer(path="data/names.bin", oid="9f" * 32, size_bytes=860388),))
 
 
 def test_a_training_that_opened_a_pointer_of_git_lfs_says_nothing_whatever_came_out():
