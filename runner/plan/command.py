@@ -16,8 +16,10 @@ from runner.lineage.recorded import Recorded, named
 from runner.lineage.remedy import command_again
 from runner.lineage.script import Script, locate_script, wanted_paths
 from runner.lineage.training import COMMAND_TAGS, hides_secret, training_directory
-from runner.plan.arguments import Arguments, effective, map_params, quoted, same_value
+from runner.plan.arguments import Arguments, effective, map_params, quoted
 from runner.plan.options import ScriptInterface, read_interface
+from runner.plan.options.around import surroundings
+from runner.plan.values import same_value
 from runner.redact import redact
 from runner.schema.lineage import Considered
 from runner.schema.run_record import RunRecord
@@ -199,7 +201,7 @@ def _inferred(
     stages = stage_of(snapshot, script.path)
     source = snapshot.texts.get(script.path)
     interface = (
-        read_interface(source)
+        read_interface(source, surroundings(snapshot, script.path, directory or script.working_directory))
         if source is not None
         else ScriptInterface(unreadable=(f"its source, which was not read: {script.path}",))
     )
@@ -223,9 +225,7 @@ def _inferred(
     if arguments.words:
         line += " " + quoted(arguments.words)
     if arguments.lacking:
-        values = " ".join(
-            f"{option} VALUE" if option.startswith("-") else option.upper() for option in arguments.lacking
-        )
+        values = arguments.placeholders
         raise MissingFact(
             f"{script.path} demands {', '.join(arguments.lacking)}, which no recorded param gives",
             command_again(record, settings, f"--command {shlex.quote(f'{line} {values}')}"),
@@ -254,7 +254,7 @@ def _inferred(
         uncovered=arguments.uncovered,
         script=script.path,
         stages=stages,
-        considered=(*script.considered, *considered),
+        considered=(*script.considered, *considered, *arguments.considered),
     )
 
 

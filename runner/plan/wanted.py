@@ -14,6 +14,7 @@ from runner.plan.environment import folders_of
 from runner.plan.lists.find import find_lists, lacking_files
 from runner.plan.lists.imports import follow
 from runner.plan.lists.requirements import read_files
+from runner.plan.options.around import unread_around
 from runner.plan.system_packages import list_paths
 from runner.schema.plan import DEFAULT_PYTHON
 from runner.schema.run_record import RunRecord
@@ -24,12 +25,16 @@ from runner.settings import Settings
 def unread_texts(record: RunRecord, snapshot: RepositorySnapshot, settings: Settings) -> tuple[str, ...]:
     """Return paths of the commit whose texts the plan needs and the snapshot lacks; read them and ask again.
 
-    These are the run's script where it lies beneath a folder that the record does not name, a dependency file that
-    configuration names, what lists of packages include, and lists of Debian packages. Texts that cannot be read stay
+    These are the run's script where it lies beneath a folder that the record does not name, what around it tells of its
+    options, a dependency file that configuration names, what lists of packages include, and lists of Debian packages. Texts that cannot be read stay
     unread: ask a few times.
     """
     facts = commit_facts(snapshot, settings)
-    wanted = [script.path for script in find_script(record, snapshot)]
+    scripts = find_script(record, snapshot)
+    wanted = [script.path for script in scripts]
+    for script in scripts:
+        directory = settings.working_directory or facts.working_directory or script.working_directory
+        wanted += unread_around(snapshot, script.path, directory)
     folders = [posixpath.dirname(path) for path in wanted]
     wanted += list_paths([*filter(None, (settings.working_directory, facts.working_directory)), *folders])
     named = settings.environment or facts.environment

@@ -14,7 +14,7 @@ PARENT_TAG = "mlflow.parentRunId"
 CONTEXT_TAG = "mlflow.data.context"
 LATEST_ONLY = "the store holds only the last value of metric {name!r}"
 
-ENVIRONMENT_FILES = ("requirements.txt", "conda.yaml", "python_env.yaml", "MLmodel")
+ENVIRONMENT_FILES = ("requirements.txt", "conda.yaml", "python_env.yaml", "MLmodel", "overrides.yaml")
 ENVIRONMENT_FILE_BYTES = 64 * 1024
 ENVIRONMENT_FILE_COUNT = 20
 MODELS = "models"  # below it, by id, the environment files of the models that MLflow 3 keeps beside its runs

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from runner.plan.arguments import Arguments, effective, map_params, quoted, same_value
+from runner.plan.arguments import Arguments, effective, map_params, quoted
 from runner.plan.options import ScriptInterface, read_interface
+from runner.plan.values import same_value
 from tests.support.facts import run
 
 HEAD = "import argparse, os\np = argparse.ArgumentParser()\n"
