@@ -107,7 +107,7 @@ def _mapped(
         elif value is not None:
             name, text = value
             problem = _unfit(option, name, text, record)
-            words = None if problem else _words(option, text, tree_path)
+            words = None if problem else [] if _is_its_default(option, text) else _words(option, text, tree_path)
             if words is not None:
                 (found.flagged if option.flag else found.positional).extend(words)
                 found.used.append(name)
@@ -164,11 +164,9 @@ def _about_params(record: RunRecord, interface: ScriptInterface, used: Sequence[
     if alike:
         reason = "the script logs them as constants, equal to the recorded"
         found.append(Considered(source="params that no option takes", value=", ".join(alike), reason=reason))
-    for name in rest:
+    for name, value in rest.items():
         if name in constants and name not in alike:
-            reason = (
-                f"the script logs the constant {_shown(constants[name])}, and the run recorded {_shown(rest[name])}"
-            )
+            reason = f"the script logs the constant {_shown(constants[name])}, and the run recorded {_shown(value)}"
             found.append(Considered(source="params that no option takes", value=name, reason=reason))
     return tuple(found)
 
@@ -244,15 +242,13 @@ def _unfit(option: Option, name: str, text: str, record: RunRecord) -> str | Non
 
 def _words(option: Option, text: str, tree_path: Callable[[str], str | None]) -> list[str] | None:
     """Return an option with a value as words; empty where nothing need be said; None where it cannot be said."""
-    if option.exclusive and option.default_known and same_value(str(option.default), text):
-        return []
     truth: Mapping[str, bool] = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
     if option.kind in ("flag", "inverse", "boolean"):
         wanted = truth.get(text.lower())
         return None if wanted is None else _switch(option, wanted)
     if option.kind == "count":
         return [option.flag or ""] * int(text) if text.isdigit() and int(text) < 10 else None
-    if text == "None":
+    if text == "None" and option.kind != "parameter":
         return [] if option.default_known and option.default is None else None
     if option.kind in ("list", "append"):
         return _many(option, text)
@@ -262,6 +258,11 @@ def _words(option: Option, text: str, tree_path: Callable[[str], str | None]) ->
             return None
         text = inside
     return _one(option, text)
+
+
+def _is_its_default(option: Option, text: str) -> bool:
+    """Tell whether an option must not be said: of a group only one may be, and the default need not."""
+    return option.exclusive is not None and option.default_known and same_value(str(option.default), text)
 
 
 def _switch(option: Option, wanted: bool) -> list[str] | None:
@@ -286,7 +287,18 @@ def _many(option: Option, text: str) -> list[str] | None:
     return [*([option.flag] if option.flag else []), *items]
 
 
+def _parameter(option: Option, text: str) -> list[str]:
+    """Return a parameter of papermill: of the value's own type, a list as YAML, and a text as a text."""
+    if isinstance(option.default, str):
+        return ["-r", option.dest, text]
+    if text.startswith(("[", "{", "(")):
+        return ["-y", f"{option.dest}: {text}"]
+    return ["-p", option.dest, text]
+
+
 def _one(option: Option, text: str) -> list[str]:
+    if option.kind == "parameter":
+        return _parameter(option, text)
     if option.flag is None:
         return [text]
     # argparse takes `-1e-5` for an option of its own unless it is joined.

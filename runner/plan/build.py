@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from runner.credentials.host import NO_ACCESS, HostAccess
 from runner.errors import MissingFact
 from runner.lineage.files import NO_POINTERS
+from runner.lineage.notebook import NEEDED, is_notebook, with_code
 from runner.lineage.remedy import command_again
 from runner.lineage.resolve import commit_facts
 from runner.plan.code import code_changed_soon
@@ -54,11 +55,12 @@ def build_plan(
     check_lfs(record, snapshot, lineage, settings, command)
     environment, python, considered = specify_environment(
         record,
-        snapshot,
+        with_code(snapshot, command.script),
         settings,
         facts,
         command.script,
         command.working_directory,
+        needed=NEEDED if is_notebook(command.script) else (),
         scripts=started_scripts(command.line, command.working_directory, snapshot),
         registered=registered,
         machine=_MACHINES.get((images.platform or "").partition("/")[2], "x86_64"),

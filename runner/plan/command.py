@@ -11,12 +11,14 @@ from itertools import pairwise
 from typing import Any
 
 from runner.errors import AmbiguousFact, MissingFact
+from runner.lineage.notebook import is_notebook, notebook_line
 from runner.lineage.pipeline import Stage, load_mapping, stage_of, stages_of
 from runner.lineage.recorded import Recorded, named
 from runner.lineage.remedy import command_again
 from runner.lineage.script import Script, locate_script, wanted_paths
 from runner.lineage.training import COMMAND_TAGS, hides_secret, training_directory
 from runner.plan.arguments import Arguments, effective, map_params, quoted
+from runner.plan.notebook import read_notebook_interface
 from runner.plan.options import ScriptInterface, read_interface
 from runner.plan.options.around import surroundings
 from runner.plan.values import same_value
@@ -200,8 +202,9 @@ def _inferred(
     script = locate_script(record, snapshot, settings)
     stages = stage_of(snapshot, script.path)
     source = snapshot.texts.get(script.path)
+    read = read_notebook_interface if is_notebook(script.path) else read_interface
     interface = (
-        read_interface(source, surroundings(snapshot, script.path, directory or script.working_directory))
+        read(source, surroundings(snapshot, script.path, directory or script.working_directory))
         if source is not None
         else ScriptInterface(unreadable=(f"its source, which was not read: {script.path}",))
     )
@@ -289,6 +292,8 @@ def _agrees(stage: Stage, interface: ScriptInterface, record: RunRecord) -> bool
 
 def _start(script: Script, directory: str, interface: ScriptInterface, snapshot: RepositorySnapshot) -> str:
     """Return `python PATH`, or `python -m MODULE` where the script's imports work in no other way."""
+    if is_notebook(script.path):
+        return notebook_line(script.path, directory)
     path = posixpath.relpath(script.path, directory)
     if "/" in path and not path.startswith("..") and _needs_module(script.path, directory, interface, snapshot):
         return f"python -m {path.removesuffix('.py').replace('/', '.')}"

@@ -45,7 +45,7 @@ def map_hydra(
     logged: Iterable[LoggedParam],
     tree_path: Callable[[str], str | None],
 ) -> Overrides:
-    """Return the overrides that give the recorded values: those that Hydra recorded, else what differs at the commit."""
+    """Return the overrides that give the recorded values: Hydra's own record, else what differs at the commit."""
     told = recorded_overrides(record)
     if told is not None and not any(is_secret(*_pair(word)) for word in told):
         return Overrides(words=told, used=sorted(record.params))
@@ -102,7 +102,7 @@ def _pair(word: str) -> tuple[str, str]:
 def _word(
     key: str, name: str, text: str, like: Any, record: RunRecord, tree_path: Callable[[str], str | None]
 ) -> str | None:
-    if name in record.params_truncated or is_secret(key, text):
+    if name in record.params_truncated or is_secret(key, text) or "${" in text:
         return None
     if is_absolute(text):
         inside = tree_path(text)

@@ -23,22 +23,20 @@ def read_dataclasses(tree: ast.Module, scope: Scope, declared: Declared) -> None
             first = node.args[0]
             for item in first.elts if isinstance(first, ast.Tuple | ast.List) else [first]:
                 declared.options += fields_of(name_of(item), types, scope, declared, node)
-        elif (
-            (name == "add_arguments" and node.args)
-            or (name == "parse" and dotted(node.func) in ("simple_parsing.parse", "sp.parse") and node.args)
-            or (
-                name == "parse"
-                and isinstance(node.func, ast.Name)
-                and _from(tree, "parse", "simple_parsing")
-                and node.args
-            )
-        ):
+        elif node.args and (name == "add_arguments" or _parses_directly(node, tree)):
             declared.options += fields_of(name_of(node.args[0]), types, scope, declared, node)
         elif name in ("parse_args", "parse_known_args") and isinstance(node.func, ast.Attribute):
             made = node.func.value
             kind = types.get(called(made)) if isinstance(made, ast.Call) else None
             if kind is not None and {"Tap", "TypedArgumentParser"} & {name_of(base) or "" for base in kind.bases}:
                 declared.options += [_tap(option) for option in fields_of(kind.name, types, scope, declared, node)]
+
+
+def _parses_directly(node: ast.Call, tree: ast.Module) -> bool:
+    """Tell whether a call is `simple_parsing.parse`."""
+    if dotted(node.func) in ("simple_parsing.parse", "sp.parse"):
+        return True
+    return dotted(node.func) == "parse" and _from(tree, "parse", "simple_parsing")
 
 
 def _tap(option: Option) -> Option:

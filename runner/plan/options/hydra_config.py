@@ -120,7 +120,8 @@ class _Composer:
 
     def entry(self, entry: Any, group: str, package: str, depth: int, into: dict[str, Any]) -> None:
         if isinstance(entry, str):
-            name, choice = "", entry
+            choice, at, renamed = entry.partition("@")
+            name = f"{at}{renamed}"
         elif isinstance(entry, dict) and len(entry) == 1:
             ((key, choice),) = entry.items()
             name = str(key)
@@ -134,8 +135,7 @@ class _Composer:
             return
         name, _, renamed = name.partition("@")
         absolute = name.startswith("/")
-        whole = name.lstrip("/") if absolute else posixpath.normpath(posixpath.join(group, name)) if name else group
-        whole = "" if whole == "." else whole
+        whole = name.lstrip("/") if absolute else posixpath.join(group, name) if name else group
         if whole.startswith("hydra"):
             return
         choice = self.overrides.get(whole, choice)

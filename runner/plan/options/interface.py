@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Kind = Literal["value", "flag", "inverse", "boolean", "count", "list", "append"]
+Kind = Literal["value", "flag", "inverse", "boolean", "count", "list", "append", "parameter"]
 
 
 @dataclass(frozen=True)
@@ -14,7 +14,8 @@ class Option:
     """A declared option or positional argument.
 
     `flag` is the one to write (the first long one), None for a positional argument. `kind` tells how it takes values:
-    one value, a switch (`flag` sets, `inverse` clears, `boolean` has `--no-` too), a count or a list. `default` is
+    one value, a switch (`flag` sets, `inverse` clears, `boolean` has `--no-` too), a count, a list or a
+    notebook's parameter. `default` is
     meaningful where `default_known`; `text_default` is set to the source of an unknown one. `joined` options are
     written `--x=VALUE`. `exclusive` names the group of which only one may be given.
     """

@@ -13,15 +13,23 @@ _CASTS = frozenset({"str", "int", "float", "bool", "list", "repr"})
 
 
 def read_logged(
-    tree: ast.Module, scope: Scope, options: frozenset[str], config_name: str | None = None
+    tree: ast.Module,
+    scope: Scope,
+    options: frozenset[str],
+    config_name: str | None = None,
+    *,
+    parameters: frozenset[str] = frozenset(),
 ) -> list[LoggedParam]:
     """Return the params of `log_param(NAME, VALUE)` and `log_params({NAME: VALUE})`, of W&B's config too.
 
-    `options` are the destinations that the script has, `config_name` is what it calls Hydra's configuration. A name that
-    is logged with several values has none.
+    `options` are the destinations that the script has, `config_name` is what it calls Hydra's configuration,
+    `parameters` are names that stand for themselves where nothing else assigns them. A name that is logged with several
+    values has none.
     """
     holders = _holders(tree) | ({config_name} if config_name else set())
     aliases = _aliases(tree, options, holders)
+    stored = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
+    aliases.update({name: name for name in parameters if stored.count(name) == 1})
     dictionaries = _dictionaries(tree)
     found: dict[str, set[LoggedParam]] = {}
     for name, value in _pairs(tree, scope, dictionaries):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from typing import Any
 
 from runner.plan.options.declared import Declared
@@ -15,41 +16,40 @@ from runner.plan.options.syntax import called, dotted, functions, name_of, text,
 def read_typer(tree: ast.Module, scope: Scope, declared: Declared) -> None:
     """Read typer's commands: one alone is the script itself, several are sub-commands."""
     own = functions(tree)
-    commands: list[tuple[str, Function]] = []
-    callback: Function | None = None
-    groups: set[str] = set()
-    for function in own.values():
-        for decorator in function.decorator_list:
-            target = decorator.func if isinstance(decorator, ast.Call) else decorator
-            app = target.value if isinstance(target, ast.Attribute) else None
-            if not _is_app(app, tree):
-                continue
-            if name_of(target) == "callback":
-                callback = function
-            elif name_of(target) == "command":
-                named = text(decorator.args[0]) if isinstance(decorator, ast.Call) and decorator.args else None
-                commands.append((named or function.name.replace("_", "-"), function))
+    commands = [
+        (name or function.name.replace("_", "-"), function)
+        for function in own.values()
+        for kind, name in _registered(function, tree)
+        if kind == "command"
+    ]
+    callbacks = [function for function in own.values() for kind, _ in _registered(function, tree) if kind == "callback"]
     for node in ast.walk(tree):
-        if not isinstance(node, ast.Call):
-            continue
-        if dotted(node.func) == "typer.run" and node.args:
-            function_name = name_of(node.args[0]) or ""
-            if function_name in own:
-                declared.options += _typer(own[function_name], scope, declared)
+        if isinstance(node, ast.Call) and dotted(node.func) == "typer.run" and node.args:
+            name = name_of(node.args[0]) or ""
+            if name in own:
+                declared.options += _typer(own[name], scope, declared)
             else:
-                declared.unreadable.append(f"typer.run({function_name})")
-        elif called(node) == "add_typer":
-            groups.add(called(node))
+                declared.unreadable.append(f"typer.run({name})")
+    groups = any(called(node) == "add_typer" for node in ast.walk(tree))
     if groups:
         declared.unreadable.append("the commands that add_typer brings")
-    if len(commands) == 1 and callback is None and not groups:
+    if len(commands) == 1 and not callbacks and not groups:
         declared.options += _typer(commands[0][1], scope, declared)
         return
-    if callback is not None:
+    for callback in callbacks:
         declared.options += _typer(callback, scope, declared)
     for name, function in commands:
         declared.command((name,), _typer(function, scope, declared))
     declared.command_required = declared.command_required or bool(commands)
+
+
+def _registered(function: Function, tree: ast.Module) -> Iterator[tuple[str, str | None]]:
+    """Yield (`command` or `callback`, name if one is given) for each application that has the function."""
+    for decorator in function.decorator_list:
+        target = decorator.func if isinstance(decorator, ast.Call) else decorator
+        if isinstance(target, ast.Attribute) and target.attr in ("command", "callback") and _is_app(target.value, tree):
+            named = text(decorator.args[0]) if isinstance(decorator, ast.Call) and decorator.args else None
+            yield target.attr, named
 
 
 def _is_app(node: ast.expr | None, tree: ast.Module) -> bool:
