@@ -57,8 +57,9 @@ class _Mapped:
 def map_params(record: RunRecord, interface: ScriptInterface, tree_path: Callable[[str], str | None]) -> Arguments:
     """Return the arguments that give a script the recorded values.
 
-    A param goes to the option whose value the script logs under its name, else to the one of its own name. `tree_path`
-    returns the path in the repository that a path of another machine ends in, None if there is none.
+    A param goes to the option whose value the script logs under its name, else to the one whose destination has its
+    name, else to the one that is written so. `tree_path` returns the path in the repository that a path of another
+    machine ends in, None if there is none.
     """
     recorded = _recorded_by_dest(record, interface)
     known = {_key(name).lower() for name in (*record.params, *record.tags)}
@@ -99,8 +100,14 @@ def _mapped(
     """Return the words that give options their recorded values."""
     found = _Mapped()
     gap: str | None = None
+    options = tuple(options)
+    dests = {_key(option.dest) for option in options}
     for option in options:
-        value = recorded.get(_key(option.dest))
+        names = [
+            _key(flag.lstrip("-")) for flag in (option.flag, *option.other_flags) if flag and flag.startswith("--")
+        ]
+        keys = [_key(option.dest), *(name for name in names if name not in dests)]
+        value = next((recorded[key] for key in keys if key in recorded), None)
         problem: str | None = None
         if value is not None and option.flag is None and gap is not None:
             problem = f"it stands behind {gap}, which has no recorded value"

@@ -40,7 +40,9 @@ def test_a_parser_in_an_imported_module_is_read_with_what_its_functions_call() -
 def test_a_module_that_only_is_imported_declares_nothing_for_the_script() -> None:
     found = beside(
         {
-            "train.py": "import argparse\nfrom data import load\np = argparse.ArgumentParser()\np.add_argument('--x')\n",
+            "train.py": (
+                "import argparse\nfrom data import load\np = argparse.ArgumentParser()\np.add_argument('--x')\n"
+            ),
             "data.py": (
                 "import argparse\ndef load(): pass\n"
                 "def main():\n    p = argparse.ArgumentParser()\n    p.add_argument('--raw', required=True)\n"
@@ -80,7 +82,8 @@ def test_defaults_come_from_constants_and_files_of_the_commit() -> None:
 def test_what_is_changed_after_it_was_read_is_no_constant() -> None:
     source = (
         "import argparse\nD = {'lr': 1}\nD['lr'] = compute()\nE = {'lr': 1}\nE.update(other())\n"
-        "p = argparse.ArgumentParser()\np.add_argument('--a', default=D['lr'])\np.add_argument('--b', default=E['lr'])\n"
+        "p = argparse.ArgumentParser()\np.add_argument('--a', default=D['lr'])\n"
+        "p.add_argument('--b', default=E['lr'])\n"
     )
     assert [item.default_known for item in read_interface(source).options] == [False, False]
 
@@ -113,7 +116,8 @@ def test_sub_parsers_have_their_own_options_and_those_of_their_parents() -> None
 def test_functions_that_are_given_a_sub_parser_add_to_it() -> None:
     source = (
         "import argparse\ndef common(q):\n    q.add_argument('--data')\ndef training(q):\n    q.add_argument('--lr')\n"
-        "p = argparse.ArgumentParser()\ncommon(p)\nsubs = p.add_subparsers()\nt = subs.add_parser('train')\ntraining(t)\n"
+        "p = argparse.ArgumentParser()\ncommon(p)\nsubs = p.add_subparsers()\nt = subs.add_parser('train')\n"
+        "training(t)\n"
         "subs.add_parser('test').add_argument('--k')\n"
     )
     found = read_interface(source)
@@ -241,7 +245,8 @@ def test_absl_flags_are_read() -> None:
     found = {
         item.dest: item
         for item in read_interface(
-            "from absl import flags\nflags.DEFINE_float('lr', 0.1, 'help')\nflags.DEFINE_boolean('fast', False, 'help')\n"
+            "from absl import flags\nflags.DEFINE_float('lr', 0.1, 'help')\n"
+            "flags.DEFINE_boolean('fast', False, 'help')\n"
             "flags.DEFINE_enum('opt', 'sgd', ['sgd', 'adam'], 'help')\nflags.DEFINE_multi_string('tag', [], 'help')\n"
         ).options
     }
@@ -290,7 +295,8 @@ def test_a_librarys_own_class_of_options_is_named() -> None:
 
 def test_tap_is_read() -> None:
     found = read_interface(
-        "from tap import Tap\nclass Arguments(Tap):\n    lr: float = 0.1\n    fast: bool = False\n    slow: bool = True\n"
+        "from tap import Tap\nclass Arguments(Tap):\n    lr: float = 0.1\n    fast: bool = False\n"
+        "    slow: bool = True\n"
         "args = Arguments().parse_args()\n"
     )
     assert [(item.flag, item.kind) for item in found.options] == [
@@ -335,14 +341,17 @@ def test_libraries_that_are_not_read_are_named(name: str) -> None:
     ],
 )
 def test_what_a_param_is_logged_from_is_read(line: str, dest: str | None, constant: str | None) -> None:
-    source = f"import argparse, mlflow\np = argparse.ArgumentParser()\np.add_argument('--lr')\nargs = p.parse_args()\n{line}\n"
+    head = "import argparse, mlflow\np = argparse.ArgumentParser()\np.add_argument('--lr')\nargs = p.parse_args()\n"
+    source = f"{head}{line}\n"
     (logged,) = read_interface(source).logged
     assert (logged.name, logged.dest, logged.constant) == ("rate", dest, constant)
 
 
 def test_texts_that_tell_of_options_are_asked_for_until_all_are_there() -> None:
     files = {
-        "train.py": "from pkg.cli import get\nimport hydra\nopen('conf/x.yaml')\n@hydra.main(config_path='hy')\ndef m(c): ...",
+        "train.py": (
+            "from pkg.cli import get\nimport hydra\nopen('conf/x.yaml')\n@hydra.main(config_path='hy')\ndef m(c): ..."
+        ),
         "pkg/__init__.py": "",
         "pkg/cli.py": "from .deep import more",
         "pkg/deep.py": "",
