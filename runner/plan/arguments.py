@@ -154,7 +154,14 @@ def _chosen(interface: ScriptInterface, recorded: Mapping[str, tuple[str, str]])
 def _about_params(record: RunRecord, interface: ScriptInterface, used: Sequence[str]) -> tuple[Considered, ...]:
     """Return what gives the recorded params that no option takes: files of the commit, constants of the code."""
     rest = {name: value for name, value in record.params.items() if name not in used}
-    found: list[Considered] = []
+    found = [
+        Considered(
+            source="a cell of the notebook",
+            value=redact(line),
+            reason="installs it while it runs, which has no network here: --with takes it",
+        )
+        for line in interface.installs
+    ]
     for file in interface.files:
         by_name = names_in(file.values)
         held = {name: by_name(name) for name in rest}

@@ -43,4 +43,5 @@ def read_notebook_interface(source: str, around: Surroundings) -> ScriptInterfac
         relative_imports=found.relative_imports,
         logged=tuple(read_logged(tree, scope, names, parameters=names)),
         files=found.files,
+        installs=notebook.installs,
     )

@@ -138,7 +138,8 @@ SHAPES = {
     "python-fire": Shape(
         {
             "train.py": TRAIN + "import fire\n"
-            "def main(learning_rate, depth=3, fast=False):\n    train(learning_rate, depth, fast=fast)\nfire.Fire(main)\n",
+            "def main(learning_rate, depth=3, fast=False):\n    train(learning_rate, depth, fast=fast)\n"
+            "fire.Fire(main)\n",
         },
         "python train.py 0.25 --depth=7 --fast",
         "train.py --learning_rate=0.25 --depth=7 --fast=True",

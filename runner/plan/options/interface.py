@@ -14,9 +14,8 @@ class Option:
     """A declared option or positional argument.
 
     `flag` is the one to write (the first long one), None for a positional argument. `kind` tells how it takes values:
-    one value, a switch (`flag` sets, `inverse` clears, `boolean` has `--no-` too), a count, a list or a
-    notebook's parameter. `default` is
-    meaningful where `default_known`; `text_default` is set to the source of an unknown one. `joined` options are
+    one value, a switch (`flag` sets, `inverse` clears, `boolean` has `--no-` too), a count, a list or a notebook's
+    parameter. `default` is meaningful where `default_known`; `text_default` is set to the source of an unknown one. `joined` options are
     written `--x=VALUE`. `exclusive` names the group of which only one may be given.
     """
 
@@ -97,7 +96,7 @@ class ScriptInterface:
 
     `variables` are environment variables that it reads, but for those of machines and tools. `commands` are its
     sub-commands, of which one must be given where `command_required`; `command_dest` is where the script keeps which.
-    `logged` are the params that the script logs by name.
+    `logged` are the params that the script logs by name, `installs` what a notebook installs while it runs.
     """
 
     options: tuple[Option, ...] = ()
@@ -111,6 +110,7 @@ class ScriptInterface:
     logged: tuple[LoggedParam, ...] = ()
     files: tuple[ConfigFile, ...] = ()
     hydra: HydraConfig | None = None
+    installs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
