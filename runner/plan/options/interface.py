@@ -15,8 +15,8 @@ class Option:
 
     `flag` is the one to write (the first long one), None for a positional argument. `kind` tells how it takes values:
     one value, a switch (`flag` sets, `inverse` clears, `boolean` has `--no-` too), a count, a list or a notebook's
-    parameter. `default` is meaningful where `default_known`; `text_default` is set to the source of an unknown one. `joined` options are
-    written `--x=VALUE`. `exclusive` names the group of which only one may be given.
+    parameter. `default` is meaningful where `default_known`; `text_default` is set to the source of an unknown one.
+    `joined` options are written `--x=VALUE`. `exclusive` names the group of which only one may be given.
     """
 
     dest: str
