@@ -24,7 +24,7 @@ from runner.plan.variables import set_variables
 from runner.redact import redact
 from runner.schema.lineage import Lineage, Provenance
 from runner.schema.model_files import RegisteredModel
-from runner.schema.plan import Images, Plan, RunSummary
+from runner.schema.plan import Images, Plan, RunSummary, ValuesElsewhere
 from runner.schema.run_record import UNFINISHED, RunRecord
 from runner.schema.snapshot import RepositorySnapshot
 from runner.settings import Settings, with_policy_of_commit
@@ -85,6 +85,9 @@ def build_plan(
         gpu_recorded=recorded_gpu(record),
         code_changed=code_changed_soon(record, snapshot, command),
         options_uncovered=command.uncovered,
+        values_elsewhere=tuple(
+            ValuesElsewhere(path=path, commit=commit) for path, commit in sorted(snapshot.agreeing.items())
+        ),
         working_directory=command.working_directory,
         environment=environment,
         system_packages=system_packages,

@@ -39,7 +39,7 @@ class Command:
 
     `script` is the script that it starts, where that is known; `stages` are the stages of `dvc.yaml` that start the
     same script, `stage` the one whose command this is. `recorded` is the line that the run recorded, or that its record
-    leads to, where a person gave another.
+    leads to, where a person gave another. `used` are the params that its words give.
     """
 
     line: str
@@ -52,6 +52,7 @@ class Command:
     stages: tuple[Stage, ...] = ()
     recorded: str | None = None
     considered: tuple[Considered, ...] = ()
+    used: tuple[str, ...] = ()
 
 
 def resolve_command(record: RunRecord, snapshot: RepositorySnapshot, settings: Settings, facts: CommitFacts) -> Command:
@@ -201,13 +202,7 @@ def _inferred(
 ) -> Command:
     script = locate_script(record, snapshot, settings)
     stages = stage_of(snapshot, script.path)
-    source = snapshot.texts.get(script.path)
-    read = read_notebook_interface if is_notebook(script.path) else read_interface
-    interface = (
-        read(source, surroundings(snapshot, script.path, directory or script.working_directory))
-        if source is not None
-        else ScriptInterface(unreadable=(f"its source, which was not read: {script.path}",))
-    )
+    interface = interface_of(script.path, directory or script.working_directory, snapshot)
     arguments = map_params(record, interface, lambda text: _path_in_tree(text, snapshot))
     agreeing = [stage for stage in stages if _agrees(stage, interface, record)]
     if len(agreeing) == 1 and directory is None:
@@ -258,7 +253,17 @@ def _inferred(
         script=script.path,
         stages=stages,
         considered=(*script.considered, *considered, *arguments.considered),
+        used=arguments.used,
     )
+
+
+def interface_of(path: str, directory: str, snapshot: RepositorySnapshot) -> ScriptInterface:
+    """Return what a script or notebook of the commit takes where it is started in `directory`."""
+    source = snapshot.texts.get(path)
+    if source is None:
+        return ScriptInterface(unreadable=(f"its source, which was not read: {path}",))
+    read = read_notebook_interface if is_notebook(path) else read_interface
+    return read(source, surroundings(snapshot, path, directory))
 
 
 def _of_stage(stage: Stage, script: Script, arguments: Arguments, stages: Sequence[Stage]) -> Command:

@@ -98,7 +98,8 @@ class RepositorySnapshot(Value):
     and scripts that are empty there, to the first commit that has them. `later_changes` are those made in the
     asked-for time by other commits than this one and those before it, oldest first. `remotes` are those at the commit,
     `remotes_today` those at the default branch's tip. `url` has no credentials; `location` is what git was given. `lfs`
-    are files whose bytes are in Git LFS, which nothing here fetches.
+    are files whose bytes are in Git LFS, which nothing here fetches. `agreeing` maps files whose values are not the
+    run's to the first commit in which they are.
     """
 
     url: str
@@ -117,6 +118,7 @@ class RepositorySnapshot(Value):
     dvc_roots: tuple[str, ...] = ()
     shallow: bool = False
     lfs: tuple[LfsPointer, ...] = ()
+    agreeing: dict[str, str] = {}
 
     def with_texts(self, texts: Mapping[str, str]) -> RepositorySnapshot:
         """Return the snapshot with more texts of its commit."""

@@ -276,3 +276,6 @@ def test_a_notebook_whose_values_were_others_when_it_ran_is_another_experiment(
     second = reproduce(run.run_id, settings, progress=NoProgress(), engine=shared_engine).reproduction
     assert second.verdict is Verdict.UNVERIFIABLE
     assert "learning_rate" in second.reason
+    assert f"train.ipynb has the recorded values in commit {run.commit[:12]}" in second.reason
+    assert second.missing is not None
+    assert f"--commit {run.commit}" in second.missing.remedy

@@ -24,6 +24,12 @@ def named_files(tree: ast.Module, options: Iterable[Option] = ()) -> list[str]:
     return list(dict.fromkeys(name for name in names if len(name) < 200 and _NAMED.match(name)))
 
 
+def values_of(path: str, content: str) -> dict[str, object]:
+    """Return the flat values of a configuration file, empty where it cannot be read."""
+    value = load_config(path, content)
+    return {} if value is MISSING else dict(flatten(value))
+
+
 def read_files(tree: ast.Module, scope: Scope, options: Iterable[Option]) -> tuple[ConfigFile, ...]:
     """Return the values of the files that the script names and the commit has."""
     found = {path: value for path, value in scope.files.items() if isinstance(value, dict)}
