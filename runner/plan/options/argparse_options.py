@@ -142,7 +142,16 @@ class _Reader:
             if option is not None:
                 parser.own.options.append(option)
         elif name == "set_defaults" and isinstance(node.func, ast.Attribute):
-            self.receiver(node, function).own.defaults.update(words_of(node))
+            defaults = self.receiver(node, function).own.defaults
+            defaults.update(words_of(node))
+            for word in node.keywords:
+                known = self.scope.value(word.value) if word.arg is None else {}
+                if isinstance(known, dict):
+                    defaults.update(
+                        {str(name): ast.parse(repr(value), mode="eval").body for name, value in known.items()}
+                    )
+                else:
+                    self.declared.unreadable.append(f"the defaults at line {node.lineno}")
         elif name in ("parse_args", "parse_known_args", "parse_intermixed_args"):
             self.declared.parses = True
         elif name == "add_subparsers":
@@ -188,7 +197,7 @@ class _Reader:
             flag=None if positional else long,
             kind=kind,
             default=default,
-            default_known=known and action not in ("store_const", "append_const"),
+            default_known=known and action not in ("store_const", "append_const") and "env_var" not in words,
             text_default=source,
             required=(positional and not optional and "default" not in words) or is_true(words.get("required")),
             choices=tuple(str(choice) for choice in choices) if isinstance(choices, list | tuple | dict) else None,

@@ -17,6 +17,10 @@ MISSING: Any = object()
 """Stands for a value that the commit does not decide."""
 
 _PURE_CALLS = frozenset({"str", "int", "float", "bool", "list", "tuple", "Path", "PurePath", "join", "dict"})
+_ONLY_READ = frozenset(
+    {"log_params", "log_param", "log_dict", "print", "pprint", "len", "dict", "list", "tuple", "sorted", "str", "dumps"}
+    | {"dump", "info", "debug", "warning", "deepcopy", "enumerate", "zip", "range", "isinstance", "min", "max", "sum"}
+)
 _LOADERS = frozenset({"safe_load", "load", "full_load", "params_show"})
 _DEEPEST = 3
 
@@ -170,6 +174,7 @@ def scope_of(tree: ast.Module, around: Surroundings = NOWHERE, depth: int = 0) -
     if depth < _DEEPEST:
         _imported(tree, scope, depth)
     assigned: dict[str, int] = {}
+    handed = _handed(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             assigned[node.id] = assigned.get(node.id, 0) + 1
@@ -185,11 +190,24 @@ def scope_of(tree: ast.Module, around: Surroundings = NOWHERE, depth: int = 0) -
             if assigned.get(name) != 1:
                 continue
             evaluated = _opened(value, scope) if isinstance(place, ast.With) else scope.value(value)
+            if isinstance(evaluated, dict | list) and name in handed:
+                continue
             if evaluated is not MISSING and evaluated is not None:
                 scope.constants[name] = evaluated
             elif isinstance(value, ast.Constant) and value.value is None:
                 scope.constants[name] = None
     return scope
+
+
+def _handed(tree: ast.Module) -> set[str]:
+    """Return the names that are given to functions which may change what they hold."""
+    return {
+        argument.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and called(node) not in _ONLY_READ
+        for argument in node.args
+        if isinstance(argument, ast.Name)
+    }
 
 
 def _changed(node: ast.AST) -> str | None:

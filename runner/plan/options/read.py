@@ -22,7 +22,7 @@ from runner.plan.options.interface import NOWHERE, Option, ScriptInterface, Surr
 from runner.plan.options.logged import read_logged
 from runner.plan.options.positions import read_positions
 from runner.plan.options.signatures import read_fire, read_signatures
-from runner.plan.options.syntax import called, parse
+from runner.plan.options.syntax import called, name_of, parse
 from runner.plan.options.typer_options import read_typer
 
 _READERS = (
@@ -53,6 +53,7 @@ def _read(tree: ast.Module, around: Surroundings) -> ScriptInterface:
     scope = scope_of(tree, around)
     declared = _declared(tree, scope)
     declared.unreadable += [f"its options, which {name} reads" for name in _libraries(tree)]
+    declared.unreadable += _from_environment(tree)
     for module in needed_of(tree, around):
         inner = _declared(module, scope_of(module, around))
         inner.command_required = inner.command_required and not declared.options
@@ -90,6 +91,23 @@ def _declared(tree: ast.Module, scope: Scope) -> Declared:
 def _libraries(tree: ast.Module) -> list[str]:
     """Return the libraries whose options are not read."""
     return sorted({called(node) for node in ast.walk(tree) if called(node) in _UNREAD})
+
+
+def _from_environment(tree: ast.Module) -> list[str]:
+    """Return in words what takes values of options from the environment without naming a variable."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
+            if any(name.partition(".")[0] in ("configargparse",) for name in names):
+                found.append("what its parser takes from files and variables")
+        elif (isinstance(node, ast.keyword) and node.arg == "auto_envvar_prefix") or (
+            isinstance(node, ast.Constant) and node.value == "auto_envvar_prefix"
+        ):
+            found.append("the variables of auto_envvar_prefix")
+        elif isinstance(node, ast.ClassDef) and any(name_of(base) == "BaseSettings" for base in node.bases):
+            found.append(f"the variables of {node.name}")
+    return found
 
 
 def _once(options: list[Option]) -> list[Option]:

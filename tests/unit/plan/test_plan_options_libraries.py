@@ -368,3 +368,31 @@ def test_texts_that_tell_of_options_are_asked_for_until_all_are_there() -> None:
         asked |= set(more)
         have = have.with_texts({path: files[path] for path in more})
     assert asked == set(files) - {"train.py", "other.py", "pkg/__init__.py"}
+
+
+@pytest.mark.parametrize(
+    ("source", "word"),
+    [
+        ("import argparse\np = argparse.ArgumentParser()\np.set_defaults(**load(x))\n", "the defaults at line 3"),
+        ("import configargparse\n", "files and variables"),
+        (
+            "import click\n@click.command(context_settings={'auto_envvar_prefix': 'A'})\ndef f(): ...",
+            "auto_envvar_prefix",
+        ),
+        ("import click\nmain(auto_envvar_prefix='A')", "auto_envvar_prefix"),
+        ("from pydantic_settings import BaseSettings\nclass S(BaseSettings):\n    lr: float = 1", "the variables of S"),
+    ],
+)
+def test_what_the_environment_may_give_without_a_name_is_said(source: str, word: str) -> None:
+    """rule 11"""
+    (found,) = read_interface(source).unreadable
+    assert word in found
+
+
+def test_defaults_that_a_known_mapping_brings_are_known_and_one_that_was_handed_on_is_not() -> None:
+    head = "import argparse\nD = {'lr': [1]}\np = argparse.ArgumentParser()\np.add_argument('--lr', default=3)\n"
+    (known,) = read_interface(f"{head}p.set_defaults(**D)\n").options
+    assert (known.default, known.default_known) == ([1], True)
+    (shown,) = read_interface(f"{head}print(D)\np.set_defaults(**D)\n").options
+    assert shown.default == [1]
+    assert read_interface(f"{head}override(D)\np.set_defaults(**D)\n").unreadable == ("the defaults at line 6",)
