@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import posixpath
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ from runner.plan.values import is_absolute, is_secret, names_in, same_value
 from runner.redact import redact
 from runner.schema.run_record import RunRecord
 
+_OVERRIDE = re.compile(r"[+~]{0,2}[\w@./]+(?:=|$)")
 RECORDED = "overrides.yaml"
 """Hydra's own record of a job's arguments, in its folder `.hydra`."""
 
@@ -34,9 +36,13 @@ def recorded_overrides(record: RunRecord) -> tuple[str, ...] | None:
     files = [file for file in record.environment_files if posixpath.basename(file.path) == RECORDED]
     if len(files) != 1:
         return None
+    if files[0].text.strip() in ("", "[]"):
+        return ()
     lines = "\n".join(f"  {line}" for line in files[0].text.splitlines())
-    found = load_mapping(f"words:\n{lines}").get("words", []) if files[0].text.strip() not in ("", "[]") else []
-    return tuple(found) if isinstance(found, list) and all(isinstance(word, str) for word in found) else None
+    found = load_mapping(f"words:\n{lines}").get("words")
+    if not isinstance(found, list) or not all(isinstance(word, str) and _OVERRIDE.match(word) for word in found):
+        return None
+    return tuple(found)
 
 
 def map_hydra(

@@ -103,6 +103,12 @@ def test_what_hydra_recorded_itself_is_the_command() -> None:
     assert mapped({"seed": "9"}, environment_files=(empty,)).words == ()
 
 
+@pytest.mark.parametrize("text", ["- --config-dir=/x\n", "- 3\n", "a: 1\n", "- [x\n", "- '$(id)'\n"])
+def test_what_is_no_override_is_not_passed(text: str) -> None:
+    file = TextFile(path="overrides.yaml", text=text)
+    assert mapped({"seed": "9"}, environment_files=(file,)).words == ("seed=9",)
+
+
 def test_a_recorded_override_that_is_a_secret_is_not_passed() -> None:
     file = TextFile(path=".hydra/overrides.yaml", text="- api_key=abc\n")
     assert mapped({"seed": "9"}, environment_files=(file,)).words == ("seed=9",)
