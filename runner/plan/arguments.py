@@ -200,7 +200,7 @@ def quoted(words: tuple[str, ...]) -> str:
 
 def effective(option: Option, words: list[str]) -> str | None:
     """Return the value that an option has under a command's words, as text; None where it cannot be told."""
-    if option.flag is None:
+    if option.flag is None or option.kind == "parameter":
         return None
     flags = (option.flag, *option.other_flags)
     for index, word in enumerate(words):
