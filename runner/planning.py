@@ -273,8 +273,9 @@ def _read_snapshot(record: RunRecord, settings: Settings, mirror: Mirror, commit
     """Read the repository at the commit, and the texts that only what was read first names."""
     from runner.lineage.script import wanted_paths
     from runner.plan.code import SOON
+    from runner.plan.elsewhere import differing_texts
     from runner.plan.wanted import unread_modules, unread_texts
-    from runner.repository.history import read_snapshot, read_texts
+    from runner.repository.history import first_commit_where, read_snapshot, read_texts
 
     paths = texts = wanted_paths(record)
     soon = None if record.start_time is None else (record.start_time, record.start_time + SOON)
@@ -289,7 +290,9 @@ def _read_snapshot(record: RunRecord, settings: Settings, mirror: Mirror, commit
         read = read_texts(mirror, commit, modules)
         # One that cannot be read imports nothing that shows, and is not asked for again.
         snapshot = snapshot.with_texts({path: read.get(path, "") for path in modules})
-    return snapshot
+    differing = differing_texts(record, snapshot, settings)
+    agreeing = {path: first_commit_where(mirror, commit, path, agrees) for path, agrees in differing.items()}
+    return snapshot.model_copy(update={"agreeing": {path: sha for path, sha in agreeing.items() if sha is not None}})
 
 
 def _check_commits(record: RunRecord, settings: Settings, mirror: Mirror) -> str | None:

@@ -8,6 +8,7 @@ import shlex
 from dataclasses import dataclass
 
 from runner.errors import AmbiguousFact, MissingFact
+from runner.lineage.notebook import is_kernel, is_notebook, notebook_line, notebook_paths, notebooks_of_kernel
 from runner.lineage.remedy import command_again
 from runner.schema.lineage import Considered
 from runner.schema.run_record import RunRecord
@@ -30,10 +31,10 @@ class Script:
 
 
 def source_name(record: RunRecord) -> str | None:
-    """Return the recorded name of a Python script with `/` and without a drive; None where it names none."""
+    """Return the recorded name of a script or notebook with `/` and without a drive; None where it names none."""
     text = record.tags.get(SOURCE_TAG, "").strip().strip("\"'")
     text = re.sub(r"^file:/*(?=[A-Za-z]:|/)", "", text).replace("\\", "/")
-    match = re.match(r"(?P<name>.+?\.py)(?:\s.*)?$", re.sub(r"^[A-Za-z]:", "", text))
+    match = re.match(r"(?P<name>.+?\.(?:py|ipynb))(?:\s.*)?$", re.sub(r"^[A-Za-z]:", "", text))
     if match is None or "://" in text or posixpath.basename(match["name"]) in _LAUNCHERS:
         return None
     return match["name"]
@@ -70,9 +71,12 @@ def find_script(record: RunRecord, snapshot: RepositorySnapshot) -> tuple[Script
                 Considered(source="tree of the commit", value=path, reason=f"{end} is the recorded name itself")
                 for path in beneath
             )
-            return (Script(end, ".", f"tag {SOURCE_TAG}", considered),)
+            # A notebook's kernel starts in the folder of the notebook.
+            directory = posixpath.dirname(end) or "." if is_notebook(end) else "."
+            return (Script(end, directory, f"tag {SOURCE_TAG}", considered),)
         if beneath:
-            return tuple(Script(path, path[: -len(end) - 1], f"tag {SOURCE_TAG}") for path in beneath)
+            starts = {path: posixpath.dirname(path) if is_notebook(path) else path[: -len(end) - 1] for path in beneath}
+            return tuple(Script(path, starts[path], f"tag {SOURCE_TAG}") for path in beneath)
         if end in snapshot.first_commit_with:
             return ()
     return ()
@@ -85,6 +89,8 @@ def locate_script(record: RunRecord, snapshot: RepositorySnapshot, settings: Set
     AmbiguousFact where several are equally good.
     """
     name = source_name(record)
+    if name is None and is_kernel(record.tags.get(SOURCE_TAG, "")) and notebook_paths(snapshot):
+        return _of_kernel(record, snapshot, settings)
     if name is None:
         recorded = record.tags.get(SOURCE_TAG, "").strip()
         scripts = likely_scripts(snapshot)
@@ -132,6 +138,29 @@ def locate_script(record: RunRecord, snapshot: RepositorySnapshot, settings: Set
     )
 
 
+def _of_kernel(record: RunRecord, snapshot: RepositorySnapshot, settings: Settings) -> Script:
+    """Return the notebook that a kernel ran: the record does not name it."""
+    found, why = notebooks_of_kernel(record, snapshot)
+    others = [path for path in notebook_paths(snapshot) if path not in found]
+    if len(found) == 1:
+        considered = tuple(
+            Considered(source="notebooks of the commit", value=path, reason=f"{found[0]} is {why}") for path in others
+        )
+        source = f"{why}, and tag {SOURCE_TAG} is a kernel's"
+        return Script(found[0], posixpath.dirname(found[0]) or ".", source, considered)
+    commands = [f"--command {shlex.quote(notebook_line(path))}" for path in found or others]
+    error = AmbiguousFact if found else MissingFact
+    raise error(
+        f"a kernel made the run, and its notebook may be any of {', '.join(found)}"
+        if found
+        else "a kernel made the run, and no notebook of the commit tracks runs",
+        command_again(record, settings, commands[0]),
+        fact="command",
+        looked_in=(f"tag {SOURCE_TAG}", "notebooks of the commit"),
+        nearest=tuple(commands),
+    )
+
+
 def _elsewhere(record: RunRecord, snapshot: RepositorySnapshot) -> tuple[str, str] | None:
     """Return the path and the first commit that has the script, itself before beneath a folder."""
     for end in wanted_paths(record):
@@ -158,6 +187,8 @@ def likely_scripts(snapshot: RepositorySnapshot) -> list[str]:
 
 
 def _pasted(script: Script) -> str:
+    if is_notebook(script.path):
+        return f"--command {shlex.quote(notebook_line(script.path))}"
     inner = posixpath.relpath(script.path, script.working_directory)
     line = f"cd {shlex.quote(script.working_directory)} && python {shlex.quote(inner)}"
     return f"--command {shlex.quote(line)}"

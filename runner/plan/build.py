@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from runner.credentials.host import NO_ACCESS, HostAccess
 from runner.errors import MissingFact
 from runner.lineage.files import NO_POINTERS
+from runner.lineage.notebook import NEEDED, is_notebook, with_code
 from runner.lineage.remedy import command_again
 from runner.lineage.resolve import commit_facts
 from runner.plan.code import code_changed_soon
@@ -25,7 +26,7 @@ from runner.plan.variables import set_variables
 from runner.redact import redact
 from runner.schema.lineage import Lineage, Provenance
 from runner.schema.model_files import RegisteredModel
-from runner.schema.plan import Images, Plan, RunSummary
+from runner.schema.plan import Images, Plan, RunSummary, ValuesElsewhere
 from runner.schema.run_record import UNFINISHED, RunRecord
 from runner.schema.snapshot import RepositorySnapshot
 from runner.settings import Settings, with_policy_of_commit
@@ -56,11 +57,12 @@ def build_plan(
     beside = choose_beside_git(record, snapshot, lineage, settings, command)
     environment, python, considered = specify_environment(
         record,
-        snapshot,
+        with_code(snapshot, command.script),
         settings,
         facts,
         command.script,
         command.working_directory,
+        needed=NEEDED if is_notebook(command.script) else (),
         scripts=started_scripts(command.line, command.working_directory, snapshot),
         registered=registered,
         machine=_MACHINES.get((images.platform or "").partition("/")[2], "x86_64"),
@@ -85,6 +87,9 @@ def build_plan(
         gpu_recorded=recorded_gpu(record),
         code_changed=code_changed_soon(record, snapshot, command),
         options_uncovered=command.uncovered,
+        values_elsewhere=tuple(
+            ValuesElsewhere(path=path, commit=commit) for path, commit in sorted(snapshot.agreeing.items())
+        ),
         working_directory=command.working_directory,
         environment=environment,
         system_packages=system_packages,

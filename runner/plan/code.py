@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from runner.plan.command import Command
-from runner.plan.options import read_interface
+from runner.plan.options.imports import read_imports
+from runner.plan.options.syntax import parse
 from runner.schema.plan import CodeChange
 from runner.schema.run_record import RunRecord
 from runner.schema.snapshot import RepositorySnapshot
@@ -77,11 +78,14 @@ def _named(line: str, folder: str, snapshot: RepositorySnapshot) -> Iterator[str
 
 def _imported(path: str, folder: str, snapshot: RepositorySnapshot) -> Iterator[str]:
     """Yield the modules and packages of the commit that a script imports."""
-    interface = read_interface(snapshot.texts[path])
+    tree = parse(snapshot.texts[path])
+    if tree is None:
+        return
+    imported, relative = read_imports(tree)
     own = posixpath.dirname(path)
-    if interface.relative_imports:
+    if relative:
         yield f"{own}/" if own else path
-    for name in interface.imported:
+    for name in imported:
         for place in dict.fromkeys((folder, own, ".", "src")):
             yield from _module(name, place, snapshot)
 

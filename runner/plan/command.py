@@ -11,13 +11,17 @@ from itertools import pairwise
 from typing import Any
 
 from runner.errors import AmbiguousFact, MissingFact
+from runner.lineage.notebook import is_notebook, notebook_line
 from runner.lineage.pipeline import Stage, load_mapping, stage_of, stages_of
 from runner.lineage.recorded import Recorded, named
 from runner.lineage.remedy import command_again
 from runner.lineage.script import Script, locate_script, wanted_paths
 from runner.lineage.training import COMMAND_TAGS, hides_secret, training_directory
-from runner.plan.arguments import Arguments, effective, map_params, quoted, same_value
+from runner.plan.arguments import Arguments, effective, map_params, quoted
+from runner.plan.notebook import read_notebook_interface
 from runner.plan.options import ScriptInterface, read_interface
+from runner.plan.options.around import surroundings
+from runner.plan.values import same_value
 from runner.redact import redact
 from runner.schema.lineage import Considered
 from runner.schema.run_record import RunRecord
@@ -35,7 +39,7 @@ class Command:
 
     `script` is the script that it starts, where that is known; `stages` are the stages of `dvc.yaml` that start the
     same script, `stage` the one whose command this is. `recorded` is the line that the run recorded, or that its record
-    leads to, where a person gave another.
+    leads to, where a person gave another. `used` are the params that its words give.
     """
 
     line: str
@@ -48,6 +52,7 @@ class Command:
     stages: tuple[Stage, ...] = ()
     recorded: str | None = None
     considered: tuple[Considered, ...] = ()
+    used: tuple[str, ...] = ()
 
 
 def resolve_command(record: RunRecord, snapshot: RepositorySnapshot, settings: Settings, facts: CommitFacts) -> Command:
@@ -197,12 +202,7 @@ def _inferred(
 ) -> Command:
     script = locate_script(record, snapshot, settings)
     stages = stage_of(snapshot, script.path)
-    source = snapshot.texts.get(script.path)
-    interface = (
-        read_interface(source)
-        if source is not None
-        else ScriptInterface(unreadable=(f"its source, which was not read: {script.path}",))
-    )
+    interface = interface_of(script.path, directory or script.working_directory, snapshot)
     arguments = map_params(record, interface, lambda text: _path_in_tree(text, snapshot))
     agreeing = [stage for stage in stages if _agrees(stage, interface, record)]
     if len(agreeing) == 1 and directory is None:
@@ -223,9 +223,7 @@ def _inferred(
     if arguments.words:
         line += " " + quoted(arguments.words)
     if arguments.lacking:
-        values = " ".join(
-            f"{option} VALUE" if option.startswith("-") else option.upper() for option in arguments.lacking
-        )
+        values = arguments.placeholders
         raise MissingFact(
             f"{script.path} demands {', '.join(arguments.lacking)}, which no recorded param gives",
             command_again(record, settings, f"--command {shlex.quote(f'{line} {values}')}"),
@@ -254,8 +252,18 @@ def _inferred(
         uncovered=arguments.uncovered,
         script=script.path,
         stages=stages,
-        considered=(*script.considered, *considered),
+        considered=(*script.considered, *considered, *arguments.considered),
+        used=arguments.used,
     )
+
+
+def interface_of(path: str, directory: str, snapshot: RepositorySnapshot) -> ScriptInterface:
+    """Return what a script or notebook of the commit takes where it is started in `directory`."""
+    source = snapshot.texts.get(path)
+    if source is None:
+        return ScriptInterface(unreadable=(f"its source, which was not read: {path}",))
+    read = read_notebook_interface if is_notebook(path) else read_interface
+    return read(source, surroundings(snapshot, path, directory))
 
 
 def _of_stage(stage: Stage, script: Script, arguments: Arguments, stages: Sequence[Stage]) -> Command:
@@ -289,6 +297,8 @@ def _agrees(stage: Stage, interface: ScriptInterface, record: RunRecord) -> bool
 
 def _start(script: Script, directory: str, interface: ScriptInterface, snapshot: RepositorySnapshot) -> str:
     """Return `python PATH`, or `python -m MODULE` where the script's imports work in no other way."""
+    if is_notebook(script.path):
+        return notebook_line(script.path, directory)
     path = posixpath.relpath(script.path, directory)
     if "/" in path and not path.startswith("..") and _needs_module(script.path, directory, interface, snapshot):
         return f"python -m {path.removesuffix('.py').replace('/', '.')}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
@@ -35,6 +36,7 @@ def specify_environment(
     working_directory: str = ".",
     *,
     scripts: Sequence[str] = (),
+    needed: Sequence[str] = (),
     registered: RegisteredModel | None = None,
     machine: str = "x86_64",
     passed_over: Mapping[str, str] | None = None,
@@ -46,7 +48,8 @@ def specify_environment(
     the script. What a list that is no lock leaves open has the version that the tracker recorded with the run's models,
     read for `machine`, and so has what such a list pins or bounds otherwise, unless configuration named it; else it is
     as of the run's start. Where the commit has no list, the recorded packages are one;
-    else what `scripts`, all that the command starts, import. `passed_over` are Pythons that a guess cannot be (see
+    else what `scripts`, all that the command starts, import. What is `needed` to start it, and no list names, comes
+    beside. `passed_over` are Pythons that a guess cannot be (see
     `choose_python`). Raises MissingFact where a start is needed and not recorded, and where nothing tells any package:
     without MLflow no training logs a run.
     """
@@ -86,7 +89,8 @@ def specify_environment(
     if python.note:
         notes.append(python.note)
     # What a version of `--with` needs beyond a lock is as open as what no list pins.
-    as_of = None if found.exact and found.complete and not settings.with_packages else record.start_time
+    more = _unlisted(needed, found, settings)
+    as_of = None if found.exact and found.complete and not (settings.with_packages or more) else record.start_time
     if as_of is None and not found.exact and found.kind != "none":
         raise MissingFact(
             f"{found.source} does not pin its packages, and the run records no start that could stand in for a lock",
@@ -97,14 +101,16 @@ def specify_environment(
         )
     if found.exact and not found.complete:
         notes.append(_open_notes(found, as_of, reconciled.constraints))
-    overrides = settings.with_packages
+    overrides = (*settings.with_packages, *more)
+    if more:
+        notes.append(f"environment: inferred, since a notebook needs them and no list has them: {', '.join(more)}")
     times = settings.upload_times
     if times is not None:
         notes.append(
             f"environment: where an index gives no upload times, they are those of {settings.source('index_dates')} "
             f"{settings.index_dates} ({len(times.times)} files)"
         )
-    if found.kind == "none" and not overrides:
+    if found.kind == "none" and not settings.with_packages:
         raise _no_packages(record, snapshot, settings)
     spec = EnvironmentSpec(
         kind=found.kind,  # type: ignore[arg-type]  # one of those that the plan knows
@@ -144,6 +150,14 @@ def specify_environment(
         if other.main
     )
     return spec, python, considered
+
+
+def _unlisted(needed: Sequence[str], found: PackageList, settings: Settings) -> tuple[str, ...]:
+    """Return which of the needed packages no list and nobody names, in whatever notation it is."""
+    texts = "\n".join((*found.files.values(), *found.requirements, *found.lines, *settings.with_packages))
+    named = set(re.findall(r"[A-Za-z0-9][A-Za-z0-9._-]*", texts.lower().replace("_", "-")))
+    words = {re.split(r"[\[=<>~!]", word)[0] for word in named}
+    return tuple(name for name in needed if name not in words)
 
 
 def _provisioned_all_the_same(image: RecordedImage, settings: Settings, facts: CommitFacts) -> bool:

@@ -7,10 +7,11 @@ import shlex
 from runner.errors import MissingFact
 from runner.lineage.commit import recorded_commit
 from runner.lineage.resolve import commit_facts, resolve_lineage
-from runner.plan.arguments import effective, same_value
+from runner.plan.arguments import effective
 from runner.plan.build import check_comparable, summarise
 from runner.plan.command import Command, resolve_command, started_script
 from runner.plan.options import read_interface
+from runner.plan.values import same_value
 from runner.schema.lineage import LineageFile, Provenance
 from runner.schema.plan import Plan
 from runner.schema.run_record import RunRecord

@@ -5,15 +5,17 @@ from __future__ import annotations
 import posixpath
 
 from runner.errors import MissingFact
+from runner.lineage.notebook import is_kernel, notebook_paths, with_code
 from runner.lineage.packages import linux_markers, recorded_packages
 from runner.lineage.resolve import commit_facts
-from runner.lineage.script import find_script
+from runner.lineage.script import SOURCE_TAG, find_script
 from runner.plan.command import resolve_command, started_scripts
 from runner.plan.constraints import usable
 from runner.plan.environment import folders_of
 from runner.plan.lists.find import find_lists, lacking_files
 from runner.plan.lists.imports import follow
 from runner.plan.lists.requirements import read_files
+from runner.plan.options.around import unread_around
 from runner.plan.system_packages import list_paths
 from runner.schema.plan import DEFAULT_PYTHON
 from runner.schema.run_record import RunRecord
@@ -24,13 +26,19 @@ from runner.settings import Settings
 def unread_texts(record: RunRecord, snapshot: RepositorySnapshot, settings: Settings) -> tuple[str, ...]:
     """Return paths of the commit whose texts the plan needs and the snapshot lacks; read them and ask again.
 
-    These are the run's script where it lies beneath a folder that the record does not name, a dependency file that
-    configuration names, what lists of packages include, and lists of Debian packages. Texts that cannot be read stay
-    unread: ask a few times.
+    These are the run's script where it lies beneath a folder that the record does not name, what around it tells of its
+    options, a dependency file that configuration names, what lists of packages include, and lists of Debian packages.
+    Texts that cannot be read stay unread: ask a few times.
     """
     facts = commit_facts(snapshot, settings)
-    wanted = [script.path for script in find_script(record, snapshot)]
-    folders = [posixpath.dirname(path) for path in wanted]
+    scripts = find_script(record, snapshot)
+    wanted = [script.path for script in scripts]
+    if not scripts and is_kernel(record.tags.get(SOURCE_TAG, "")):
+        wanted += notebook_paths(snapshot)
+    for script in scripts:
+        directory = settings.working_directory or facts.working_directory or script.working_directory
+        wanted += unread_around(snapshot, script.path, directory)
+    folders = [posixpath.dirname(script.path) for script in scripts]
     wanted += list_paths([*filter(None, (settings.working_directory, facts.working_directory)), *folders])
     named = settings.environment or facts.environment
     if named:
@@ -60,4 +68,4 @@ def unread_modules(record: RunRecord, snapshot: RepositorySnapshot, settings: Se
     except MissingFact:
         return ()  # and without it there is no plan either, which says so
     scripts = started_scripts(command.line, command.working_directory, snapshot) or [command.script or ""]
-    return tuple(follow(snapshot, scripts, folders).unread)
+    return tuple(follow(with_code(snapshot, command.script), scripts, folders).unread)

@@ -34,6 +34,8 @@ def render_plan(plan: Plan, *, width: int = 100) -> str:
     page.row("", f"{kind}{plain(plan.command_source)}; in {plain(plan.working_directory)}")
     if plan.options_uncovered:
         page.row("", f"nothing pins {plain(', '.join(plan.options_uncovered))}")
+    for other in plan.values_elsewhere:
+        page.row("", f"other values than the recorded in {plain(other.path)}; commit {other.commit[:12]} has them")
     _environment(page, plan)
     if plan.variables:
         page.row("variables", plain(" ".join(f"{key}={value}" for key, value in sorted(plan.variables.items()))))

@@ -38,6 +38,7 @@ from runner.schema.snapshot import (
 LONGEST_TEXT = 1 << 20  # bytes
 _LONGEST_LOCK = 16 << 20
 _LONGEST_LINK = 4096
+_LONGEST_NOTEBOOK = 16 << 20  # most of it pictures
 
 _NAMES = (
     ATTRIBUTES,
@@ -188,7 +189,8 @@ def _tree(mirror: Mirror, commit: str) -> tuple[tuple[TreeEntry, ...], dict[str,
 
 def _is_read(entry: TreeEntry, wanted: set[str]) -> bool:
     name = posixpath.basename(entry.path)
-    if (entry.size_bytes or 0) > (_LONGEST_LOCK if name in _LOCKS else LONGEST_TEXT):
+    longest = _LONGEST_LOCK if name in _LOCKS else _LONGEST_NOTEBOOK if name.endswith(".ipynb") else LONGEST_TEXT
+    if (entry.size_bytes or 0) > longest:
         return False
     return (
         entry.path in wanted

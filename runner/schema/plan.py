@@ -287,6 +287,13 @@ class CodeChange(Value):
     seconds_after_start: Annotated[int, Field(ge=0)]
 
 
+class ValuesElsewhere(Value):
+    """A file at the commit whose values are not those that the run recorded, and the first commit in which they are."""
+
+    path: str
+    commit: str
+
+
 class RunSummary(Value):
     """The original run in a line. `baseline_digest` binds the record that was read (VERDICTS rule 13)."""
 
@@ -306,10 +313,10 @@ class Plan(Value):
     `registered` is the model whose run it is, where RUN named one; `invocation` is what was typed.
     `command` is one shell line, run by `bash -o pipefail -c` in `working_directory` (relative to the repository's
     root). `command_inferred` is true where no record or person gave it. `options_uncovered` names options of the
-    script whose value nothing pins. `variables` are environment variables of the training. `expected_outputs` are
-    paths that must be absent before and written by the training. `committed` are files of the commit
-    whose digest the run recorded. `prefetch` are the auditor's commands that fetch
-    data before the training, with the network. `digest` covers what is to be reproduced,
+    script whose value nothing pins. `values_elsewhere` are files with other values than the run recorded, which another
+    commit has. `variables` are environment variables of the training. `expected_outputs` are paths that must be absent
+    before and written by the training. `committed` are files of the commit whose digest the run recorded. `prefetch`
+    are commands of the auditor that fetch data before the training, with the network. `digest` covers what is reproduced,
     `execution_digest` how. `gpu_recorded` is the sign by which the run is known to have used a GPU.
     """
 
@@ -325,6 +332,7 @@ class Plan(Value):
     gpu_recorded: str | None = None
     code_changed: CodeChange | None = None
     options_uncovered: tuple[str, ...] = ()
+    values_elsewhere: tuple[ValuesElsewhere, ...] = ()
     working_directory: str = "."
     environment: EnvironmentSpec
     system_packages: SystemPackages = SystemPackages()

@@ -58,7 +58,7 @@ class DatasetInput(Value):
 
 
 class TextFile(Value):
-    """A small text file that tells of the run's environment, such as a logged model's `requirements.txt`."""
+    """A small text file that tells of the run's environment or command, such as a logged model's `requirements.txt`."""
 
     path: str
     text: str

@@ -138,7 +138,8 @@ class RepositorySnapshot(Value):
     asked-for time by other commits than this one and those before it, oldest first. `remotes` are those at the commit,
     `remotes_today` those at the default branch's tip. `url` has no credentials; `location` is what git was given. `lfs`
     are files whose bytes are in Git LFS, those of submodules too. `submodules` are all of them, outer ones
-    first. `committed` are files whose digest the run recorded.
+    first. `committed` are files whose digest the run recorded. `agreeing` maps files
+    whose values are not the run's to the first commit in which they are.
     """
 
     url: str
@@ -160,6 +161,7 @@ class RepositorySnapshot(Value):
     submodules: tuple[Gitlink, ...] = ()
     outside_links: tuple[OutsideLink, ...] = ()
     committed: tuple[CommittedFile, ...] = ()
+    agreeing: dict[str, str] = {}
 
     def with_texts(self, texts: Mapping[str, str]) -> RepositorySnapshot:
         """Return the snapshot with more texts of its commit."""

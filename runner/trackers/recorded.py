@@ -15,6 +15,7 @@ CONTEXT_TAG = "mlflow.data.context"
 LATEST_ONLY = "the store holds only the last value of metric {name!r}"
 
 ENVIRONMENT_FILES = ("requirements.txt", "conda.yaml", "python_env.yaml", "MLmodel")
+HYDRA_OVERRIDES = "overrides.yaml"  # in `.hydra`, or wherever a script logged it
 ENVIRONMENT_FILE_BYTES = 64 * 1024
 ENVIRONMENT_FILE_COUNT = 20
 MODELS = "models"  # below it, by id, the environment files of the models that MLflow 3 keeps beside its runs
@@ -49,8 +50,8 @@ def cut_params(params: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def is_environment_file(path: str) -> bool:
-    """Tell whether a file's name is one of those that tell of the run's environment."""
-    return posixpath.basename(path) in ENVIRONMENT_FILES
+    """Tell whether a file's name is one of those that tell of the run's environment or of its command."""
+    return posixpath.basename(path) in (*ENVIRONMENT_FILES, HYDRA_OVERRIDES)
 
 
 def with_latest(

@@ -392,14 +392,16 @@ def _inferred_param_causes(plan: Plan, record: RunRecord, rerun: Rerun, comparis
     """Rule 10: other params under a command that we inferred are another experiment, and nobody's fault."""
     different = missing_params(comparison)
     if plan.command_inferred and different:
+        cause = f"the inferred command is another experiment: {different[0]}"
+        remedy = again(plan, "--command", f"{plan.command} ARGUMENTS") + "    those that the original had"
+        if plan.values_elsewhere:
+            file = plan.values_elsewhere[0]
+            cause += f"; {file.path} has the recorded values in commit {file.commit[:12]}"
+            remedy = again(plan, "--commit", file.commit)
         yield (
             _line_endings(plan)
             or other_defaults(plan, record, rerun, comparison)
-            or Missing(
-                fact="command",
-                cause=f"the inferred command is another experiment: {different[0]}",
-                remedy=again(plan, "--command", f"{plan.command} ARGUMENTS") + "    those that the original had",
-            )
+            or Missing(fact="command", cause=cause, remedy=remedy)
         )
 
 

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from runner.plan.arguments import Arguments, effective, map_params, quoted, same_value
+from runner.plan.arguments import Arguments, effective, map_params, quoted
 from runner.plan.options import ScriptInterface, read_interface
-from tests.support.facts import run
+from runner.plan.options.around import surroundings
+from runner.plan.values import same_value
+from tests.support.facts import run, snapshot
 
 HEAD = "import argparse, os\np = argparse.ArgumentParser()\n"
 
@@ -151,3 +153,95 @@ def test_the_name_of_an_experiment_that_the_store_lost_is_no_argument() -> None:
     named = {"experiment_id": "7", "experiment_name": "fraud"}
     assert mapped("'--experiment-name', default='x'", {}, **named).words == ("--experiment-name", "fraud")
     assert mapped("'--experiment-name', default='x'", {}, **lost).words == ()
+
+
+def test_a_param_that_is_called_as_an_option_is_written_is_its_value_unless_it_is_anothers() -> None:
+    assert mapped("'--learning-rate', dest='lr'", {"learning_rate": "3"}).words == ("--learning-rate", "3")
+    found = mapped("'--a', dest='b' | '--c', dest='a'", {"a": "1"})
+    assert found.words == ("--c", "1")
+
+
+LOGGED = "args = p.parse_args()\nmlflow.log_param('rate', args.lr)\nmlflow.log_param('depth', 3)\n"
+
+
+def test_what_the_script_logs_as_an_options_value_is_that_options_whatever_its_name() -> None:
+    source = f"{HEAD}p.add_argument('--lr')\np.add_argument('--rate')\np.add_argument('--depth')\n{LOGGED}"
+    found = map_params(run(params={"rate": "0.1", "depth": "3"}), read_interface(source), lambda _: None)
+    assert found.words == ("--lr", "0.1")
+    assert [(each.value, each.reason) for each in found.considered] == [
+        ("depth", "the script logs them as constants, equal to the recorded")
+    ]
+
+
+def test_a_constant_that_is_another_than_the_recorded_is_told() -> None:
+    source = f"{HEAD}p.add_argument('--lr')\n{LOGGED}"
+    found = map_params(run(params={"depth": "4"}), read_interface(source), lambda _: None)
+    assert [each.reason for each in found.considered] == ["the script logs the constant 3, and the run recorded 4"]
+
+
+def test_a_name_with_folders_is_that_of_its_last_part_where_no_other_is() -> None:
+    assert mapped("'--lr'", {"args/lr": "1"}).words == ("--lr", "1")
+    assert mapped("'--lr'", {"args/lr": "1", "model.lr": "2"}).words == ()
+
+
+SUB = """
+import argparse
+p = argparse.ArgumentParser()
+p.add_argument("--seed")
+s = p.add_subparsers(dest="job", required=True)
+t = s.add_parser("fit")
+t.add_argument("--lr")
+t.add_argument("data")
+e = s.add_parser("test")
+e.add_argument("--k")
+"""
+
+
+@pytest.mark.parametrize(
+    ("params", "words", "lacking"),
+    [
+        ({"job": "fit", "data": "d"}, ("fit", "d"), ()),
+        ({"lr": "1", "data": "d", "seed": "2"}, ("--seed", "2", "fit", "--lr", "1", "d"), ()),
+        ({"k": "1"}, ("test", "--k", "1"), ()),
+        ({"k": "1", "lr": "1"}, (), ("{fit,test}",)),
+        ({}, (), ("{fit,test}",)),
+    ],
+)
+def test_the_sub_command_is_the_one_whose_options_were_recorded(
+    params: dict[str, str], words: tuple[str, ...], lacking: tuple[str, ...]
+) -> None:
+    found = map_params(run(params=params), read_interface(SUB), lambda _: None)
+    assert (found.words, found.lacking) == (words, lacking)
+    assert found.placeholders == " ".join(lacking)
+
+
+def test_a_position_behind_one_without_value_is_not_given() -> None:
+    """It would become the first."""
+    source = (
+        "import sys\na = float(sys.argv[1]) if len(sys.argv) > 1 else 1\nb = sys.argv[2] if len(sys.argv) > 2 else 2\n"
+    )
+    found = map_params(run(params={"b": "3"}), read_interface(source), lambda _: None)
+    assert found.words == ()
+    assert found.uncovered == ("b (it stands behind a, which has no recorded value)",)
+
+
+def test_of_options_that_exclude_each_other_only_what_is_no_default_is_given() -> None:
+    source = (
+        f"{HEAD}g = p.add_mutually_exclusive_group()\ng.add_argument('--adam', type=float, default=0.0)\n"
+        "g.add_argument('--sgd', type=float, default=0.0)\n"
+    )
+    found = map_params(run(params={"adam": "0.0", "sgd": "0.5"}), read_interface(source), lambda _: None)
+    assert (found.words, found.used) == (("--sgd", "0.5"), ("adam", "sgd"))
+
+
+def test_a_file_of_the_commit_that_holds_the_recorded_values_is_told_and_one_that_does_not_too() -> None:
+    files = {
+        "train.py": "import yaml\ncfg = yaml.safe_load(open('params.yaml'))\n",
+        "params.yaml": "train: {lr: 1, n: 2}",
+    }
+    interface = read_interface(files["train.py"], surroundings(snapshot(files), "train.py"))
+    found = map_params(run(params={"lr": "1", "train.n": "3"}), interface, lambda _: None)
+    assert [(each.source, each.value, each.reason) for each in found.considered] == [
+        ("params.yaml at the commit", "lr", "holds the recorded values"),
+        ("params.yaml at the commit", "train.n", "holds 2, and the run recorded 3"),
+    ]

@@ -132,7 +132,7 @@ def test_set_defaults_changes_the_default() -> None:
         (HEAD + "p.add_argument('--x', **more)", "settings"),
         (HEAD + "s = p.add_subparsers()", "sub-commands"),
         ("from cli import parser\nargs = parser.parse_args()", "another module"),
-        ("import sys\nx = sys.argv[1]", "sys.argv"),
+        ("import sys\nprint(sys.argv[2])", "sys.argv"),
         ("import hydra\n@hydra.main(config_path='c')\ndef main(cfg): pass", "Hydra"),
         ("import click\n@click.option(NAME)\ndef main(): pass", "line 2"),
         ("import typer\ntyper.run(elsewhere)", "typer"),
