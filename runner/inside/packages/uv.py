@@ -17,6 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from runner.inside import layout, protocol
+from runner.inside.packages.chosen import Chosen
 from runner.inside.packages.index_access import knows
 from runner.inside.packages.indexes import EVERYWHERE, FIRST_INDEX, IndexSettings, origins, same_index
 from runner.inside.protocol import DISK_FULL, MISSING, UNAVAILABLE, PhaseError
@@ -67,14 +68,22 @@ _FULL = re.compile(r"No space left on device|os error 28|Disk quota exceeded", r
 class WheelsNeeded(Exception):
     """A package has no wheel for this Python: it would have to be built. `version` is None where any will do.
 
-    `also` are others that will most likely have to be, too.
+    `also` are others that will most likely have to be, too. `chosen` is what else was resolved, to go on from once they
+    are built.
     """
 
     def __init__(
-        self, name: str, version: str | None, explanation: str, *, also: Sequence[tuple[str, str]] = ()
+        self,
+        name: str,
+        version: str | None,
+        explanation: str,
+        *,
+        also: Sequence[tuple[str, str]] = (),
+        chosen: Chosen | None = None,
     ) -> None:
         super().__init__(explanation)
         self.also = tuple(also)
+        self.chosen = chosen
         self.name = name
         self.version = version
         self.explanation = explanation
@@ -248,10 +257,12 @@ def compile_arguments(
     find_links: Sequence[str] = (),
     prereleases: bool = False,
     hashes: bool = True,
+    preferences: str | None = None,
 ) -> list[str]:
     """Return the arguments that resolve requirement files to a lock of exact versions with their hashes.
 
-    Versions of `pinned` packages are taken whenever they were uploaded.
+    Versions of `pinned` packages are taken whenever they were uploaded; those in the file `preferences`, which is
+    written anew, where they fit.
     """
     arguments = ["pip", "compile", *inputs, "--python", python, "--no-build", "--no-header", "--no-annotate"]
     arguments += ["--no-sources", "--emit-index-annotation", "-v"]
@@ -260,6 +271,8 @@ def compile_arguments(
     arguments += dated(exclude_newer, pinned)
     if prereleases:
         arguments += ["--prerelease", "allow"]
+    if preferences is not None:
+        arguments += ["--output-file", preferences]
     for option, files in (("--constraints", constraints), ("--overrides", overrides), ("--find-links", find_links)):
         for file in files:
             arguments += [option, file]
