@@ -175,13 +175,16 @@ def _resolve(
         lines += [f"{wheel.name}{tree.extras} @ file://{wheel.path}" for tree, wheel in trees]
     overrides = tuple(_override(text) for text in specification.overrides)
     compiled = _Compilation(uv, folder, python, (*lines, *overrides), overrides, wanted, tuple(built))
+    own = without(lines, specification.recorded_overrides)
     try:
         output = compiled(specification.recorded, as_of=specification.as_of, before=before)
-    except (Unsatisfiable, UnknownPackage) as error:
-        if wanted.lock is None and (specification.from_conda or isinstance(error, Unsatisfiable)):
-            out_of_reach.look(specification, without(lines, specification.recorded_overrides), uv.settings)
-        if isinstance(error, UnknownPackage):
-            raise
+    except UnknownPackage:
+        if specification.from_conda:
+            out_of_reach.look(specification, own, uv.settings, ())
+        raise
+    except Unsatisfiable as error:
+        if wanted.lock is None:
+            out_of_reach.look(specification, own, uv.settings, error.required)
         raise (_no_such_build(error, [*lines, *overrides]) or _why_not(error, specification, compiled)) from error
     text = lock_text(output)
     return _seeded(text, wanted, uv, folder, python)

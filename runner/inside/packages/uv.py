@@ -41,6 +41,7 @@ _OUTDATED = re.compile(
 )
 _HASH = re.compile(r"Hash mismatch for `(?P<package>[^`]+)`")
 _NAMED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*[A-Za-z0-9]|[A-Za-z0-9]")
+_REQUIRED = re.compile(r"you require (?P<name>[A-Za-z0-9._-]*[A-Za-z0-9])")
 _UNKNOWN = re.compile(r"Because (?P<name>[A-Za-z0-9._-]+) was not found in the package registry")
 _REFUSED = re.compile(r"hint: (?P<hint>An index[^\n]*(?:401|403)[^\n]*)")
 _UNREACHED = re.compile(
@@ -92,12 +93,14 @@ class WheelsNeeded(Exception):
 class Unsatisfiable(PhaseError):
     """No versions fit together.
 
-    `explanation` is uv's, `packages` are the names in it, normalised; `sentence` is it in short.
+    `explanation` is uv's, `packages` are the names in it, normalised, `required` those that the list itself asks for;
+    `sentence` is it in short.
     """
 
     def __init__(self, stderr: str) -> None:
         self.explanation = stderr
         self.packages = frozenset(_normalised(name) for name in _NAMED.findall(stderr))
+        self.required = frozenset(_normalised(match["name"]) for match in _REQUIRED.finditer(" ".join(stderr.split())))
         self.sentence = _sentence(stderr)
         super().__init__(
             MISSING,
