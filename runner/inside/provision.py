@@ -10,7 +10,6 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from runner.inside.packages import environment, lists, resolve
 from runner.inside.packages.chosen import Chosen
 from runner.inside.packages.dated_indexes import DatedIndexes
 from runner.inside.packages.diagnosis import pythons_with_wheels
-from runner.inside.packages.environment import SECRETS, Environment, Lock
+from runner.inside.packages.environment import SECRETS, Environment, Lock, normalised
 from runner.inside.packages.imported import lacking
 from runner.inside.packages.index_pages import files_of
 from runner.inside.packages.indexes import FIRST_INDEX, index_settings
@@ -40,10 +39,12 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
     Request: rerun, specification, repository, builds (keys), attempt (letters and digits, new for each provision),
     commit, kind, root, main, files, lines, as_of, build_as_of, redated, python (minor), image (digest), constraints,
     recorded_overrides, overrides, imports, adds_imports, from_conda, install_project, sources {path: text},
-    upload_times {file name: moment}, offline, jobs[] (run by 2b), chosen (of the answer that asked for them),
+    upload_times {file name: moment}, offline, jobs[] (run by 2b), chosen, closed (of the answer that asked for them),
+    spares, given_up {name: why},
     network {ca, index_url, extra_index_urls, find_links, trusted_hosts, index_strategy, proxies}.
     Asks for: the `bundle` of the repository, if a package of its own is to be built; `source` {address, revision}.
-    Result: {state: ready, cached, environment {…}} or {state: build, chosen, jobs[] (see `packages.source_builds`)}.
+    Result: {state: ready, cached, environment {…}} or {state: build, jobs[] (see
+    `packages.source_builds`), chosen, closed, given_up}.
 
     With `wheels_alone` in the request, which is no rerun's, nothing is made, and a specification that has wheels for
     all is `ready`, others {state: no wheels, name, version}.
@@ -84,7 +85,8 @@ def _carry_out(request: Mapping[str, Any], uv: Uv, python: str) -> dict[str, Any
 def _try_wheels(specification: Specification, uv: Uv, python: str) -> dict[str, Any]:
     """Tell whether the packages have wheels for this Python, all that the repository's own package names included.
 
-    What has a source archive alone must be built on every Python, which speaks against none.
+    What has a source archive alone must be built on every Python, which speaks against none; nor does what none of the
+    imports needs.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -94,8 +96,16 @@ def _try_wheels(specification: Specification, uv: Uv, python: str) -> dict[str, 
         try:
             resolve.resolve(outside, wanted, uv, folder=folder / "lock", python=python)
         except WheelsNeeded as needed:
-            for package, version in ((needed.name, needed.version), *needed.also):
-                if version is None or pythons_with_wheels(version, files_of(package, uv.settings)):
+            lacking_here = [
+                (package, version)
+                for package, version in ((needed.name, needed.version), *needed.also)
+                if version is None or pythons_with_wheels(version, files_of(package, uv.settings))
+            ]
+            closed = None
+            if lacking_here and specification.spares:
+                closed = resolve.closure(outside, wanted, uv, folder=folder / "imports", python=python)
+            for package, version in lacking_here:
+                if closed is None or normalised(package) in closed:
                     return {"state": "no wheels", "name": package, "version": version}
     return {"state": "ready"}
 
@@ -141,8 +151,7 @@ class _Provision:
                     lock = self._resolve(wanted, folder / "lock-with-imports")
                     known, made = self._install(lock, wanted)
             except WheelsNeeded as needed:
-                chosen = None if needed.chosen is None else needed.chosen.document()
-                return {"state": "build", "jobs": self._source_jobs(needed, wanted), "chosen": chosen}
+                return self._to_build(needed, wanted, folder)
             # Last, so that no environment is found by it whose imports were not looked for.
             environment.write_lock(self.request["specification"], self.request["repository"], lock)
             return {"state": "ready", "cached": known, "environment": environment.record(made, lock)}
@@ -242,16 +251,31 @@ class _Provision:
         trees = tuple(wheel.path.name for _, wheel in self._trees(wanted))
         return names.issuperset(lock.built) and lock.trees == trees
 
-    def _source_jobs(self, needed: WheelsNeeded, wanted: Wanted) -> list[dict[str, Any]]:
-        jobs = [self._source_job(needed, wanted)]
-        for name, version in needed.also:
-            # What cannot be prepared is asked for again, and refused then, if it is needed once the others are built.
-            with suppress(PhaseError):
-                jobs.append(self._source_job(WheelsNeeded(name, version, needed.explanation), wanted))
-        return jobs
+    def _to_build(self, needed: WheelsNeeded, wanted: Wanted, folder: Path) -> dict[str, Any]:
+        """Return the jobs for what has no wheel. One whose failure stops nothing says so: `spared`."""
+        closed = self.request.get("closed")
+        if closed is None and self.specification.spares:
+            place = folder / "imports"
+            closed = resolve.closure(self.specification, wanted, self.uv, folder=place, python=self.python)
+        jobs, given_up = [], {}
+        for name, version in ((needed.name, needed.version), *needed.also):
+            spared = normalised(name) if closed is not None and normalised(name) not in closed else None
+            try:
+                job = self._source_job(WheelsNeeded(name, version, needed.explanation), wanted)
+            except PhaseError as error:
+                if spared is not None and error.event["kind"] == MISSING:
+                    given_up[spared] = error.event["cause"]
+                elif name == needed.name:
+                    raise
+                # Else it is asked for again, and refused then, if it is needed once the others are built.
+            else:
+                jobs.append({**job, "spared": spared})
+        chosen = None if needed.chosen is None else needed.chosen.document()
+        known = {"chosen": chosen, "closed": None if closed is None else sorted(closed)}
+        return {"state": "build", "jobs": jobs, "given_up": given_up, **known}
 
     def _source_job(self, needed: WheelsNeeded, wanted: Wanted) -> dict[str, Any]:
-        name = environment.normalised(needed.name)
+        name = normalised(needed.name)
         lines = [line for line in (wanted.lock or "").splitlines() if requirement_name(line) == name]
         overrides = self.specification.recorded_overrides
         limits = [*self.specification.constraints, *wanted.constraints, *wanted.lines]

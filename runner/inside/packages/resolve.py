@@ -20,7 +20,13 @@ from runner.inside.packages.diagnosis import explained
 from runner.inside.packages.environment import normalised
 from runner.inside.packages.imported import packages_of
 from runner.inside.packages.out_of_reach import OutOfReach, OutOfReachFound
-from runner.inside.packages.requirements import hashes, lock_text, pinned_here, requirement_name
+from runner.inside.packages.requirements import (
+    hashes,
+    lock_text,
+    pinned_here,
+    plain_build_requirement,
+    requirement_name,
+)
 from runner.inside.packages.source_tree import SourceTree
 from runner.inside.packages.stand_ins import StandIns
 from runner.inside.packages.uv import (
@@ -45,6 +51,7 @@ REDATE = "runner reproduce RUN --allow redate    to take the packages of the fir
 _NO_NAMES_OF_AN_INDEX = {"conda": "which the list of conda's names", "imports": "inferred from an import"}
 _UNKNOWN_TOLD = 30  # packages that no index knows, and that one error names
 _GIVEN_UP_ALONE = 5  # recorded versions that are tried without, one at a time, where they fit no others
+_EXTRAS = re.compile(r"\[[^\]]*\]")
 _OTHER_BUILD = re.compile(
     r"(?P<name>[\w.-]+)\s*(?:\[[^\]]*\])?\s*={2,3}\s*(?P<version>[^\s;+]+\+(?P<build>cu\d+|cpu|rocm[\d.]+|xpu))"
 )
@@ -106,7 +113,36 @@ def resolve(
             wanted.notes.append(f"{unknown.name}, {said_by}, is on no package index: left out")
             continue
         wanted.notes += out_of_reach.sentences(left_out, specification, pins(text))
+        wanted.notes += (
+            f"{why}; nothing that is imported needs it: left out" for why in specification.given_up.values()
+        )
         return text
+
+
+def closure(
+    specification: Specification, wanted: Wanted, uv: Uv, *, folder: Path, python: str
+) -> frozenset[str] | None:
+    """Return the packages that the imports of the training need, by normalised names, with all that these need.
+
+    None where that is not known: nothing is known of imports, or no versions fit.
+    """
+    if not specification.imports or wanted.lock is not None:
+        return None
+    imported = {*packages_of(specification.imports), "mlflow"}
+    lines = [line for line in wanted.lines if requirement_name(line) in imported]
+    named = {requirement_name(line) for line in lines}
+    lines += [
+        text for module in specification.imports for text in module.distributions if requirement_name(text) not in named
+    ]
+    bounds = [_EXTRAS.sub("", line) for line in wanted.lines if requirement_name(line) not in imported]
+    constraints = [*wanted.constraints, *filter(plain_build_requirement, bounds)]
+    inner = replace(wanted, lines=lines, constraints=constraints, with_setuptools=False, trees=[], notes=[])
+    try:
+        return frozenset(pins(resolve(specification, inner, uv, folder=folder, python=python)))
+    except WheelsNeeded as needed:
+        return None if needed.chosen is None else frozenset(needed.chosen.versions)
+    except PhaseError:
+        return None
 
 
 def _imported(specification: Specification) -> Mapping[str, str]:
@@ -173,7 +209,10 @@ def _resolve(
         lines = [line.split(" --hash", 1)[0] for line in kept]
     if not wanted.closed:
         lines += [f"{wheel.name}{tree.extras} @ file://{wheel.path}" for tree, wheel in trees]
+    lines = [line for line in lines if requirement_name(line) not in specification.given_up]
     overrides = tuple(_override(text) for text in specification.overrides)
+    # Whoever asks for it goes without: an override whose marker is never true asks for nothing.
+    overrides += tuple(f"{name} ; python_version < '0'" for name in sorted(specification.given_up))
     compiled = _Compilation(uv, folder, python, (*lines, *overrides), overrides, wanted, tuple(built))
     own = without(lines, specification.recorded_overrides)
     try:

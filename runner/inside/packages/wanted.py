@@ -38,7 +38,8 @@ class Specification:
     None where they leave nothing open; `day` is that of the run all the same, where it is known.
     `pythons` are others that can be had in the place of this one, the best first. `imports` is what the training
     imports; what the environment lacks of it is added where `adds_imports` says so. `from_conda` are packages of
-    conda's own part of a list.
+    conda's own part of a list. Of what has no wheel and nothing imports, `spares` tells that a build which fails does
+    not stop the rerun; `given_up` are packages of which one did, with the reason.
     """
 
     kind: str
@@ -58,6 +59,8 @@ class Specification:
     imports: tuple[Imported, ...] = ()
     adds_imports: bool = False
     from_conda: tuple[str, ...] = ()
+    spares: bool = False
+    given_up: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, request: Mapping[str, Any]) -> Specification:
@@ -80,6 +83,8 @@ class Specification:
             imports=tuple(map(Imported.of, request.get("imports", ()))),
             adds_imports=bool(request.get("adds_imports")),
             from_conda=tuple(request.get("from_conda", ())),
+            spares=bool(request.get("spares")),
+            given_up=dict(request.get("given_up", {})),
         )
 
     def text(self, path: str) -> str:
