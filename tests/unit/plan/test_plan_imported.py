@@ -67,7 +67,7 @@ def test_what_a_list_lacks_may_be_added_where_it_is_open_and_never_where_it_is_a
     for listed, adds in (
         ({"requirements.txt": "mlflow\n"}, True),
         ({"requirements.txt": "mlflow==2.9.2\n"}, True),  # and what that needs is open
-        ({"poetry.lock": lock_text("poetry-1.8/poetry.lock")}, False),
+        ({name: lock_text(f"poetry-1.8/{name}") for name in ("poetry.lock", "pyproject.toml")}, False),
     ):
         spec = specified({**script, **listed})
         assert (spec.adds_imports, [module.name for module in spec.imports]) == (adds, ["imblearn", "mlflow"])
