@@ -221,16 +221,15 @@ class _Provision:
         )
 
     def _imports_to_add(self, made: Environment, wanted: Wanted) -> list[str]:
-        """Return the packages, as requirements, that the training imports and the environment lacks; and note them.
+        """Return the packages, as requirements, that starting the training imports and that the environment lacks.
 
-        Raises PhaseError where the list is a lock, for those that starting the training imports.
+        Those the author had: what a function imports may never have been, and would move other versions. They are
+        noted. Raises PhaseError where the list is a lock.
         """
         site = environment.site_packages(environment.environment_path(made.key))
-        absent = lacking(site, self.specification.imports)
-        if not self.specification.adds_imports:
-            if at_once := [module for module in absent if module.at_once]:
-                raise not_listed(at_once, self.specification)
-            return []
+        absent = lacking(site, [module for module in self.specification.imports if module.at_once])
+        if absent and not self.specification.adds_imports:
+            raise not_listed(absent, self.specification)
         asked = {requirement_name(line) for line in wanted.lines}
         # What is asked for already and does not have the module will not have it by being asked for again.
         added = {
