@@ -140,8 +140,8 @@ class EnvironmentSpec(Value):
     auditor brought for indexes that give none. `substitutions` are further ones that an allowance stands for, from
     `indexes` beside the repository's own; `left_out` are packages that only what they replace needs. `imports` is
     what the training imports: what the environment lacks of what is imported at once is added as of the day where
-    `adds_imports` says so, and else is an error. `from_conda` are packages of conda's own part of a list: what the index lacks of these, and
-    nothing imports, is left out.
+    `adds_imports` says so, and else is an error. `from_conda` are packages of conda's own part of a list: what the
+    index lacks of these, and nothing imports, is left out.
     """
 
     kind: Literal[
