@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 from runner.errors import ImageUnavailable, MissingFact, RepositoryUnavailable, RunnerError, UsageError
 from runner.progress import NoProgress, Progress
@@ -374,7 +375,9 @@ def _nearby(record: RunRecord, settings: Settings) -> list[tuple[str, str]]:
     if settings.repo is not None:
         return []
     places = [(Path(settings.folder), "the current directory")]
-    store = record.uri.removeprefix("file://").removeprefix("sqlite:///")
+    store = record.uri.removeprefix("sqlite:///")
+    if store.startswith("file:"):
+        store = unquote(urlsplit(store).path)
     if "://" not in store:
         places.append((Path(store), "the repository that holds the tracker's files"))
     found: dict[str, str] = {}

@@ -6,8 +6,10 @@ container, since an engine may be elsewhere, and beside reruns that go on.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.engine.interface import ContainerRequest, VolumeMount
@@ -38,12 +40,14 @@ def prune(
     older_than_s: float | None = None,
     keep_bytes: int | None = None,
     dry_run: bool = False,
+    package_sources: Path | None = None,
     progress: Progress | None = None,
 ) -> Pruned:
     """Remove outdated images, caches of other names, and what broke off half-way in the cache.
 
     `older_than_s` also removes what nobody used for so long, the images of a Python included; `keep_bytes` what of the
-    cache was unused the longest, until no more is left; `everything` the current images and the cache as a whole.
+    cache was unused the longest, until no more is left; `everything` the current images and the cache as a whole. What
+    lies in the folder `package_sources` of this host goes by its age alone.
     Only what carries our labels, and nothing that a container or a rerun uses. `dry_run` removes nothing. Raises
     InfrastructureError where reruns did not let us have the cache alone in two minutes.
     """
@@ -83,7 +87,32 @@ def prune(
         # Without a cache there is no workspace left to clear.
         for session in swept.sessions:
             remove_volume(engine.client, labels.session_volume(session))
-    return Pruned(removed=(*removed, *others_removed), kept=(*kept, *others_kept))
+    sources = Pruned(removed=(), kept=())
+    if package_sources is not None:
+        sources = prune_package_sources(
+            package_sources, older_than_s=0.0 if everything else older_than_s, dry_run=dry_run
+        )
+    return Pruned(removed=(*removed, *others_removed, *sources.removed), kept=(*kept, *others_kept, *sources.kept))
+
+
+def prune_package_sources(folder: Path, *, older_than_s: float | None, dry_run: bool) -> Pruned:
+    """Remove mirrors of repositories that lists of packages name which nobody used for so long; none for None."""
+    from runner.engine.prune import Holding
+    from runner.repository.mirror import remove_mirror
+
+    removed, kept = [], []
+    for mirror in sorted(folder.glob("*.git")):
+        unused_s = max(0.0, time.time() - mirror.stat().st_mtime)
+        parts = [path for path in (mirror, mirror.with_suffix(".archives")) if path.is_dir()]
+        size = sum(file.lstat().st_size for part in parts for file in part.rglob("*") if file.is_file())
+        one = Holding(kind="package source", name=mirror.stem, size_bytes=size, current=True, unused_s=unused_s)
+        if older_than_s is None or unused_s < older_than_s:
+            kept.append(one)
+            continue
+        if not dry_run:
+            remove_mirror(mirror)
+        removed.append(one)
+    return Pruned(removed=tuple(removed), kept=tuple(kept))
 
 
 def prune_volume(

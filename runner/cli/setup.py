@@ -103,6 +103,7 @@ def setup(
     ):
         if prune:
             from runner.cache.prune import prune as take_away
+            from runner.planning import package_sources_folder
 
             pruned = take_away(
                 engine,
@@ -110,6 +111,7 @@ def setup(
                 older_than_s=older_than_s,
                 keep_bytes=keep_bytes,
                 dry_run=dry_run,
+                package_sources=package_sources_folder(),
                 progress=progress,
             )
             return _say(pruned, _pruned_lines(pruned, dry_run=dry_run), json=json)
@@ -171,7 +173,7 @@ def _pruned_lines(pruned: Pruned, *, dry_run: bool) -> Iterator[str]:
             name = one.name or f"{one.count}"
             when = "" if one.unused_s is None else f"  unused for {one.unused_s / 86400:.1f} days"
             use = "  in use" if one.in_use else ""
-            yield f"{verb:8} {(one.size_bytes or 0) / 1e6:10.1f} MB  {one.kind:12} {name}{use or when}"
+            yield f"{verb:8} {(one.size_bytes or 0) / 1e6:10.1f} MB  {one.kind:14} {name}{use or when}"
         total = sum(one.size_bytes or 0 for one in holdings)
         yield f"{verb:8} {total / 1e6:10.1f} MB  in all"
 

@@ -11,17 +11,18 @@ from runner.errors import MissingFact
 from runner.lineage.image import recorded_images
 from runner.lineage.packages import linux_markers, recorded_packages
 from runner.lineage.remedy import command_again
-from runner.plan.constraints import Reconciled, reconcile, usable
+from runner.plan.constraints import Reconciled, RecordedVersions, reconcile, usable
 from runner.plan.cpu_torch import ALLOWANCE, without_cuda
+from runner.plan.image_environment import in_image, provisioned_all_the_same
 from runner.plan.lists.differ import differences, sentence
 from runner.plan.lists.find import find_lists
 from runner.plan.lists.found import PackageList
+from runner.plan.lists.imported import imported_modules
 from runner.plan.lists.imports import infer_list, with_imports
 from runner.plan.python import PythonChoice, choose_python
-from runner.plan.python_records import recorded_pythons
 from runner.schema.lineage import Considered
 from runner.schema.model_files import RegisteredModel
-from runner.schema.plan import OF_IMAGE, EnvironmentSpec, RecordedImage
+from runner.schema.plan import EnvironmentSpec, RecordedImage
 from runner.schema.run_record import RunRecord
 from runner.schema.snapshot import RepositorySnapshot
 from runner.settings import FILE_NAME, CommitFacts, Settings
@@ -47,11 +48,10 @@ def specify_environment(
     pin what they name, lists that do not (requirements, conda's, the project's own), each at the root and then beside
     the script. What a list that is no lock leaves open has the version that the tracker recorded with the run's models,
     read for `machine`, and so has what such a list pins or bounds otherwise, unless configuration named it; else it is
-    as of the run's start. Where the commit has no list, the recorded packages are one;
-    else what `scripts`, all that the command starts, import. What is `needed` to start it, and no list names, comes
-    beside. `passed_over` are Pythons that a guess cannot be (see
-    `choose_python`). Raises MissingFact where a start is needed and not recorded, and where nothing tells any package:
-    without MLflow no training logs a run.
+    as of the run's start. Where the commit has no list, the recorded packages are one; else what `scripts`, all that
+    the command starts, import. What these import is told in any case. What is `needed` to start it, and no list names,
+    comes beside. `passed_over` are Pythons that a guess cannot be (see `choose_python`). Raises MissingFact where a
+    start is needed and not recorded, and where nothing tells any package: without MLflow no training logs a run.
     """
     folders = folders_of(script, working_directory)
     python = choose_python(record, snapshot, settings, facts, folders, registered=registered, passed_over=passed_over)
@@ -60,58 +60,34 @@ def specify_environment(
     recorded = usable(recorded_packages(record, markers, registered))
     lists = find_lists(record, snapshot, settings, facts, folders, recorded)
     images = recorded_images(record, settings, facts)
-    if images and not _provisioned_all_the_same(images[0], settings, facts):
-        return _in_image(images, lists, python, record, settings)
+    if images and not provisioned_all_the_same(images[0], settings, facts):
+        return in_image(images, lists, python, record, settings)
+    scripts = scripts or [script or ""]
     if not lists or lists[0].recorded:
         dated = record.start_time is not None and not settings.allows("undated")
-        inferred = infer_list(snapshot, scripts or [script or ""], folders, python.minor, dated=dated)
+        inferred = infer_list(snapshot, scripts, folders, python.minor, dated=dated)
         lists = [with_imports(lists[0], inferred[0])] if lists and inferred else lists or inferred
     found, *others = lists or [_NOTHING]
     if found.problem or found.mismatch:
         raise _unusable(record, snapshot, settings, found, others)
-    notes = list(found.notes)
-    disagreements = {other.source: _disagreement(found, other, markers) for other in others}
-    notes += (f"environment: {text}" for text in disagreements.values() if text)
-    notes += (f"environment: the run's image {image.reference} ({image.source}) is not used" for image in images)
-    reconciled = Reconciled((), (), ())
-    if found.takes_constraints:
-        reconciled = reconcile(
-            recorded,
-            found.requirements,
-            markers,
-            main=found.main or "",
-            replaced=settings.with_packages,
-            list_first=settings.environment is not None,
-        )
-        notes += (*reconciled.notes, *recorded.notes)
-        if reconciled.constraints or reconciled.overrides:
-            others = [other for other in others if not other.recorded]
-    if python.note:
-        notes.append(python.note)
-    # What a version of `--with` needs beyond a lock is as open as what no list pins.
     more = _unlisted(needed, found, settings)
-    as_of = None if found.exact and found.complete and not (settings.with_packages or more) else record.start_time
-    if as_of is None and not found.exact and found.kind != "none":
-        raise MissingFact(
-            f"{found.source} does not pin its packages, and the run records no start that could stand in for a lock",
-            command_again(record, settings, "--with PACKAGE==VERSION")
-            + "   # or name a lock file with `environment:` in runner.yaml",
-            fact="environment",
-            looked_in=(found.main or "the commit", "start of the run"),
-        )
-    if found.exact and not found.complete:
-        notes.append(_open_notes(found, as_of, reconciled.constraints))
-    overrides = (*settings.with_packages, *more)
-    if more:
-        notes.append(f"environment: inferred, since a notebook needs them and no list has them: {', '.join(more)}")
-    times = settings.upload_times
-    if times is not None:
-        notes.append(
-            f"environment: where an index gives no upload times, they are those of {settings.source('index_dates')} "
-            f"{settings.index_dates} ({len(times.times)} files)"
-        )
     if found.kind == "none" and not settings.with_packages:
         raise _no_packages(record, snapshot, settings)
+    as_of = _day(record, settings, found, more)
+    disagreements = {other.source: _disagreement(found, other, markers) for other in others}
+    reconciled = _reconciled(found, recorded, markers, settings)
+    if reconciled.constraints or reconciled.overrides:
+        others = [other for other in others if not other.recorded]
+    notes = [
+        *found.notes,
+        *(f"environment: {text}" for text in disagreements.values() if text),
+        *(f"environment: the run's image {image.reference} ({image.source}) is not used" for image in images),
+        *reconciled.notes,
+        *(recorded.notes if found.takes_constraints else ()),
+        *filter(
+            None, (python.note, _open_note(found, as_of, reconciled.constraints), _about_times(settings), _about(more))
+        ),
+    ]
     spec = EnvironmentSpec(
         kind=found.kind,  # type: ignore[arg-type]  # one of those that the plan knows
         source=found.source,
@@ -131,13 +107,26 @@ def specify_environment(
         constraints=reconciled.constraints,
         constraints_source=recorded.source if reconciled.constraints or reconciled.overrides else None,
         recorded_overrides=reconciled.overrides,
-        overrides=overrides,
-        index_dates=None if times is None else times.digest,
+        overrides=(*settings.with_packages, *more),
+        index_dates=None if settings.upload_times is None else settings.upload_times.digest,
+        imports=imported_modules(snapshot, scripts, folders, python.minor),
+        # A lock is exact about all that its author had: what it lacks is not for us to add.
+        adds_imports=not (found.exact and found.complete),
+        from_conda=found.from_conda,
         notes=tuple(notes),
     )
     if settings.allows(ALLOWANCE):
         spec = without_cuda(spec, machine)
-    considered = tuple(
+    return spec, python, _considered(found, others, images, disagreements)
+
+
+def _considered(
+    found: PackageList,
+    others: Sequence[PackageList],
+    images: Sequence[RecordedImage],
+    disagreements: Mapping[str, str | None],
+) -> tuple[Considered, ...]:
+    return tuple(
         Considered(source=image.source, value=image.reference, reason="packages were named to be installed instead")
         for image in images
     ) + tuple(
@@ -149,7 +138,6 @@ def specify_environment(
         for other in others
         if other.main
     )
-    return spec, python, considered
 
 
 def _unlisted(needed: Sequence[str], found: PackageList, settings: Settings) -> tuple[str, ...]:
@@ -160,57 +148,50 @@ def _unlisted(needed: Sequence[str], found: PackageList, settings: Settings) -> 
     return tuple(name for name in needed if name not in words)
 
 
-def _provisioned_all_the_same(image: RecordedImage, settings: Settings, facts: CommitFacts) -> bool:
-    """Tell whether packages are to be installed although an image is named: by who has the same or the last word."""
-    if settings.environment or settings.base_image:
-        return True
-    return bool(facts.environment) and not image.by_auditor
-
-
-def _in_image(
-    images: Sequence[RecordedImage],
-    lists: Sequence[PackageList],
-    python: PythonChoice,
-    record: RunRecord,
-    settings: Settings,
-) -> tuple[EnvironmentSpec, PythonChoice, tuple[Considered, ...]]:
-    """Return the environment that is an image as it is; a recorded Python must be the one that it has."""
-    image, *others = images
-    if settings.with_packages or settings.system_packages:
-        option = "--with" if settings.with_packages else "--system-packages"
+def _day(record: RunRecord, settings: Settings, found: PackageList, more: Sequence[str]) -> datetime | None:
+    """Return the day whose packages stand for what the list leaves open, None where it leaves nothing open."""
+    # What a version of `--with` needs beyond a lock is as open as what no list pins.
+    as_of = None if found.exact and found.complete and not (settings.with_packages or more) else record.start_time
+    if as_of is None and not found.exact and found.kind != "none":
         raise MissingFact(
-            f"the run trained in the image {image.reference} ({image.source}), in which {option} changes nothing",
-            command_again(record, settings, f"--base-image python:{python.minor}-slim")
-            + "   # installs what the repository lists, in the image's place",
+            f"{found.source} does not pin its packages, and the run records no start that could stand in for a lock",
+            command_again(record, settings, "--with PACKAGE==VERSION")
+            + "   # or name a lock file with `environment:` in runner.yaml",
             fact="environment",
-            looked_in=(image.source,),
+            looked_in=(found.main or "the commit", "start of the run"),
         )
-    if not settings.python and not recorded_pythons(record):  # what the commit says is of no image
-        python = PythonChoice(OF_IMAGE, "the image's own")
-    notes = []
-    if image.digest is None:
-        notes.append(f"environment: image {image.reference} by its name, not by digest: it may be another one today")
-    spec = EnvironmentSpec(
-        kind="image",
-        source=f"{image.source} ({image.reference})",
-        main=None,
-        files={},
-        exact=image.digest is not None,
-        as_of=None,
-        python=python.minor,
-        python_source=python.source,
-        python_recorded=python.recorded,
-        image=image,
-        notes=tuple(notes),
+    return as_of
+
+
+def _reconciled(
+    found: PackageList, recorded: RecordedVersions, markers: Mapping[str, str], settings: Settings
+) -> Reconciled:
+    if not found.takes_constraints:
+        return Reconciled((), (), ())
+    return reconcile(
+        recorded,
+        found.requirements,
+        markers,
+        main=found.main or "",
+        replaced=settings.with_packages,
+        list_first=settings.environment is not None,
     )
-    considered = tuple(
-        Considered(source=source, value=value, reason=f"{image.source} comes first")
-        for source, value in (
-            *((other.source, other.reference) for other in others),
-            *((item.source, item.main or "") for item in lists),
-        )
+
+
+def _about(more: Sequence[str]) -> str | None:
+    return (
+        f"environment: inferred, since a notebook needs them and no list has them: {', '.join(more)}" if more else None
     )
-    return spec, python, considered
+
+
+def _about_times(settings: Settings) -> str | None:
+    times = settings.upload_times
+    if times is None:
+        return None
+    return (
+        f"environment: where an index gives no upload times, they are those of {settings.source('index_dates')} "
+        f"{settings.index_dates} ({len(times.times)} files)"
+    )
 
 
 _NOTHING = PackageList(
@@ -260,7 +241,9 @@ def _no_packages(record: RunRecord, snapshot: RepositorySnapshot, settings: Sett
     )
 
 
-def _open_notes(found: PackageList, as_of: datetime | None, constraints: Sequence[str]) -> str:
+def _open_note(found: PackageList, as_of: datetime | None, constraints: Sequence[str]) -> str | None:
+    if not found.exact or found.complete:
+        return None
     when = "today" if as_of is None else f"{as_of:%Y-%m-%d}"
     recorded = "as recorded, else " if constraints else ""
     return f"environment: packages that {found.main} does not list, but those it lists need, are {recorded}as of {when}"

@@ -6,18 +6,15 @@ import posixpath
 
 from runner.errors import MissingFact
 from runner.lineage.notebook import is_kernel, notebook_paths, with_code
-from runner.lineage.packages import linux_markers, recorded_packages
 from runner.lineage.resolve import commit_facts
 from runner.lineage.script import SOURCE_TAG, find_script
 from runner.plan.command import resolve_command, started_scripts
-from runner.plan.constraints import usable
 from runner.plan.environment import folders_of
-from runner.plan.lists.find import find_lists, lacking_files
+from runner.plan.lists.find import lacking_files
 from runner.plan.lists.imports import follow
 from runner.plan.lists.requirements import read_files
 from runner.plan.options.around import unread_around
 from runner.plan.system_packages import list_paths
-from runner.schema.plan import DEFAULT_PYTHON
 from runner.schema.run_record import RunRecord
 from runner.schema.snapshot import RepositorySnapshot
 from runner.settings import Settings
@@ -52,7 +49,7 @@ def unread_texts(record: RunRecord, snapshot: RepositorySnapshot, settings: Sett
 
 
 def unread_modules(record: RunRecord, snapshot: RepositorySnapshot, settings: Settings) -> tuple[str, ...]:
-    """Return the repository's modules that must be read to tell what a training imports that nothing lists.
+    """Return the repository's modules that must be read to tell what a training imports.
 
     What they import in turn shows when they are read: ask until there is nothing more.
     """
@@ -60,11 +57,6 @@ def unread_modules(record: RunRecord, snapshot: RepositorySnapshot, settings: Se
     try:
         command = resolve_command(record, snapshot, settings, facts)
         folders = folders_of(command.script, command.working_directory)
-        # Whether anything lists packages does not hang on the machine that they are for.
-        recorded = usable(recorded_packages(record, linux_markers(f"{DEFAULT_PYTHON}.0", "x86_64")))
-        lists = find_lists(record, snapshot, settings, facts, folders, recorded)
-        if lists and not lists[0].recorded:
-            return ()
     except MissingFact:
         return ()  # and without it there is no plan either, which says so
     scripts = started_scripts(command.line, command.working_directory, snapshot) or [command.script or ""]

@@ -25,40 +25,14 @@ _Edit = tuple[int, int, str]
 _Finder = Callable[[Node | None], Node]
 
 
-def rewrite_pointer(text: str, index: int, digest: DigestValue) -> str:
-    """Return the `.dvc` file `text` with `digest` in its out number `index`, and all else as it was.
+def rewrite_out(text: str, out: PointerOut, digest: DigestValue) -> str:
+    """Return `text`, which is that of `out.pointer`, with `digest` for `out`, be it a `.dvc` file or a `dvc.lock`.
 
     Size and number of files, which belong to the other bytes, are dropped there, and `hash` is made to say what the
-    digest's algorithm is. A pointer that holds the digest already is returned as it is. Raises PointerSyntaxError where
-    the text has no such out or cannot be rewritten, ValueError for a digest that DVC does not know.
+    digest's algorithm is; all else stays as it was. A pointer that holds the digest already is returned as it is.
+    Raises PointerSyntaxError where the text has no such out or cannot be rewritten, ValueError for a digest that DVC
+    does not know.
     """
-
-    def entry(root: Node | None) -> Node:
-        return _entry(root, index)
-
-    return _rewrite(text, entry, digest)
-
-
-def rewrite_lock(text: str, stage: str, path: str, digest: DigestValue) -> str:
-    """Return the `dvc.lock` `text` with `digest` for the out of `stage` whose path is written there as `path`.
-
-    As `rewrite_pointer` otherwise.
-    """
-
-    def entry(root: Node | None) -> Node:
-        found = _stage(root, stage)
-        outs = found.get("outs")
-        for candidate in outs.items if outs is not None else []:
-            name = candidate.get("path")
-            if name is not None and name.text == path:
-                return candidate
-        raise PointerSyntaxError(f"stage {stage!r} has no out {path!r}", found.line)
-
-    return _rewrite(text, entry, digest)
-
-
-def rewrite_out(text: str, out: PointerOut, digest: DigestValue) -> str:
-    """Return `text`, which is that of `out.pointer`, with `digest` for `out`, be it a `.dvc` file or a `dvc.lock`."""
 
     def entry(root: Node | None) -> Node:
         return _entry(root if out.stage is None else _stage(root, out.stage), out.index)

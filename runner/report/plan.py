@@ -11,6 +11,7 @@ from runner.schema.model_files import RegisteredModel
 from runner.schema.plan import Plan
 
 _SHOWN_VERSIONS = 4
+_SHOWN_IMPORTS = 12
 _SHOWN_LINES = 8
 _DIGITS = 19
 
@@ -121,6 +122,11 @@ def _environment(page: Page, plan: Plan) -> None:
         count = len(specification.lines)
         shown = " ".join(specification.lines[:_SHOWN_LINES]) + (" …" if count > _SHOWN_LINES else "")
         page.row("", f"asks for {plain(shown)}")
+    if any(module.at_once for module in specification.imports) and specification.kind != "imports":
+        names = [module.name for module in specification.imports if module.at_once]
+        shown = ", ".join(names[:_SHOWN_IMPORTS]) + (" …" if len(names) > _SHOWN_IMPORTS else "")
+        lacking = "is added as of the day" if specification.adds_imports else "stops the rerun before the training"
+        page.row("", f"imports {plain(shown)}: what these packages lack of it {lacking}")
     _system_packages(page, plan)
     for note in specification.notes:
         page.row("", plain(note))

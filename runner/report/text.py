@@ -208,7 +208,10 @@ def _as_recorded(plan: Plan, rerun: Rerun | None, comparison: Comparison | None)
     found = comparison.environment
     other, recorded = found.differing, sum(package.recorded_by is not None for package in found.packages)
     if other:
-        return f"{constrained}: {plural(len(other), 'package')} other than recorded, {found.counts['same']} the same"
+        came = [package for package in other if package.outcome == "added" and plan.environment.overrides]
+        words = [f"{plural(len(other) - len(came), 'package')} other than recorded"] if len(other) > len(came) else []
+        words += [f"{plural(len(came), 'package')} more with --with"] if came else []
+        return f"{constrained}: {', '.join(words)}, {found.counts['same']} the same"
     if found.complete:
         return f"{constrained}: same as recorded"
     return f"{constrained}: {recorded} of {recorded} recorded packages as recorded" if recorded else constrained

@@ -234,7 +234,12 @@ def _open(
 
 def forget_mirror(location: str, cache: Path) -> None:
     """Remove what the cache holds of the repository at `location`, a work tree or an address, if anything."""
-    key = parse_address(location).key
+    remove_mirror(cache / f"{parse_address(location).key}.git")
+
+
+def remove_mirror(path: Path) -> None:
+    """Remove a mirror and all that was made of it, once nobody fetches into it."""
+    cache, key = path.parent, path.stem
     with contextlib.suppress(FileNotFoundError), locked(cache / f"{key}.lock"):
         for name in (f"{key}.git", f"{key}.bundles", f"{key}.archives", f"{key}.double", f"{key}.lfs"):
             shutil.rmtree(cache / name, ignore_errors=True)

@@ -36,6 +36,7 @@ def fetch_source(
             if _ASKS_WHO.search(error.cause):
                 raise MissingFact("it is private or gone: nobody's credentials were given", "", fact="x") from error
             raise
+        os.utime(mirror.path)  # when it was last used
         commit = _commit(mirror, revision, as_of)
         return commit, _archive(mirror, commit)
     except (MissingFact, AmbiguousFact) as error:

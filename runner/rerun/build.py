@@ -64,6 +64,7 @@ def build(engine: Engine, plan: Plan, job: Mapping[str, Any], *, image: str, vol
         open_network="build-network" in plan.policy.allow,
         dated=job["build_as_of"] is not None,
         fixed=job["name"] is None or job["name"] in fixed,
+        python_here=plan.environment.python,
     )
 
 

@@ -27,7 +27,7 @@ from runner.rerun.build_failure import lacks_tool
 from runner.rerun.exchange import call, inside_argv
 from runner.rerun.redate import first_that_works
 from runner.schema.base import canonical_digest
-from runner.schema.plan import Plan
+from runner.schema.plan import EnvironmentSpec, Plan
 from runner.schema.rerun import ResolvedEnvironment
 
 _MAX_ROUNDS = 40  # of building: an environment with more packages without a wheel is not one to be had
@@ -50,6 +50,7 @@ def ready_keys(plan: Plan) -> dict[str, str]:
             "overrides": (*spec.overrides, *spec.substitutions),
             **({"recorded_overrides": spec.recorded_overrides} if spec.recorded_overrides else {}),
             **({"left_out": spec.left_out, "indexes": spec.indexes} if spec.substitutions else {}),
+            **_imports(spec),
             "install_project": spec.install_project,
             "undated": "undated" in plan.policy.allow,
             "redate": "redate" in plan.policy.allow,
@@ -64,6 +65,20 @@ def ready_keys(plan: Plan) -> dict[str, str]:
         "specification": specification,
         "repository": _key([plan.lineage.repository, plan.lineage.commit, *built_with]),
     }
+
+
+def _imports(spec: EnvironmentSpec) -> dict[str, Any]:
+    """Return what the training imports, which decides what is added to a list and what may be left out of it."""
+    imports = [module.model_dump(mode="json") for module in spec.imports]
+    return {"imports": imports, "adds_imports": spec.adds_imports, "from_conda": list(spec.from_conda)}
+
+
+def _spares(spec: EnvironmentSpec) -> bool:
+    """Tell whether what has no wheel, and none of the imports needs, may be lacking.
+
+    It had one where it trained: Python is a guess where none is recorded, and conda's packages are other builds here.
+    """
+    return spec.adds_imports and (spec.python_recorded is None or bool(spec.from_conda))
 
 
 def _key(document: Any) -> str:
@@ -154,19 +169,23 @@ def _make(
         "pythons": list(pythons),
     }
     jobs: list[dict[str, Any]] = []
+    known: dict[str, Any] = {}  # of the rounds before
+    given_up: dict[str, str] = {}
     failures = dict(hopeless)
     for _ in range(_MAX_ROUNDS):
         result = call(
             engine,
             _resolve_request(plan, volume=volume, network=network, offline=offline),
-            payload={**payload, "jobs": jobs},
+            payload={**payload, "jobs": jobs, "given_up": given_up, **known},
             progress=progress,
             answers=answers,
             secrets=network.secrets,
         )
         if result["state"] == "ready":
             return as_resolved(result["environment"], cached=result["cached"])
-        jobs = []
+        jobs, known = [], known | {key: result[key] for key in ("chosen", "closed") if result.get(key) is not None}
+        fewer = len(given_up)
+        given_up |= result.get("given_up", {})
         asked = {job["title"]: job for job in result["jobs"]}
         if redated is not None and (never := sorted(asked.keys() & hopeless)):
             raise hopeless[never[0]]  # before all the others of yet another day are built in vain
@@ -177,10 +196,15 @@ def _make(
                 build(engine, plan, job, image=build_image(), volume=volume, progress=progress)
                 jobs.append(job)
             except MissingFact as error:
+                if job.get("spared"):
+                    given_up[job["spared"]] = error.cause
+                    continue
                 failures[what] = error
                 if lacks_tool(error.cause):
                     hopeless[what] = error
-        if not jobs:  # else what failed may not be asked for again, once the others say what they need
+        if (
+            not jobs and len(given_up) == fewer
+        ):  # else what failed may not be asked for again, once the others say what they need
             raise failures[next(iter(asked))]
     raise MissingFact(
         f"more than {_MAX_ROUNDS} packages would have to be built from source",
@@ -295,6 +319,8 @@ def _payload(
         "overrides": [*spec.overrides, *spec.substitutions],
         "left_out": list(spec.left_out),
         "indexes": list(spec.indexes),
+        **_imports(spec),
+        "spares": _spares(spec),
         "install_project": spec.install_project,
         "upload_times": dict(upload_times or {}),
         "offline": offline,

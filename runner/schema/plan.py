@@ -111,6 +111,19 @@ class RecordedImage(Value):
     by_auditor: bool = False
 
 
+class ImportedModule(Value):
+    """A module that a script of the training, or one of the commit that it imports, does not go on without.
+
+    `path` is that file, `distributions` have the module as far as that is known. `at_once` tells that starting the
+    training imports it: it is in no function and under no condition.
+    """
+
+    name: str
+    path: str
+    distributions: tuple[str, ...] = ()
+    at_once: bool = False
+
+
 class EnvironmentSpec(Value):
     """The specification of the packages; the resolved lock is part of the Rerun.
 
@@ -127,7 +140,10 @@ class EnvironmentSpec(Value):
     for, `overrides` are the auditor's and win over all. `image` is the one that the training runs in as it is, with
     its own Python and packages: then nothing is resolved. `index_dates` is the digest of the upload times that the
     auditor brought for indexes that give none. `substitutions` are further ones that an allowance stands for, from
-    `indexes` beside the repository's own; `left_out` are packages that only what they replace needs.
+    `indexes` beside the repository's own; `left_out` are packages that only what they replace needs. `imports` is
+    what the training imports: what the environment lacks of what is imported at once is added as of the day where
+    `adds_imports` says so, and else is an error. `from_conda` are packages of conda's own part of a list: what the
+    index lacks of these, and nothing imports, is left out.
     """
 
     kind: Literal[
@@ -167,6 +183,9 @@ class EnvironmentSpec(Value):
     substitutions: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     indexes: tuple[str, ...] = ()
+    imports: tuple[ImportedModule, ...] = ()
+    adds_imports: bool = False
+    from_conda: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -316,7 +335,7 @@ class Plan(Value):
     script whose value nothing pins. `values_elsewhere` are files with other values than the run recorded, which another
     commit has. `variables` are environment variables of the training. `expected_outputs` are paths that must be absent
     before and written by the training. `committed` are files of the commit whose digest the run recorded. `prefetch`
-    are commands of the auditor that fetch data before the training, with the network. `digest` covers what is reproduced,
+    are commands of the auditor that fetch data before the training, with the network. `digest` covers what is rerun,
     `execution_digest` how. `gpu_recorded` is the sign by which the run is known to have used a GPU.
     """
 

@@ -14,6 +14,7 @@ from runner.schema.run_record import RunRecord
 from runner.verdict.causes import CACHE, given_outputs, workspace_inputs
 
 _WITH_PATCH = 2  # dots in a full version
+_TOLD = 6  # packages that a sentence names
 
 
 def verified(plan: Plan, rerun: Rerun, comparison: Comparison, *, finished: bool) -> tuple[str, ...]:
@@ -229,8 +230,17 @@ def _environment(plan: Plan, rerun: Rerun, comparison: Comparison) -> Iterator[s
     if rerun.environment.built_from_source:
         yield f"built from source: {', '.join(rerun.environment.built_from_source)}"
     yield from _images(plan)
-    for package in comparison.environment.differing:
-        yield f"environment: {package.words}"
+    differing = comparison.environment.differing
+    # A lock is complete: what it lacks came with what was given in addition to it.
+    came_along = [package for package in differing if package.outcome == "added" and specification.overrides]
+    if came_along:
+        names = ", ".join(f"{package.name} {package.rerun}" for package in came_along[:_TOLD])
+        others = f" and {len(came_along) - _TOLD} more" if len(came_along) > _TOLD else ""
+        packages = f"{len(came_along)} package{'s' * (len(came_along) > 1)}"
+        yield f"environment: {packages} beyond {specification.main}, with --with and what it needs: {names}{others}"
+    for package in differing:
+        if package not in came_along:
+            yield f"environment: {package.words}"
     python = comparison.environment.python
     if python is not None and python.differs and not _other_python(plan):
         yield f"environment: Python {python.original} recorded, {python.rerun} ran"

@@ -271,6 +271,7 @@ def test_a_build_that_was_killed_half_way_is_done_again(case: Case, index: Packa
     assert case.python(made, "import slow; print(slow.whole)").strip() == "True"
 
 
+@pytest.mark.full  # every change holds the same by the phase alone (above), and by the verdict's values
 def test_a_later_day_is_in_the_verdicts_reason_and_so_is_what_the_auditor_replaced(
     project: RecordedProject, judge: Judge, index: PackageIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,8 @@ from runner.engine.interface import ContainerRequest, VolumeMount
 from runner.errors import DiskFull, MissingFact
 from runner.inside import layout
 from runner.network import NetworkSettings
-from runner.pointers.rewrite import create_pointer, rewrite_pointer
+from runner.pointers.read import read_pointer
+from runner.pointers.rewrite import create_pointer, rewrite_out
 from runner.prepare import Prepared, images_of
 from runner.progress import NoProgress
 from runner.rerun.carry_out import Place, discard_workspace
@@ -140,10 +141,9 @@ def restoring(engine: DockerEngine, shared_images: Prepared, cache_volume: str, 
 
 
 def edit(project: Project) -> tuple[PointerEdit, ...]:
+    out = read_pointer("data/train.csv.dvc", project.pointer)[0]
     return (
-        PointerEdit(
-            path="data/train.csv.dvc", text=rewrite_pointer(project.pointer, 0, project.new.digest), created=False
-        ),
+        PointerEdit(path=out.pointer, text=rewrite_out(project.pointer, out, project.new.digest), created=False),
         PointerEdit(path="runs/new.bin.dvc", text=create_pointer("new.bin", md5(b"m")), created=True),
     )
 

@@ -76,6 +76,22 @@ def test_a_clone_at_hand_that_has_the_commit_stands_in_for_a_recorded_place_that
     assert found.considered[-1].value == GONE["mlflow.source.git.repoURL"]
 
 
+def test_the_repository_that_holds_a_store_whose_address_is_percent_encoded_is_at_hand(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("REPRO_CACHE_DIR", str(tmp_path / "cache"))
+    repository = Repository(tmp_path / "a clone (1)")
+    commit = repository.commit({"train.py": "print()\n", "requirements.txt": "six==1.16.0\n"})
+    store = repository.path / "mlruns"
+    store.mkdir()
+    tags = {**GONE, "git_commit": commit, "mlflow.source.name": "train.py"}
+    record = make_record(uri=store.as_uri(), tags=tags, params={})
+    plan = plan_of(record, load_settings(Flags(), {}, tmp_path), lambda _: NOT_MADE, Found(), NoProgress())
+    found = next(fact for fact in plan.lineage.provenance if fact.fact == "repository")
+    assert "%20" in record.uri
+    assert (found.value, found.source) == (str(repository.path), "the repository that holds the tracker's files")
+
+
 @pytest.mark.parametrize("store", ["elsewhere/mlruns", "clone/mlruns"])
 def test_why_the_only_repository_at_hand_could_not_be_used_is_what_is_said(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, store: str

@@ -35,6 +35,12 @@ _ARCHIVE_NAME = re.compile(
     r"(?:^|[/\\])(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*?)-(?P<version>\d[\w.!]*)"
     r"(?:\+[\w.]+)?(?:-[\w.]+-[\w.]+-[\w.]+\.whl|\.tar\.(?:gz|bz2|xz)|\.zip)$"
 )
+_NAMED_FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\s*(?:\[[^\]]*\])?\s*@\s*file:", re.IGNORECASE)
+_OF_A_CONDA_BUILD = re.compile(
+    r"/(?:croot|conda-bld|feedstock_root|abs_[a-z0-9]{4,}|tmp/build/[0-9a-f]{4,})/|_\d{10,13}/work(?:/|$)"
+)
+"""A place of a machine on which conda's packages are built: a package that is there came to its author from conda."""
+
 OF_OTHER_SYSTEMS = frozenset(
     {
         "pypiwin32",
@@ -44,7 +50,9 @@ OF_OTHER_SYSTEMS = frozenset(
         "pywinpty",
         "tensorflow-intel",
         "tensorflow-macos",
+        "twisted-iocpsupport",
         "windows-curses",
+        "winloop",
         "wmi",
     }
 )
@@ -74,6 +82,7 @@ class Requirements:
     replaced: frozenset[str] = frozenset()
     recorded: Mapping[str, str] = field(default_factory=dict)
     gone: list[tuple[str, str, str]] = field(default_factory=list)  # file, line, why it cannot be had again
+    of_conda: dict[str, list[str]] = field(default_factory=dict)  # file: what an index has in place of its lines
 
     @property
     def hashed(self) -> bool:
@@ -102,6 +111,7 @@ def read_requirements(
     _read(files, main, found, constraint=False, seen=[])
     if found.gone:
         raise _gone(found.gone)
+    found.notes += (_from_conda(path, lines) for path, lines in found.of_conda.items())
     return found
 
 
@@ -161,7 +171,10 @@ def _requirement(path: str, line: str, found: Requirements, *, constraint: bool)
         place = of_line(line, found.root)
     except ValueError as error:
         recorded = found.recorded.get(_named(line) or "")
-        if recorded is None:
+        if recorded is None and (instead := built_by_conda(line)) is not None:
+            found.of_conda.setdefault(path, []).append(instead)
+            (found.constraints if constraint else found.lines).append(instead)
+        elif recorded is None:
             found.gone.append((path, line.removeprefix("-e").strip(), str(error)))
         elif not constraint:
             found.lines.append(recorded)
@@ -218,6 +231,29 @@ def _gone(lines: list[tuple[str, str, str]]) -> PhaseError:
         f"runner reproduce RUN {' '.join(words)}    as an index has {'it' if len(words) == 1 else 'them'}",
         fact="environment",
         looked_in=(path,),
+    )
+
+
+def built_by_conda(line: str) -> str | None:
+    """Return the requirement for what conda had installed where `pip freeze` wrote the line, None for any other line.
+
+    Such a line names the place at which conda's package was built, on a machine that nobody has: `pip` tells no more of
+    a package that it did not install.
+    """
+    bare, marker, condition = line.partition(" ;")
+    if _NAMED_FILE.match(bare) is None or _OF_A_CONDA_BUILD.search(bare.replace("\\", "/").strip()) is None:
+        return None
+    instead = _as_an_index_has_it(line)
+    if requirement_name(instead) != requirement_name(line):
+        instead = requirement_name(line) or instead  # the file of another package, built together with it
+    return f"{instead}{marker}{condition}"
+
+
+def _from_conda(path: str, lines: list[str]) -> str:
+    more = f" and {len(lines) - _TOLD} more" if len(lines) > _TOLD else ""
+    return (
+        f"{path} names places where conda built packages: taken from the index, by the version where the place tells "
+        f"it, else as of the run's day: {', '.join(lines[:_TOLD])}{more}"
     )
 
 

@@ -9,14 +9,24 @@ import hashlib
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from runner.inside.packages import out_of_reach
+from runner.inside.packages.chosen import Chosen
 from runner.inside.packages.diagnosis import explained
 from runner.inside.packages.environment import normalised
-from runner.inside.packages.requirements import hashes, lock_text, pinned_here, requirement_name
+from runner.inside.packages.imported import packages_of
+from runner.inside.packages.out_of_reach import OutOfReach, OutOfReachFound
+from runner.inside.packages.requirements import (
+    hashes,
+    lock_text,
+    pinned_here,
+    plain_build_requirement,
+    requirement_name,
+)
 from runner.inside.packages.source_tree import SourceTree
 from runner.inside.packages.stand_ins import StandIns
 from runner.inside.packages.uv import (
@@ -41,6 +51,7 @@ REDATE = "runner reproduce RUN --allow redate    to take the packages of the fir
 _NO_NAMES_OF_AN_INDEX = {"conda": "which the list of conda's names", "imports": "inferred from an import"}
 _UNKNOWN_TOLD = 30  # packages that no index knows, and that one error names
 _GIVEN_UP_ALONE = 5  # recorded versions that are tried without, one at a time, where they fit no others
+_EXTRAS = re.compile(r"\[[^\]]*\]")
 _OTHER_BUILD = re.compile(
     r"(?P<name>[\w.-]+)\s*(?:\[[^\]]*\])?\s*={2,3}\s*(?P<version>[^\s;+]+\+(?P<build>cu\d+|cpu|rocm[\d.]+|xpu))"
 )
@@ -70,20 +81,29 @@ def resolve(
     python: str,
     built: Sequence[Built] = (),
     trees: Sequence[tuple[SourceTree, Built]] = (),
+    before: Chosen | None = None,
 ) -> str:
     """Return the lock: sorted lines `NAME==VERSION [; marker] --hash=sha256:…`, one a package.
 
-    `built` are wheels for what indexes have only as source, `trees` those of places of no index. What no index has is
-    left out, and noted, where names are not the author's own for an index: of a list of conda's, which names libraries
-    too, and of imports. Raises WheelsNeeded where one more must be built, PhaseError for all else.
+    `built` are wheels for what indexes have only as source, `trees` those of places of no index; `before` is what was
+    chosen before some of them were there. What cannot be had is left out, and noted, where nothing imports it and names
+    are not the author's own for an index: of a list of conda's, which names libraries too, and of imports; so is what
+    is for another system alone. Raises WheelsNeeded where one more must be built, PhaseError for all else.
     """
+    left_out: dict[str, OutOfReach] = {}
     while True:
         try:
-            return _resolve(specification, wanted, uv, folder=folder, python=python, built=built, trees=trees)
+            text = _resolve(
+                specification, wanted, uv, folder=folder, python=python, built=built, trees=trees, before=before
+            )
+        except OutOfReachFound as found:
+            left_out |= found.packages
+            wanted.without(found.packages)
+            continue
         except UnknownPackage as unknown:
             others = [line for line in wanted.lines if requirement_name(line) != unknown.name]
             said_by = _NO_NAMES_OF_AN_INDEX.get(specification.kind)
-            if not others or len(others) == len(wanted.lines):
+            if not others or len(others) == len(wanted.lines) or unknown.name in _imported(specification):
                 raise
             if said_by is None:
                 without_it = replace(wanted, lines=others, with_setuptools=False)
@@ -91,6 +111,43 @@ def resolve(
                 raise _all_unknown(unknown, wanted, without_it, again) from unknown
             wanted.lines = others
             wanted.notes.append(f"{unknown.name}, {said_by}, is on no package index: left out")
+            continue
+        wanted.notes += out_of_reach.sentences(left_out, specification, pins(text))
+        wanted.notes += (
+            f"{why}; nothing that is imported needs it: left out" for why in specification.given_up.values()
+        )
+        return text
+
+
+def closure(
+    specification: Specification, wanted: Wanted, uv: Uv, *, folder: Path, python: str
+) -> frozenset[str] | None:
+    """Return the packages that the imports of the training need, by normalised names, with all that these need.
+
+    None where that is not known: nothing is known of imports, or no versions fit.
+    """
+    if not specification.imports or wanted.lock is not None:
+        return None
+    imported = {*packages_of(specification.imports), "mlflow"}
+    lines = [line for line in wanted.lines if requirement_name(line) in imported]
+    named = {requirement_name(line) for line in lines}
+    lines += [
+        text for module in specification.imports for text in module.distributions if requirement_name(text) not in named
+    ]
+    bounds = [_EXTRAS.sub("", line) for line in wanted.lines if requirement_name(line) not in imported]
+    constraints = [*wanted.constraints, *filter(plain_build_requirement, bounds)]
+    inner = replace(wanted, lines=lines, constraints=constraints, with_setuptools=False, trees=[], notes=[])
+    try:
+        return frozenset(pins(resolve(specification, inner, uv, folder=folder, python=python)))
+    except WheelsNeeded as needed:
+        return None if needed.chosen is None else frozenset(needed.chosen.versions)
+    except PhaseError:
+        return None
+
+
+def _imported(specification: Specification) -> Mapping[str, str]:
+    """Return the packages of a list of conda's that are the author's own: those that the training imports."""
+    return packages_of(specification.imports) if specification.kind == "conda" else {}
 
 
 def _all_unknown(
@@ -132,6 +189,7 @@ def _resolve(
     python: str,
     built: Sequence[Built],
     trees: Sequence[tuple[SourceTree, Built]],
+    before: Chosen | None = None,
 ) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     if wanted.lock is not None and not specification.overrides and not specification.recorded_overrides:
@@ -151,11 +209,21 @@ def _resolve(
         lines = [line.split(" --hash", 1)[0] for line in kept]
     if not wanted.closed:
         lines += [f"{wheel.name}{tree.extras} @ file://{wheel.path}" for tree, wheel in trees]
+    lines = [line for line in lines if requirement_name(line) not in specification.given_up]
     overrides = tuple(_override(text) for text in specification.overrides)
+    # Whoever asks for it goes without: an override whose marker is never true asks for nothing.
+    overrides += tuple(f"{name} ; python_version < '0'" for name in sorted(specification.given_up))
     compiled = _Compilation(uv, folder, python, (*lines, *overrides), overrides, wanted, tuple(built))
+    own = without(lines, specification.recorded_overrides)
     try:
-        output = compiled(specification.recorded, as_of=specification.as_of)
+        output = compiled(specification.recorded, as_of=specification.as_of, before=before)
+    except UnknownPackage:
+        if specification.from_conda:
+            out_of_reach.look(specification, own, uv.settings, ())
+        raise
     except Unsatisfiable as error:
+        if wanted.lock is None:
+            out_of_reach.look(specification, own, uv.settings, error.required)
         raise (_no_such_build(error, [*lines, *overrides]) or _why_not(error, specification, compiled)) from error
     text = lock_text(output)
     return _seeded(text, wanted, uv, folder, python)
@@ -173,8 +241,11 @@ class _Compilation:
     wanted: Wanted
     built: tuple[Built, ...]
 
-    def __call__(self, recorded: Recorded, *, as_of: str | None) -> str:
-        """Return uv's lock. Raises WheelsNeeded for a version of it that must be built first."""
+    def __call__(self, recorded: Recorded, *, as_of: str | None, before: Chosen | None = None) -> str:
+        """Return uv's lock. Raises WheelsNeeded for a version of it that must be built first.
+
+        What was chosen `before` those were built is not looked for again where it still fits.
+        """
         lines, constraints = self._with_recorded(recorded)
         # What no line asks for, the repository's own wheel does: that can only be overridden, whoever asks for it.
         overrides = (*self.overrides, *without(recorded.overrides, (*self.lines, *self.wanted.constraints)))
@@ -186,8 +257,12 @@ class _Compilation:
             pinned=pinned,
             prereleases=self.wanted.prereleases,
             built={(wheel.name, wheel.version) for wheel in self.built},
+            without_any=before.without_sources if before else (),
         )
-        arguments = compile_arguments(
+        if before is not None:
+            stand_ins.add(before.with_sources)
+        compile_these = partial(
+            compile_arguments,
             [self._file("requirements.in", lines)],
             python=self.python,
             exclude_newer=as_of,
@@ -197,6 +272,8 @@ class _Compilation:
             find_links=[str(path) for path in (stand_ins.folder, *(wheel.path.parent for wheel in self.built[:1]))],
             prereleases=self.wanted.prereleases,
         )
+        preferences = None if before is None else self._file("preferences.txt", before.lines)
+        arguments = compile_these(preferences=preferences)
         while True:
             try:
                 output = self.uv.run(arguments)
@@ -205,6 +282,10 @@ class _Compilation:
                     raise
                 continue
             found = pins(output)
+            if preferences is not None and not (before and before.holds_in(found)):
+                # What was built asks for other versions: they are chosen as if it had been there from the first.
+                preferences, arguments = None, compile_these()
+                continue
             # What was looked for again, or is not there in the end, was refused: perhaps for its lack of a wheel alone.
             refused = [name for name, times in self.uv.tried.items() if times > 1 or name not in found]
             if not stand_ins.add(refused):
@@ -213,7 +294,13 @@ class _Compilation:
             raise undated_index(f"{min(linked)} {found[min(linked)]}, which comes by a link,")
         if chosen := stand_ins.chosen(found):
             name, version = chosen[0]
-            raise WheelsNeeded(name, version, f"{name} {version} has only a source archive", also=chosen[1:])
+            raise WheelsNeeded(
+                name,
+                version,
+                f"{name} {version} has only a source archive",
+                also=chosen[1:],
+                chosen=Chosen(found, *stand_ins.looked_at),
+            )
         return output
 
     def _with_recorded(self, recorded: Recorded) -> tuple[list[str], list[str]]:

@@ -26,7 +26,7 @@ class StandIns:
     """A folder of empty wheels.
 
     `pinned` versions are there whatever the day `as_of`, and where they are yanked too; those that are `built` have a
-    wheel by now.
+    wheel by now. Packages of `without_any` are known to need none.
     """
 
     def __init__(
@@ -38,6 +38,7 @@ class StandIns:
         pinned: Mapping[str, str],
         prereleases: bool,
         built: Collection[tuple[str, str]],
+        without_any: Iterable[str] = (),
     ) -> None:
         self.folder = folder
         self._settings = settings
@@ -45,7 +46,7 @@ class StandIns:
         self._pinned = pinned
         self._prereleases = prereleases
         self._built = built
-        self._seen: set[str] = set()
+        self._seen: set[str] = set(without_any)
         self._versions: dict[str, dict[Version, str]] = {}
 
     def add(self, names: Iterable[str]) -> bool:
@@ -60,6 +61,11 @@ class StandIns:
                     self._versions.setdefault(name, {})[version] = python
                     self._write(name, version, python)
         return any(name in self._versions for name in fresh)
+
+    @property
+    def looked_at(self) -> tuple[frozenset[str], frozenset[str]]:
+        """Return the packages that have stand-ins, and those that were found to need none."""
+        return frozenset(self._versions), frozenset(self._seen - self._versions.keys())
 
     def chosen(self, pins: Mapping[str, str]) -> list[tuple[str, str]]:
         """Return those of the chosen versions that only a wheel of ours stands for."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from runner.inside import layout, protocol
+from runner.inside.packages.chosen import Chosen
 from runner.inside.packages.index_access import knows
 from runner.inside.packages.indexes import EVERYWHERE, FIRST_INDEX, IndexSettings, origins, same_index
 from runner.inside.protocol import DISK_FULL, MISSING, UNAVAILABLE, PhaseError
@@ -40,6 +41,7 @@ _OUTDATED = re.compile(
 )
 _HASH = re.compile(r"Hash mismatch for `(?P<package>[^`]+)`")
 _NAMED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*[A-Za-z0-9]|[A-Za-z0-9]")
+_REQUIRED = re.compile(r"you require (?P<name>[A-Za-z0-9._-]*[A-Za-z0-9])")
 _UNKNOWN = re.compile(r"Because (?P<name>[A-Za-z0-9._-]+) was not found in the package registry")
 _REFUSED = re.compile(r"hint: (?P<hint>An index[^\n]*(?:401|403)[^\n]*)")
 _UNREACHED = re.compile(
@@ -67,14 +69,22 @@ _FULL = re.compile(r"No space left on device|os error 28|Disk quota exceeded", r
 class WheelsNeeded(Exception):
     """A package has no wheel for this Python: it would have to be built. `version` is None where any will do.
 
-    `also` are others that will most likely have to be, too.
+    `also` are others that will most likely have to be, too. `chosen` is what else was resolved, to go on from once they
+    are built.
     """
 
     def __init__(
-        self, name: str, version: str | None, explanation: str, *, also: Sequence[tuple[str, str]] = ()
+        self,
+        name: str,
+        version: str | None,
+        explanation: str,
+        *,
+        also: Sequence[tuple[str, str]] = (),
+        chosen: Chosen | None = None,
     ) -> None:
         super().__init__(explanation)
         self.also = tuple(also)
+        self.chosen = chosen
         self.name = name
         self.version = version
         self.explanation = explanation
@@ -83,12 +93,14 @@ class WheelsNeeded(Exception):
 class Unsatisfiable(PhaseError):
     """No versions fit together.
 
-    `explanation` is uv's, `packages` are the names in it, normalised; `sentence` is it in short.
+    `explanation` is uv's, `packages` are the names in it, normalised, `required` those that the list itself asks for;
+    `sentence` is it in short.
     """
 
     def __init__(self, stderr: str) -> None:
         self.explanation = stderr
         self.packages = frozenset(_normalised(name) for name in _NAMED.findall(stderr))
+        self.required = frozenset(_normalised(match["name"]) for match in _REQUIRED.finditer(" ".join(stderr.split())))
         self.sentence = _sentence(stderr)
         super().__init__(
             MISSING,
@@ -248,10 +260,12 @@ def compile_arguments(
     find_links: Sequence[str] = (),
     prereleases: bool = False,
     hashes: bool = True,
+    preferences: str | None = None,
 ) -> list[str]:
     """Return the arguments that resolve requirement files to a lock of exact versions with their hashes.
 
-    Versions of `pinned` packages are taken whenever they were uploaded.
+    Versions of `pinned` packages are taken whenever they were uploaded; those in the file `preferences`, which is
+    written anew, where they fit.
     """
     arguments = ["pip", "compile", *inputs, "--python", python, "--no-build", "--no-header", "--no-annotate"]
     arguments += ["--no-sources", "--emit-index-annotation", "-v"]
@@ -260,6 +274,8 @@ def compile_arguments(
     arguments += dated(exclude_newer, pinned)
     if prereleases:
         arguments += ["--prerelease", "allow"]
+    if preferences is not None:
+        arguments += ["--output-file", preferences]
     for option, files in (("--constraints", constraints), ("--overrides", overrides), ("--find-links", find_links)):
         for file in files:
             arguments += [option, file]

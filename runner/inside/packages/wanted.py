@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from runner.inside.packages.imported import Imported
 from runner.inside.packages.requirements import requirement_name
 from runner.inside.packages.source_tree import SourceTree
 from runner.inside.protocol import MISSING, PhaseError
@@ -35,7 +36,10 @@ class Specification:
     recorded, for what the files leave open, `recorded_overrides` those in the place of what they ask for; `left_out`
     are packages that the files list and nobody wants, `indexes` are asked beside those that the files name. `as_of` is
     None where they leave nothing open; `day` is that of the run all the same, where it is known.
-    `pythons` are others that can be had in the place of this one, the best first.
+    `pythons` are others that can be had in the place of this one, the best first. `imports` is what the training
+    imports; what the environment lacks of it is added where `adds_imports` says so. `from_conda` are packages of
+    conda's own part of a list. Of what has no wheel and nothing imports, `spares` tells that a build which fails does
+    not stop the rerun; `given_up` are packages of which one did, with the reason.
     """
 
     kind: str
@@ -52,6 +56,11 @@ class Specification:
     left_out: tuple[str, ...] = ()
     indexes: tuple[str, ...] = ()
     pythons: tuple[str, ...] = ()
+    imports: tuple[Imported, ...] = ()
+    adds_imports: bool = False
+    from_conda: tuple[str, ...] = ()
+    spares: bool = False
+    given_up: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, request: Mapping[str, Any]) -> Specification:
@@ -71,6 +80,11 @@ class Specification:
             left_out=tuple(request.get("left_out", ())),
             indexes=tuple(request.get("indexes", ())),
             pythons=tuple(request.get("pythons", ())),
+            imports=tuple(map(Imported.of, request.get("imports", ()))),
+            adds_imports=bool(request.get("adds_imports")),
+            from_conda=tuple(request.get("from_conda", ())),
+            spares=bool(request.get("spares")),
+            given_up=dict(request.get("given_up", {})),
         )
 
     def text(self, path: str) -> str:
@@ -95,6 +109,20 @@ class Specification:
     def recorded(self) -> Recorded:
         """The versions that the tracker recorded."""
         return Recorded(self.constraints, self.recorded_overrides)
+
+
+def not_listed(modules: Sequence[Imported], specification: Specification) -> PhaseError:
+    """Return the error for what starting the training imports and its lock does not have."""
+    words = ", ".join(f"{module.name} (import in {module.path})" for module in modules)
+    more = dict.fromkeys(text for module in modules for text in module.distributions[:1])
+    given = " ".join(f"--with {text}" for text in (*specification.overrides, *more))
+    return PhaseError(
+        MISSING,
+        f"{specification.main} lists all packages, and none that has what the training imports: {words}",
+        f"runner reproduce RUN {given}    as of the run's day",
+        fact="environment",
+        looked_in=(specification.main or "",),
+    )
 
 
 def without(lines: Iterable[str], others: Sequence[str]) -> list[str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping
+from dataclasses import replace
 
+from runner.inside.packages.requirements import requirement_name
 from runner.lineage.conda import CondaEntry, read_entry
 from runner.lineage.packages import read_scalars_as_text
 from runner.lineage.pipeline import load_mapping
@@ -45,7 +47,7 @@ def read_conda(snapshot: RepositorySnapshot, path: str) -> list[PackageList]:
     packages = [entry for entry in entries if entry.kind == "package"]
     lines = [entry.requirement for entry in packages if entry.requirement is not None]
     loosened = [entry.text for entry in packages if entry.loosened]
-    return translated(
+    found = translated(
         snapshot,
         path,
         [*dict.fromkeys(lines), *pip],
@@ -54,6 +56,9 @@ def read_conda(snapshot: RepositorySnapshot, path: str) -> list[PackageList]:
         loosened=bool(loosened),
         notes=_notes(path, entries, loosened),
     )
+    by_pip = {requirement_name(line) for line in pip}
+    from_conda = tuple(sorted({entry.name for entry in packages} - by_pip))
+    return [replace(item, from_conda=from_conda) for item in found]
 
 
 def files_of_project(snapshot: RepositorySnapshot, folder: str) -> list[str]:

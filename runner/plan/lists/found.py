@@ -15,7 +15,8 @@ class PackageList:
     running anything. `lines` is what `main` asks for in the notation of requirement files, where it has another.
     `lacking` are files that it includes and that were not read. `recorded` marks what the tracker has. `repositories`
     are others that its packages are built from. `problem` says why it cannot be used, `mismatch` that it is a lock of
-    another project than the one beside it; both go on after its path.
+    another project than the one beside it; both go on after its path. `from_conda` are packages, by normalised names,
+    that conda installed and not pip.
     """
 
     kind: str
@@ -33,6 +34,7 @@ class PackageList:
     repositories: tuple[str, ...] = ()
     problem: str | None = None
     mismatch: str | None = None
+    from_conda: tuple[str, ...] = ()
 
     @property
     def takes_constraints(self) -> bool:

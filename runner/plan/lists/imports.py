@@ -23,6 +23,7 @@ _Value = TypeVar("_Value")
 _MOST_MODULES = 500
 _TOLD = 6  # names in a note
 _BY_THE_TRACKER = "environment: mlflow is none of the imports that were found, and the run was logged with it"
+_PERHAPS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.If, ast.For, ast.While, ast.ExceptHandler, ast.match_case)
 _FAILED = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseException"})
 
 
@@ -30,12 +31,14 @@ _FAILED = frozenset({"ImportError", "ModuleNotFoundError", "Exception", "BaseExc
 class Import:
     """An imported module, or a name of one; `level` counts the dots of a relative import.
 
-    `guarded` tells that the script goes on without it.
+    `guarded` tells that the script goes on without it, `at_once` that whoever loads the file imports it: it is under no
+    condition, and in no function that may never be called.
     """
 
     module: str
     level: int = 0
     guarded: bool = False
+    at_once: bool = True
 
 
 @dataclass
@@ -54,18 +57,20 @@ class Followed:
 def read_imports(text: str) -> list[Import]:
     """Return all imports of a module, those within functions too, without those for type checkers alone."""
     try:
-        return list(dict.fromkeys(_imports(ast.parse(text).body, guarded=False)))
+        return list(dict.fromkeys(_imports(ast.parse(text).body, guarded=False, at_once=True)))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return []
 
 
-def follow(snapshot: RepositorySnapshot, scripts: Iterable[str], folders: Sequence[str]) -> Followed:
-    """Follow the imports of scripts through the repository's modules.
+def follow(
+    snapshot: RepositorySnapshot, scripts: Iterable[str], folders: Sequence[str], *, at_once: bool = False
+) -> Followed:
+    """Follow the imports of scripts through the repository's modules; with `at_once` only what starting them imports.
 
     These lie beside the scripts, as Python looks for them, or in `folders`, where a package of the repository may be.
     """
     found = Followed()
-    modules = _Modules(snapshot)
+    modules = Modules(snapshot)
     waiting = [path for path in dict.fromkeys(scripts) if snapshot.has(path)]
     first = list(dict.fromkeys(posixpath.dirname(path) or "." for path in waiting))
     roots = [*first, *(folder for folder in (*folders, ".", "src") if folder not in first)]
@@ -78,6 +83,8 @@ def follow(snapshot: RepositorySnapshot, scripts: Iterable[str], folders: Sequen
             found.unread.append(path)
             continue
         for item in read_imports(snapshot.texts[path]):
+            if at_once and not item.at_once:
+                continue
             here = modules.of(item, path, roots, first)
             waiting += here or ()
             if here is None and not item.level:
@@ -100,7 +107,7 @@ def infer_list(
     standard = standard_modules(python)
     told = _Told()
     lines = {
-        *_needed(followed.outside, standard, _Modules(snapshot), told, dated=dated),
+        *_needed(followed.outside, standard, Modules(snapshot), told, dated=dated),
         *_welcome(followed.guarded, standard, told),
     }
     if not lines:
@@ -138,14 +145,14 @@ def _stand_ins(name: str) -> set[str]:
 
 
 def _needed(
-    imports: Mapping[str, str], standard: frozenset[str], modules: _Modules, told: _Told, *, dated: bool
+    imports: Mapping[str, str], standard: frozenset[str], modules: Modules, told: _Told, *, dated: bool
 ) -> Iterator[str]:
     """Yield the distributions of imports that scripts do not go on without."""
     for name, path in sorted(imports.items()):
         top = name.partition(".")[0]
         if top in standard:
             continue
-        reason = _longest(NOT_ON_AN_INDEX, name)
+        reason = longest(NOT_ON_AN_INDEX, name)
         distributions = distributions_of(name)
         if reason is not None:
             told.notes.append(f"environment: import {reason[0]} in {path}: {reason[1]}")
@@ -168,7 +175,7 @@ def _welcome(imports: Mapping[str, str], standard: frozenset[str], told: _Told) 
     """Yield the distributions of imports that scripts go on without, where they are known."""
     for name, path in sorted(imports.items()):
         top = name.partition(".")[0]
-        if top in standard or top in NAMESPACES or _longest(NOT_ON_AN_INDEX, name) is not None:
+        if top in standard or top in NAMESPACES or longest(NOT_ON_AN_INDEX, name) is not None:
             continue
         distributions = distributions_of(top)
         if distributions is None:
@@ -216,7 +223,7 @@ def _inferred(followed: Followed, lines: list[str], notes: Iterable[str]) -> Pac
 
 def distributions_of(name: str) -> tuple[str, ...] | None:
     """Return the distributions of an imported module, None where none is known."""
-    known = _longest(DISTRIBUTIONS, name)
+    known = longest(DISTRIBUTIONS, name)
     top = name.partition(".")[0]
     if known is not None:
         return known[1]
@@ -230,7 +237,7 @@ def standard_modules(python: str) -> frozenset[str]:
     return frozenset(name.partition(".")[0] for name in stdlib_list(known)) | {"__future__", "__main__"}
 
 
-def _longest(names: Mapping[str, _Value], module: str) -> tuple[str, _Value] | None:
+def longest(names: Mapping[str, _Value], module: str) -> tuple[str, _Value] | None:
     """Return the longest beginning of a module's name that is among `names`, and what it stands for."""
     parts = module.split(".")
     beginnings = (".".join(parts[:count]) for count in range(len(parts), 0, -1))
@@ -242,26 +249,27 @@ def _some(names: Mapping[str, str]) -> str:
     return ", ".join(f"{name} (import in {path})" for name, path in list(names.items())[:_TOLD]) + more
 
 
-def _imports(body: Iterable[ast.AST], *, guarded: bool) -> Iterator[Import]:
+def _imports(body: Iterable[ast.AST], *, guarded: bool, at_once: bool) -> Iterator[Import]:
     for node in body:
         if isinstance(node, ast.Import):
-            yield from (Import(alias.name, guarded=guarded) for alias in node.names)
+            yield from (Import(alias.name, guarded=guarded, at_once=at_once) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             module = node.module or ""
-            yield Import(module, node.level, guarded)
+            yield Import(module, node.level, guarded, at_once)
             # What is taken from a package may be a module of it.
             yield from (
-                Import(f"{module}.{alias.name}".lstrip("."), node.level, guarded)
+                Import(f"{module}.{alias.name}".lstrip("."), node.level, guarded, at_once)
                 for alias in node.names
                 if alias.name != "*"
             )
         elif isinstance(node, ast.Try) and any(map(_catches_lack, node.handlers)):
-            yield from _imports([*node.body, *node.handlers], guarded=True)
-            yield from _imports([*node.orelse, *node.finalbody], guarded=guarded)
+            yield from _imports([*node.body, *node.handlers], guarded=True, at_once=at_once)
+            yield from _imports([*node.orelse, *node.finalbody], guarded=guarded, at_once=at_once)
         elif isinstance(node, ast.If) and _for_type_checkers(node.test):
-            yield from _imports(node.orelse, guarded=guarded)
+            yield from _imports(node.orelse, guarded=guarded, at_once=at_once)
         else:
-            yield from _imports(ast.iter_child_nodes(node), guarded=guarded)
+            inner = at_once and not isinstance(node, _PERHAPS)
+            yield from _imports(ast.iter_child_nodes(node), guarded=guarded, at_once=inner)
 
 
 def _catches_lack(handler: ast.ExceptHandler) -> bool:
@@ -276,7 +284,7 @@ def _for_type_checkers(test: ast.expr) -> bool:
     return name == "TYPE_CHECKING"
 
 
-class _Modules:
+class Modules:
     """The Python files of a commit as modules."""
 
     def __init__(self, snapshot: RepositorySnapshot) -> None:

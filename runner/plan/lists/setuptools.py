@@ -32,8 +32,16 @@ def read_setup(snapshot: RepositorySnapshot, path: str) -> list[PackageList]:
         kind="setup",
         files=(script, configuration, join(folder, "pyproject.toml")),
         install_project=said.package,
+        source=f"{_told_by(snapshot, script, configuration) or path} at the commit",
         notes=notes,
     )
+
+
+def _told_by(snapshot: RepositorySnapshot, script: str, configuration: str) -> str | None:
+    """Return `setup.cfg` where a `setup.py` beside it leaves it to say what is needed, None where that says it."""
+    said = read_setup_script(snapshot, script) if script in snapshot.texts else None
+    silent = said is not None and said.requires is not None and not any(said.requires)
+    return configuration if silent and configuration in snapshot.texts else None
 
 
 def read_project(snapshot: RepositorySnapshot, folder: str) -> SetupScript | None:

@@ -151,3 +151,11 @@ def test_a_configuration_may_name_files() -> None:
     texts = {"setup.cfg": "[options]\ninstall_requires = file: requirements.txt\n", "requirements.txt": "numpy==1.0\n"}
     (found,) = read_setup(snapshot(texts), "setup.cfg")
     assert (found.lines, found.requirements, found.exact) == (("-r requirements.txt",), ("numpy==1.0",), True)
+
+
+def test_setup_cfg_is_named_where_the_script_beside_it_leaves_it_to_say_what_is_needed() -> None:
+    cfg = "[options]\ninstall_requires =\n  numpy==1.0\npackages = find:\n"
+    silent = {"setup.py": "from setuptools import setup\nsetup()\n", "setup.cfg": cfg}
+    speaking = {**silent, "setup.py": "from setuptools import setup\nsetup(install_requires=['six==1'])\n"}
+    assert read_setup(snapshot(silent), "setup.py")[0].source == "setup.cfg at the commit"
+    assert read_setup(snapshot(speaking), "setup.py")[0].source == "setup.py at the commit"

@@ -257,13 +257,13 @@ def test_configuration_may_name_any_of_them(name: str) -> None:
     assert chosen(texts, settings(yaml=f"environment: {name}"))[0].main == name
 
 
-def test_own_modules_are_asked_for_only_where_nothing_lists_packages() -> None:
+def test_own_modules_are_asked_for_whatever_lists_the_packages_until_their_text_is_there() -> None:
     texts = {"train.py": "import mlflow\nimport helper\n"}
     repository = snapshot(texts, files=("helper.py",))
     assert unread_modules(run(environment_files=()), repository, settings()) == ("helper.py",)
     assert unread_modules(run(environment_files=RECORDED), repository, settings()) == ("helper.py",)
     listed = snapshot({**texts, "requirements.txt": "mlflow\n"}, files=("helper.py",))
-    assert unread_modules(run(environment_files=()), listed, settings()) == ()
+    assert unread_modules(run(environment_files=()), listed, settings()) == ("helper.py",)
     assert unread_modules(run(environment_files=()), repository.with_texts({"helper.py": ""}), settings()) == ()
 
 

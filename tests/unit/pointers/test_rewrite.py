@@ -9,12 +9,18 @@ from hypothesis import strategies as st
 
 from runner.pointers.document import PointerSyntaxError
 from runner.pointers.read import read_lock, read_pointer
-from runner.pointers.rewrite import create_pointer, rewrite_lock, rewrite_out, rewrite_pointer
+from runner.pointers.rewrite import create_pointer, rewrite_out
 from runner.schema.digest import DigestValue
+from runner.schema.snapshot import PointerOut
 
 A = "0123456789abcdef0123456789abcdef"
 B = "fedcba9876543210fedcba9876543210"
 NEW = DigestValue("md5", B)
+
+
+def rewritten(text: str, index: int, digest: DigestValue, *, stage: str | None = None) -> str:
+    """The text with another digest for the out of this number, of a `.dvc` file or of a stage of `dvc.lock`."""
+    return rewrite_out(text, PointerOut(pointer="p", index=index, path="x", digest=None, stage=stage), digest)
 
 
 def test_comments_order_quotes_and_indentation_stay() -> None:
@@ -24,30 +30,30 @@ def test_comments_order_quotes_and_indentation_stay() -> None:
         "      long\n      text\n\n\nmd5: 9e3fb1f6c1e9a2d5f1c7a0e0a8d9b7c6\n"
     )
     expected = text.replace(f"'{A}'", f"'{B}'").replace("    size: 12\n", "")
-    assert rewrite_pointer(text, 0, NEW) == expected
+    assert rewritten(text, 0, NEW) == expected
 
 
 def test_line_endings_of_windows_stay() -> None:
     text = f"outs:\r\n- md5: {A}\r\n  size: 1\r\n  hash: md5\r\n  path: x\r\n"
-    assert rewrite_pointer(text, 0, NEW) == f"outs:\r\n- md5: {B}\r\n  hash: md5\r\n  path: x\r\n"
+    assert rewritten(text, 0, NEW) == f"outs:\r\n- md5: {B}\r\n  hash: md5\r\n  path: x\r\n"
 
 
 def test_only_the_out_asked_for_changes() -> None:
     text = f"outs:\n- md5: {A}\n  size: 1\n  hash: md5\n  path: x\n- md5: {A}\n  size: 1\n  hash: md5\n  path: y\n"
-    written = rewrite_pointer(text, 1, NEW)
+    written = rewritten(text, 1, NEW)
     assert written == text[: text.index("- md5", 9)] + f"- md5: {B}\n  hash: md5\n  path: y\n"
 
 
 def test_a_digest_by_the_bytes_makes_an_old_pointer_say_so_and_back() -> None:
     old = f"outs:\n- md5: {A}  # old\n  path: x\n"
     new = f"outs:\n- md5: {B}  # old\n  hash: md5\n  path: x\n"
-    assert rewrite_pointer(old, 0, NEW) == new
-    assert rewrite_pointer(new, 0, DigestValue("md5-dos2unix", A)) == old
+    assert rewritten(old, 0, NEW) == new
+    assert rewritten(new, 0, DigestValue("md5-dos2unix", A)) == old
 
 
 def test_a_pointer_that_holds_the_digest_is_returned_as_it_is() -> None:
     text = f"outs:\n- {{md5: {A}, size: 3, hash: md5, path: x}}\n"
-    assert rewrite_pointer(text, 0, DigestValue("md5", A)) == text
+    assert rewritten(text, 0, DigestValue("md5", A)) == text
 
 
 @pytest.mark.parametrize(
@@ -77,7 +83,7 @@ def test_a_pointer_that_holds_the_digest_is_returned_as_it_is() -> None:
     ],
 )
 def test_each_way_to_write_an_out_can_be_rewritten(text: str, written: str | None) -> None:
-    result = rewrite_pointer(text, 0, NEW)
+    result = rewritten(text, 0, NEW)
     assert written is None or result == written
     (out,) = read_pointer("x.dvc", result)
     assert (out.path, out.digest, out.size_bytes, out.file_count) == ("x", NEW, None, None)
@@ -86,7 +92,7 @@ def test_each_way_to_write_an_out_can_be_rewritten(text: str, written: str | Non
 def test_a_digest_that_looks_like_a_number_is_quoted_so_that_it_stays_text() -> None:
     text = f"outs:\n- md5: {A}\n  hash: md5\n  path: x\n"
     for hexdigest in ("1" * 32, "1" * 20 + "e" + "1" * 11):
-        written = rewrite_pointer(text, 0, DigestValue("md5", hexdigest))
+        written = rewritten(text, 0, DigestValue("md5", hexdigest))
         assert f"md5: '{hexdigest}'" in written
         assert yaml.safe_load(written)["outs"][0]["md5"] == hexdigest
 
@@ -107,12 +113,12 @@ def test_a_digest_that_looks_like_a_number_is_quoted_so_that_it_stays_text() -> 
 )
 def test_what_cannot_be_rewritten_safely_is_refused(text: str, index: int) -> None:
     with pytest.raises(PointerSyntaxError):
-        rewrite_pointer(text, index, NEW)
+        rewritten(text, index, NEW)
 
 
 def test_a_digest_that_dvc_does_not_know_is_refused() -> None:
     with pytest.raises(ValueError, match="sha256"):
-        rewrite_pointer("outs:\n- path: x\n", 0, DigestValue("sha256", "0" * 64))
+        rewritten("outs:\n- path: x\n", 0, DigestValue("sha256", "0" * 64))
     with pytest.raises(ValueError, match="sha256"):
         create_pointer("x", DigestValue("sha256", "0" * 64))
 
@@ -141,7 +147,7 @@ stages:
 
 
 def test_a_lock_is_rewritten_in_one_stage_alone() -> None:
-    written = rewrite_lock(LOCK, "b", "m", NEW)
+    written = rewritten(LOCK, 1, NEW, stage="b")
     kept = LOCK[: LOCK.index(f"      md5: {A}.dir")]
     assert written == kept + f"      md5: {B}\n"
     assert [out.digest for out in read_lock("dvc.lock", written).outs][2] == NEW
@@ -149,15 +155,15 @@ def test_a_lock_is_rewritten_in_one_stage_alone() -> None:
 
 def test_an_out_as_it_was_read_is_enough_to_rewrite_it() -> None:
     out = read_lock("sub/dvc.lock", LOCK).outs[2]
-    assert rewrite_out(LOCK, out, NEW) == rewrite_lock(LOCK, "b", "m", NEW)
+    assert rewrite_out(LOCK, out, NEW) == rewritten(LOCK, 1, NEW, stage="b")
     text = f"outs:\n- md5: {A}\n  hash: md5\n  path: x\n"
     assert rewrite_out(text, read_pointer("x.dvc", text)[0], NEW) == text.replace(A, B)
 
 
-@pytest.mark.parametrize(("stage", "path"), [("c", "m"), ("a", "x")])
-def test_a_stage_or_out_that_is_not_in_the_lock_is_refused(stage: str, path: str) -> None:
+@pytest.mark.parametrize(("stage", "index"), [("c", 0), ("a", 1)])
+def test_a_stage_or_out_that_is_not_in_the_lock_is_refused(stage: str, index: int) -> None:
     with pytest.raises(PointerSyntaxError):
-        rewrite_lock(LOCK, stage, path, NEW)
+        rewritten(LOCK, index, NEW, stage=stage)
 
 
 def test_a_new_pointer_is_what_dvc_add_writes() -> None:
@@ -225,7 +231,7 @@ def test_rewriting_then_reading_gives_the_digest_and_the_rest_is_unchanged(
     text, count = pointer
     index = data.draw(st.integers(0, count - 1))
     before = read_pointer("p.dvc", text)
-    written = rewrite_pointer(text, index, digest)
+    written = rewritten(text, index, digest)
     after = read_pointer("p.dvc", written)
     assert after[index].digest == digest
     assert after[index].path == before[index].path
@@ -247,4 +253,4 @@ def test_rewriting_then_reading_gives_the_digest_and_the_rest_is_unchanged(
         assert found >= 0
         position = found + len(line.rstrip("\r\n"))
     assert ("\r\n" in text) == ("\r\n" in written)
-    assert rewrite_pointer(written, index, digest) == written
+    assert rewritten(written, index, digest) == written

@@ -18,7 +18,7 @@ from runner.rerun.build import build, build_request
 from runner.rerun.build_failure import explain_build_failure
 from runner.rerun.provision import ready_keys
 from runner.rerun.train import train_request
-from runner.schema.plan import Plan, Policy, SystemPackages
+from runner.schema.plan import ImportedModule, Plan, Policy, SystemPackages
 from tests.support.fake_engine import FakeEngine, Said, lines, outcome, result
 from tests.support.values import START, changed, make_plan
 
@@ -39,6 +39,9 @@ def with_environment(**fields: object) -> Plan:
         {"constraints": ("six==1",)},
         {"recorded_overrides": ("six==1",)},
         {"install_project": True},
+        {"imports": (ImportedModule(name="six", path="train.py"),)},
+        {"adds_imports": True},
+        {"from_conda": ("sip",)},
         {"main": "other"},
         {"root": "app"},
     ],
@@ -166,6 +169,39 @@ def test_a_later_day_is_offered_where_it_may_help(log: str, dated: bool, fixed: 
 def test_a_python_that_has_a_wheel_is_named() -> None:
     error = explain_build_failure({**JOB, "pythons": ["3.9", "3.8"]}, "gcc: not found")
     assert "or --python 3.9, which has one of 1.0" in error.remedy
+
+
+GUARD = "RuntimeError: Cannot install on Python version 3.11.2; only versions >=3.7,<3.11 are supported."
+
+
+@pytest.mark.parametrize(
+    ("log", "words", "offered"),
+    [
+        (GUARD, "it says: Cannot install on Python version 3.11.2; only versions >=3.7,<3.11 are supported", "3.10"),
+        ("error: this package requires Python '<3.10'", "this package requires Python '<3.10'", "3.9"),
+        ("ERROR: Package 'x' requires a different Python: 3.11.2 not in '<3.11,>=3.7'", "not in '<3.11,>=3.7'", "3.10"),
+    ],
+)
+def test_what_a_build_says_itself_of_pythons_is_the_reason_and_one_that_is_for_it_the_remedy(
+    log: str, words: str, offered: str
+) -> None:
+    error = explain_build_failure(JOB, f"gcc: not found\n{log}\n", dated=True, fixed=True, python_here="3.11")
+    assert words in error.cause
+    assert error.remedy.startswith(f"runner reproduce RUN --python {offered}")
+    assert not isinstance(error, NotByThen)
+    open_too = explain_build_failure(JOB, log, dated=True, fixed=False, python_here="3.11")
+    assert isinstance(open_too, NotByThen)
+    assert open_too.remedy.startswith(f"runner reproduce RUN --python {offered}")
+
+
+def test_bounds_that_admit_the_python_at_hand_are_no_reason() -> None:
+    error = explain_build_failure(JOB, "note: wheel requires Python >=3.7\ngcc: not found\n", python_here="3.11")
+    assert error.cause.endswith("no compiler (gcc)")
+
+
+def test_the_python_with_a_wheel_that_the_build_says_it_is_for_comes_first() -> None:
+    error = explain_build_failure({**JOB, "pythons": ["3.12", "3.10"]}, GUARD, python_here="3.11")
+    assert error.remedy.startswith("runner reproduce RUN --python 3.10, which has one of 1.0")
 
 
 def built(said: Said) -> RunnerError:

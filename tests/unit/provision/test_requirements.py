@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from runner.inside.packages.requirements import hashes, logical_lines, plain_build_requirement, read_requirements
+from runner.inside.packages.requirements import (
+    built_by_conda,
+    hashes,
+    logical_lines,
+    plain_build_requirement,
+    read_requirements,
+)
 from runner.inside.protocol import PhaseError
 
 
@@ -43,7 +49,7 @@ def test_files_that_include_each_other_end() -> None:
         ("-r ../../other.txt", "outside the repository"),
         ("-r https://example.org/r.txt", "outside the repository"),
         ("-r missing.txt", "does not hold"),
-        ("numpy @ file:///croot/numpy_1687/work", "only its author's machine had"),
+        ("numpy @ file:///home/ann/numpy", "only its author's machine had"),
         ("six @ http://example.org/six.whl", "only its author's machine had"),
         ("git+git://github.com/acme/lib.git", "only https and ssh"),
         ("-e ../lib", "outside the repository"),
@@ -64,7 +70,7 @@ def test_all_lines_that_only_the_authors_machine_had_are_told_with_what_an_index
     with pytest.raises(PhaseError) as caught:
         read(
             "six\nrich @ file:///build/python-rich/src/dist/rich-12.4.4-py3-none-any.whl\n"
-            "Own_Lib @ file:///home/ann/own_lib-1.2.tar.gz#sha256=0\nnumpy @ file:///croot/numpy_1687/work\n"
+            "Own_Lib @ file:///home/ann/own_lib-1.2.tar.gz#sha256=0\nnumpy @ file:///home/ann/numpy\n"
         )
     event = caught.value.event
     assert event["cause"].startswith("requirements.txt installs rich @ file:///build/python-rich/")
@@ -77,6 +83,37 @@ def test_all_lines_that_only_the_authors_machine_had_are_told_with_what_an_index
 def test_a_recorded_version_comes_in_the_place_of_what_only_the_authors_machine_had() -> None:
     files = {"r.txt": "numpy @ file:///croot/numpy_1687/work\nsix\n"}
     assert read_requirements(files, "r.txt", recorded=("numpy==1.26.4",)).lines == ["numpy==1.26.4", "six"]
+
+
+@pytest.mark.parametrize(
+    ("line", "instead"),
+    [
+        ("certifi @ file:///C:/b/abs_ac29jvt43w/croot/certifi_1665076682579/work/certifi", "certifi"),
+        ("Pillow @ file:///D:/bld/pillow_1726075273954/work", "Pillow"),
+        (r"pillow @ file:///D:\bld\pillow_1726075273954\work", "pillow"),
+        ("idna @ file:///home/conda/feedstock_root/build_artifacts/idna_1733211830134/work", "idna"),
+        ("six @ file:///tmp/build/80754af9/six_1644875935023/work ; python_version<'4'", "six ; python_version<'4'"),
+        ("mkl-fft @ file:///opt/conda/conda-bld/mkl_fft_1695058164594/work", "mkl-fft"),
+        (
+            "numpy @ file:///croot/numpy_and_base_1682520569166/work/dist/numpy-1.24.3-cp311-cp311-linux_x86_64.whl#sha256=a",
+            "numpy==1.24.3",
+        ),
+        ("other @ file:///croot/both_1682520569166/work/dist/numpy-1.24.3-cp311-cp311-linux_x86_64.whl", "other"),
+    ],
+)
+def test_a_place_where_conda_built_a_package_stands_for_the_package_and_that_is_said(line: str, instead: str) -> None:
+    found = read(f"tqdm\n{line}\n")
+    assert found.lines == ["tqdm", instead.replace("Pillow", "pillow")]
+    (note,) = found.notes
+    assert "where conda built packages" in note
+    assert instead.lower() in note
+
+
+@pytest.mark.parametrize(
+    "line", ["rich @ file:///build/python-rich/src/rich-12.4.4-py3-none-any.whl", "y @ file:///home/ann/work", "six"]
+)
+def test_other_places_of_an_authors_machine_are_not_conda_s(line: str) -> None:
+    assert built_by_conda(line) is None
 
 
 @pytest.mark.parametrize(

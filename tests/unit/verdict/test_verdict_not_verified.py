@@ -70,6 +70,18 @@ def test_what_a_replaced_package_brought_into_a_lock_is_said_to_be_of_the_day():
     assert line in judge(plan=plan, rerun=rerun).not_verified
 
 
+def test_what_came_along_with_a_given_package_is_one_line_and_not_one_for_each():
+    ran = make_rerun().environment
+    packages = {**ran.packages, **{f"more-{number}": "1.0" for number in range(9)}}
+    rerun = make_rerun(environment=changed(ran, packages=packages))
+    plan = make_plan(environment=changed(make_plan().environment, overrides=("mlflow==2.22.0",), as_of=START))
+    lines = [line for line in judge(plan=plan, rerun=rerun).not_verified if "more-" in line]
+    (line,) = lines
+    assert line.startswith("environment: 9 packages beyond uv.lock, with --with and what it needs: more-0 1.0, ")
+    assert line.endswith(" and 3 more")
+    assert sum("more-" in line for line in judge(plan=make_plan(), rerun=rerun).not_verified) == 9
+
+
 def test_without_a_start_what_is_built_is_built_with_the_packages_of_today():
     rerun = make_rerun(environment=changed(make_rerun().environment, built_from_source=("docopt==1",)))
     plan = make_plan()
