@@ -20,7 +20,7 @@ from typing import Any
 from runner import interrupts
 from runner.engine import labels
 from runner.engine.archive import pack
-from runner.engine.faults import DOCTOR, api_fault, engine_faults, reason
+from runner.engine.faults import DOCTOR, api_fault, engine_faults, no_gpus, reason
 from runner.engine.find import EngineAddress, find_engine, not_answering, open_client
 from runner.engine.interface import ContainerOutcome, ContainerRequest, Engine, EngineInfo, Sink, VolumeMount
 from runner.engine.limits_met import Report
@@ -294,6 +294,8 @@ class DockerEngine(Engine):
         if request.memory_bytes is not None:
             # Memory and swap together: no swap.
             options |= {"mem_limit": request.memory_bytes, "memswap_limit": request.memory_bytes}
+        if request.gpus is not None and self.info.name == "podman":
+            raise no_gpus("podman passes over what is asked of it in docker's way, and would train without one")
         if request.gpus is not None:
             options["device_requests"] = [device_request(request.gpus)]
         if request.cpuset is not None:

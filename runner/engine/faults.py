@@ -41,16 +41,21 @@ def engine_faults(doing: str, *, image: str | None = None) -> Iterator[None]:
         raise EngineUnavailable(f"the container engine broke off while {doing}: {reason(error)}", DOCTOR) from error
 
 
+def no_gpus(why: str) -> UsageError:
+    """Return the error for GPUs that the engine cannot give."""
+    return UsageError(
+        f"GPUs were asked for, and the container engine has none to give: {why}",
+        "--gpus none, or an engine with NVIDIA's container toolkit (DOCKER_HOST)",
+    )
+
+
 def api_fault(doing: str, explanation: str) -> RunnerError:
     """Return our error for what the engine answered."""
     text = redact(explanation.strip())
     if any(sign in text.lower() for sign in _NO_SPACE):
         return DiskFull(f"the container engine has no space left while {doing}: {text}", "runner setup --prune")
     if _NO_GPU.search(text):
-        return UsageError(
-            f"GPUs were asked for, and the container engine has none to give: {text}",
-            "--gpus none, or an engine with NVIDIA's container toolkit (DOCKER_HOST)",
-        )
+        return no_gpus(text)
     return EngineUnavailable(f"the container engine refused while {doing}: {text}", DOCTOR)
 
 

@@ -21,8 +21,8 @@ from runner.errors import MissingFact, RunnerError
 from runner.inside import layout
 from runner.network import read_network_settings
 from runner.prepare import Prepared, images_of
+from runner.rerun import build, watch
 from runner.rerun import provision as host_side
-from runner.rerun import watch
 from runner.schema.plan import Plan
 from runner.schema.rerun import ResolvedEnvironment
 from tests.support.package_index import PackageIndex
@@ -513,7 +513,7 @@ def test_a_build_beyond_its_limits_is_ended_with_a_sentence(
 ) -> None:
     monkeypatch.setattr(watch, "_AFTER_S", 0.5)
     if not limits:
-        monkeypatch.setattr(host_side, "_BUILD_TIMEOUT_S", 4.0)
+        monkeypatch.setattr(build, "_BUILD_TIMEOUT_S", 4.0)
     index.add_source("greedy", "1.0", prologue)
     error = refused(case, limited(case.plan("greedy\n", commit=own_commit()), **limits), index)
     assert isinstance(error, MissingFact), error
