@@ -306,11 +306,12 @@ class Plan(Value):
     `registered` is the model whose run it is, where RUN named one; `invocation` is what was typed.
     `command` is one shell line, run by `bash -o pipefail -c` in `working_directory` (relative to the repository's
     root). `command_inferred` is true where no record or person gave it. `options_uncovered` names options of the
-    script whose value nothing pins. `variables` are environment variables of the training. `expected_outputs` are
-    paths that must be absent before and written by the training. `committed` are files of the commit
-    whose digest the run recorded. `prefetch` are the auditor's commands that fetch
-    data before the training, with the network. `digest` covers what is to be reproduced,
-    `execution_digest` how. `gpu_recorded` is the sign by which the run is known to have used a GPU.
+    script whose value nothing pins. `params_given` are recorded params that whoever started the training logged as it
+    handed them on (`mlflow run`), so that the training need not log them again. `variables` are environment variables
+    of the training. `expected_outputs` are paths that must be absent before and written by the training. `committed`
+    are files of the commit whose digest the run recorded. `prefetch` are the auditor's commands that fetch data before
+    the training, with the network. `digest` covers what is to be reproduced, `execution_digest` how. `gpu_recorded` is
+    the sign by which the run is known to have used a GPU.
     """
 
     schema_version: Literal[1] = 1
@@ -325,6 +326,7 @@ class Plan(Value):
     gpu_recorded: str | None = None
     code_changed: CodeChange | None = None
     options_uncovered: tuple[str, ...] = ()
+    params_given: dict[str, str] = {}
     working_directory: str = "."
     environment: EnvironmentSpec
     system_packages: SystemPackages = SystemPackages()
@@ -366,6 +368,8 @@ class Plan(Value):
         for key in given:
             if document["environment"][key]:
                 what["environment"][key] = document["environment"][key]
+        if self.params_given:
+            what["params_given"] = document["params_given"]
         if self.system_packages.names:
             what["system_packages"] = document["system_packages"]["names"]
         pinned = [file.model_dump(mode="json") for file in self.supplied if file.kind != "lfs"]
