@@ -16,6 +16,7 @@ from runner.schema.snapshot import RepositorySnapshot
 from runner.settings import Settings
 
 SOURCE_TAG = "mlflow.source.name"
+ENTRY_POINT_TAG = "mlflow.project.entryPoint"
 _MODEL_SOURCE = f"tag {SOURCE_TAG} of a model that the run logged"
 _LAUNCHERS = frozenset({"ipykernel_launcher.py", "colab_kernel_launcher.py", "pytest.py", "spawn.py"})
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
@@ -69,7 +70,17 @@ def wanted_paths(record: RunRecord) -> tuple[str, ...]:
 
     A path of another machine gives all its ends: `/home/a/p/src/train.py` may be `src/train.py` here.
     """
-    return tuple(dict.fromkeys(end for name, _ in recorded_names(record) for end in _ends(name)))
+    ends = [end for name, _ in recorded_names(record) for end in _ends(name)]
+    folder = project_folder_name(record)
+    return tuple(dict.fromkeys([*ends, *([folder] if folder is not None else [])]))
+
+
+def project_folder_name(record: RunRecord) -> str | None:
+    """Return the folder of an MLflow project that its recorded source names behind `#`, None where it names none."""
+    if ENTRY_POINT_TAG not in record.tags:
+        return None
+    _, hashed, folder = record.tags.get(SOURCE_TAG, "").strip().strip("\"'").partition("#")
+    return posixpath.normpath(folder.replace("\\", "/").strip("/") or ".") if hashed else None
 
 
 def _ends(name: str) -> list[str]:

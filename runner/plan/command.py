@@ -12,13 +12,21 @@ from functools import partial
 from runner.errors import AmbiguousFact, MissingFact
 from runner.lineage.pipeline import Stage, stage_of
 from runner.lineage.remedy import command_again
-from runner.lineage.script import SOURCE_TAG, Script, find_script, likely_scripts, locate_script, recorded_names
+from runner.lineage.script import (
+    ENTRY_POINT_TAG,
+    SOURCE_TAG,
+    Script,
+    find_script,
+    likely_scripts,
+    locate_script,
+    recorded_names,
+)
 from runner.plan.arguments import Arguments, effective, map_params, quoted, same_value
 from runner.plan.commands.console import ConsoleScript, console_scripts, declared_names, program_name
 from runner.plan.commands.offered import offered_commands
 from runner.plan.commands.paths import path_in_tree
 from runner.plan.commands.places import Place, choose_place
-from runner.plan.commands.project import ENTRY_POINT_TAG, ProjectCommand, project_command
+from runner.plan.commands.project import ProjectCommand, project_command
 from runner.plan.commands.recorded import recorded_command
 from runner.plan.commands.repro import forced_repro, repro_stages, words_of
 from runner.plan.commands.start import start_line
@@ -176,6 +184,9 @@ def _no_entry_point(
     pasted = (
         offered[0].partition("    ")[0] if offered else f"--command {shlex.quote(lead + 'python SCRIPT ARGUMENTS')}"
     )
+    if project.first_commit is not None:
+        offered = (f"--commit {project.first_commit}",)
+        pasted = offered[0]
     return MissingFact(
         project.problem or "",
         command_again(record, settings, pasted),

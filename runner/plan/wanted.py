@@ -59,7 +59,7 @@ def _of_commands(record: RunRecord, snapshot: RepositorySnapshot, settings: Sett
     recorded = recorded_command(record, snapshot)
     if recorded is not None:
         lines.append((recorded.line, recorded.folder or facts.working_directory or "."))
-    project = project_command(record, snapshot, lambda path: None)
+    project = project_command(record, snapshot)
     if project is not None and project.line:
         lines.append((project.line, project.folder))
     found = [path for line, folder in lines for path in shell_scripts(line, folder, snapshot)]
@@ -95,7 +95,5 @@ def unread_modules(record: RunRecord, snapshot: RepositorySnapshot, settings: Se
 def _of_places(record: RunRecord, snapshot: RepositorySnapshot) -> tuple[str, ...]:
     """Return the modules that tell in which folder the run's script was started, where its name leaves that open."""
     open_ones = [script for script in find_script(record, snapshot) if len(candidate_folders(script, snapshot)) > 1]
-    found = [
-        path for script in open_ones for path in follow(snapshot, [script.path], folders_of(script.path, ".")).unread
-    ]
-    return tuple(dict.fromkeys(path for path in found if path not in snapshot.texts))
+    reached = (follow(snapshot, [script.path], folders_of(script.path, ".")) for script in open_ones)
+    return tuple(dict.fromkeys(path for each in reached for path in each.unread))

@@ -72,7 +72,7 @@ def _is_whole_path(node: ast.AST) -> bool:
     )
 
 
-def _value(node: ast.AST, names: dict[str, str]) -> str | None:
+def _value(node: ast.AST, names: dict[str, str]) -> str | None:  # noqa: PLR0911  # a case for each kind of node
     """Return the path that an expression is, None where it has a part that is no literal."""
     if isinstance(node, ast.Constant):
         return node.value if isinstance(node.value, str) else None

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from runner.lineage.pipeline import load_mapping
+from runner.lineage.script import ENTRY_POINT_TAG, SOURCE_TAG, project_folder_name
 from runner.plan.arguments import effective, same_value
 from runner.plan.commands.paths import path_in_tree
 from runner.plan.commands.started import script_runs
@@ -24,8 +25,6 @@ from runner.redact import redact
 from runner.schema.run_record import RunRecord
 from runner.schema.snapshot import RepositorySnapshot
 
-ENTRY_POINT_TAG = "mlflow.project.entryPoint"
-_SOURCE_TAG = "mlflow.source.name"
 _PROGRAMS = {".py": "python", ".sh": "bash"}
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
@@ -39,7 +38,8 @@ class ProjectCommand:
 
     `given` are the recorded params that `mlflow run` itself logged, as it was told them; `appended` those that it put
     behind the command as options, which the record tells only by the script's declaring them. `offered` are commands
-    of the project's other entry points; `variables` those that its image's section sets.
+    of other entry points, from the repository's root; `first_commit` is the one that first has the project; `variables`
+    are those that its image's section sets.
     """
 
     line: str = ""
@@ -50,6 +50,7 @@ class ProjectCommand:
     offered: tuple[str, ...] = ()
     variables: tuple[tuple[str, str], ...] = ()
     problem: str | None = None
+    first_commit: str | None = None
 
 
 def project_folder(record: RunRecord, snapshot: RepositorySnapshot) -> str | None:
@@ -60,12 +61,12 @@ def project_folder(record: RunRecord, snapshot: RepositorySnapshot) -> str | Non
     """
     if not record.tags.get(ENTRY_POINT_TAG, "").strip():
         return None
-    source = record.tags.get(_SOURCE_TAG, "").strip().strip("\"'")
-    place, hashed, folder = source.partition("#")
-    folders = {"."} | {_folder(path, end) for path in _paths(snapshot) for end in range(len(path)) if path[end] == "/"}
-    if hashed:
-        folder = posixpath.normpath(folder.replace("\\", "/").strip("/") or ".")
-        return folder if folder in folders else None
+    place = record.tags.get(SOURCE_TAG, "").strip().strip("\"'").partition("#")[0]
+    named = project_folder_name(record)
+    paths = [entry.path for entry in snapshot.tree]
+    folders = {"."} | {path[:end] for path in paths for end in range(len(path)) if path[end] == "/"}
+    if named is not None:
+        return named if named in folders else None
     parts = [part for part in re.sub(r"^(?:file:/*)?(?:[A-Za-z]:)?", "", place).replace("\\", "/").split("/") if part]
     if not _URI.match(place) or place.startswith("file:"):
         ends = ("/".join(parts[start:]) for start in range(len(parts)))
@@ -75,19 +76,34 @@ def project_folder(record: RunRecord, snapshot: RepositorySnapshot) -> str | Non
     return "."
 
 
-def project_command(record: RunRecord, snapshot: RepositorySnapshot, read: Interfaces) -> ProjectCommand | None:
-    """Return what `mlflow run` ran, None for a run that it did not start."""
+def project_command(
+    record: RunRecord, snapshot: RepositorySnapshot, read: Interfaces | None = None
+) -> ProjectCommand | None:
+    """Return what `mlflow run` ran, None for a run that it did not start.
+
+    Without `read` nothing is put behind the command.
+    """
     entry = record.tags.get(ENTRY_POINT_TAG, "").strip()
     if not entry:
         return None
     folder = project_folder(record, snapshot)
     if folder is None:
-        named = record.tags[_SOURCE_TAG].partition("#")[2]
-        return ProjectCommand(problem=f"the commit has no folder {named!r}, in which the run's MLflow project was")
+        named = project_folder_name(record) or "."
+        later = snapshot.first_commit_with.get(named)
+        there = f"; commit {later[:12]} is the first that has it" if later else ""
+        problem = f"the folder {named} of the run's MLflow project is not in commit {snapshot.commit[:12]}{there}"
+        others = (
+            _project_in(posixpath.dirname(path), snapshot) for path in sorted(snapshot.texts) if _is_project(path)
+        )
+        offered = [
+            _filled(str(points[entry]["command"]), points[entry], record, snapshot, read, place, "", document)
+            for place, document, points in others
+            if _has_command(points.get(entry))
+        ]
+        lines = tuple(_led(each.folder, each.line) for each in offered if each.problem is None)
+        return ProjectCommand(problem=problem, first_commit=later, offered=lines)
     path = _project_file(folder, snapshot)
-    document = load_mapping(snapshot.texts.get(path or "", ""))
-    points = document.get("entry_points")
-    points = {str(name): body for name, body in points.items()} if isinstance(points, dict) else {}
+    _, document, points = _project_in(folder, snapshot)
     shown = path or f"the folder {folder}"
     script = _as_script(entry, folder, snapshot)
     if entry in points:
@@ -100,11 +116,30 @@ def project_command(record: RunRecord, snapshot: RepositorySnapshot, read: Inter
         return ProjectCommand(
             folder=folder,
             problem=f"{shown} at the commit has no entry point {entry!r}, by which `mlflow run` started the run{there}",
-            offered=tuple(str(body["command"]) for body in points.values() if _has_command(body)),
+            offered=tuple(_led(folder, str(body["command"])) for body in points.values() if _has_command(body)),
         )
     if not _has_command(body):
         return ProjectCommand(folder=folder, problem=f"entry point {entry} of {shown} has no command")
     return _filled(str(body["command"]), body, record, snapshot, read, folder, source, document)
+
+
+def _project_in(folder: str, snapshot: RepositorySnapshot) -> tuple[str, dict[str, Any], dict[str, Any]]:
+    """Return a folder with its MLproject and the entry points in it; both empty where there is none."""
+    document = load_mapping(snapshot.texts.get(_project_file(folder or ".", snapshot) or "", ""))
+    points = document.get("entry_points")
+    return (
+        folder or ".",
+        document,
+        {str(name): body for name, body in points.items()} if isinstance(points, dict) else {},
+    )
+
+
+def _is_project(path: str) -> bool:
+    return posixpath.basename(path).lower() == "mlproject"
+
+
+def _led(folder: str, line: str) -> str:
+    return line if folder == "." else f"cd {shlex.quote(folder)} && {line}"
 
 
 def _filled(
@@ -112,7 +147,7 @@ def _filled(
     body: Mapping[str, Any],
     record: RunRecord,
     snapshot: RepositorySnapshot,
-    read: Interfaces,
+    read: Interfaces | None,
     folder: str,
     source: str,
     document: Mapping[str, Any],
@@ -137,7 +172,7 @@ def _filled(
     line = _format(template.strip(), values)
     if line is None:
         return ProjectCommand(folder=folder, problem=f"the command of {source} has a field that no parameter fills")
-    appended = _appended(line, folder, record, snapshot, read, set(values))
+    appended = _appended(line, folder, record, snapshot, read, set(values)) if read is not None else []
     words = [word for name, value in appended for word in (f"--{name}", shlex.quote(value))]
     return ProjectCommand(
         line=" ".join([" ".join(line.split("\n")), *words]),
@@ -244,11 +279,3 @@ def _variables(document: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
 
 def _has_command(body: Any) -> bool:
     return isinstance(body, dict) and isinstance(body.get("command"), str)
-
-
-def _paths(snapshot: RepositorySnapshot) -> list[str]:
-    return [entry.path for entry in snapshot.tree]
-
-
-def _folder(path: str, end: int) -> str:
-    return path[:end]
