@@ -19,6 +19,7 @@ SOURCE_TAG = "mlflow.source.name"
 ENTRY_POINT_TAG = "mlflow.project.entryPoint"
 _MODEL_SOURCE = f"tag {SOURCE_TAG} of a model that the run logged"
 _LAUNCHERS = frozenset({"ipykernel_launcher.py", "colab_kernel_launcher.py", "pytest.py", "spawn.py"})
+_NOT_OWN = frozenset({"tests", "test", "site-packages", "dist-packages", "node_modules", "mlruns", "mlartifacts"})
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
 
 
@@ -199,10 +200,13 @@ def _is_copy(path: str) -> bool:
 
 def likely_scripts(snapshot: RepositorySnapshot) -> list[str]:
     """Return scripts of the commit whose names speak of training, to name as candidates; at most five."""
-    paths = [entry.path for entry in snapshot.tree if entry.kind == "file" and entry.path.endswith(".py")]
-    return sorted((path for path in paths if "train" in posixpath.basename(path)), key=lambda path: (len(path), path))[
-        :5
+    paths = [
+        entry.path
+        for entry in snapshot.tree
+        if entry.kind == "file" and re.fullmatch(r"(?:.*/)?(?!test_)[^/]*train[^/]*(?<!_test)\.py", entry.path)
     ]
+    others = [path for path in paths if _NOT_OWN.isdisjoint(path.split("/")[:-1])]
+    return sorted(others, key=lambda path: (len(path), path))[:5]
 
 
 def _pasted(script: Script) -> str:

@@ -30,10 +30,10 @@ from runner.plan.commands.project import ProjectCommand, project_command
 from runner.plan.commands.recorded import recorded_command
 from runner.plan.commands.repro import forced_repro, repro_stages, words_of
 from runner.plan.commands.start import start_line
-from runner.plan.commands.started import started_script
+from runner.plan.commands.started import shell_script_inlined, started_script
 from runner.plan.commands.telling import most_telling
 from runner.plan.commands.variables import find_variables, variables_of_file
-from runner.plan.commands.wrappers import without_wrappers
+from runner.plan.commands.wrappers import Unwrapped, without_wrappers
 from runner.plan.lists.imports import follow
 from runner.plan.options import ScriptInterface, read_interface
 from runner.redact import redact
@@ -137,6 +137,9 @@ def _given(
     """Return a command that somebody wrote, without what only its author's machine has around it."""
     folder = directory or "."
     unwrapped = without_wrappers(line, snapshot, folder)
+    if (inlined := shell_script_inlined(unwrapped.line, folder, snapshot)) is not None:
+        removed = (*unwrapped.removed, *inlined.removed)
+        unwrapped = Unwrapped(inlined.line, removed, (*unwrapped.env_files, *inlined.env_files))
     line = forced_repro(unwrapped.line)
     if unwrapped.removed:
         source += f", without {', '.join(redact(text) for text in unwrapped.removed)}"
@@ -178,15 +181,12 @@ def _of_project(project: ProjectCommand, record: RunRecord, snapshot: Repository
 def _no_entry_point(
     project: ProjectCommand, record: RunRecord, snapshot: RepositorySnapshot, settings: Settings
 ) -> MissingFact:
-    lead = "" if project.folder == "." else f"cd {shlex.quote(project.folder)} && "
-    offered = tuple(f"--command {shlex.quote(lead + line)}" for line in project.offered)
+    offered = tuple(f"--command {shlex.quote(line)}" for line in project.offered)
     offered += tuple(offer.pasted for offer in offered_commands(snapshot))
-    pasted = (
-        offered[0].partition("    ")[0] if offered else f"--command {shlex.quote(lead + 'python SCRIPT ARGUMENTS')}"
-    )
     if project.first_commit is not None:
-        offered = (f"--commit {project.first_commit}",)
-        pasted = offered[0]
+        offered = (f"--commit {project.first_commit}", *offered)
+    unknown = _led(project.folder, "python SCRIPT ARGUMENTS")
+    pasted = offered[0].partition("    ")[0] if offered else f"--command {shlex.quote(unknown)}"
     return MissingFact(
         project.problem or "",
         command_again(record, settings, pasted),

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import posixpath
+import re
 import shlex
 from dataclasses import dataclass
 from itertools import pairwise
 
 from runner.plan.commands.console import console_scripts
 from runner.plan.commands.shell import Started, lines_of, split_line, started_by
-from runner.plan.commands.wrappers import without_wrappers
+from runner.plan.commands.wrappers import Unwrapped, without_wrappers
 from runner.schema.snapshot import RepositorySnapshot
+
+_SHELL_ONLY = re.compile(r"\$[0-9@*#{]|\b(?:BASH_SOURCE|function|trap)\b")
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,23 @@ def shell_scripts(line: str, directory: str, snapshot: RepositorySnapshot) -> li
         if started.kind == "file" and started.name.endswith(".sh")
     ]
     return [path for path in names if snapshot.has(path)]
+
+
+def shell_script_inlined(line: str, directory: str, snapshot: RepositorySnapshot) -> Unwrapped | None:
+    """Return the lines of the one shell script that a line runs, where it has wrappers that would fail in a container.
+
+    A script with arguments, loops or substitutions stays as it is.
+    """
+    commands = split_line(line)
+    scripts = shell_scripts(line, directory, snapshot)
+    if commands is None or len(commands) != 1 or len(scripts) != 1:
+        return None
+    started = started_by(line, directory)[0]
+    text = "\n".join(lines_of(snapshot.texts.get(scripts[0], "")))
+    if started.arguments or commands[0].assigned or _SHELL_ONLY.search(text):
+        return None
+    unwrapped = without_wrappers(text, snapshot, directory)
+    return unwrapped if unwrapped.removed else None
 
 
 def _runs(started: Started, snapshot: RepositorySnapshot) -> list[ScriptRun]:
