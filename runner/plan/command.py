@@ -244,7 +244,8 @@ def _inferred(
         )
     sources = _sources(script.path, snapshot)
     place = Place(directory, directory_source) if directory is not None else None
-    place = place or choose_place(script, record, snapshot, sources, arguments.words)
+    as_recorded = map_params(record, interface, lambda text: text).words  # an absolute path says nothing of a folder
+    place = place or choose_place(script, record, snapshot, sources, as_recorded)
 
     def line_in(folder: str) -> str:
         words = map_params(record, interface, lambda text: _path_from(folder, text, snapshot)).words

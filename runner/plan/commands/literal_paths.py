@@ -6,7 +6,6 @@ import ast
 import posixpath
 import re
 import warnings
-from collections.abc import Iterator
 
 _PATH = re.compile(r"[\w.@+() \\/-]{1,200}")
 _TYPED = re.compile(r"\.[A-Za-z]\w{0,9}$")
@@ -59,8 +58,8 @@ class _Reader:
             elif isinstance(node, ast.Call) and _called(node) not in _MAKES_PATHS:
                 for child in ast.iter_child_nodes(node):
                     self.look(child)
-        else:
-            for child in _without_docstring(node):
+        elif not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)):  # a docstring
+            for child in ast.iter_child_nodes(node):
                 self.look(child)
 
 
@@ -89,12 +88,6 @@ def _value(node: ast.AST, names: dict[str, str]) -> str | None:  # noqa: PLR0911
     if isinstance(node, ast.Call) and _called(node) in _OPENS and node.args:
         return _value(node.args[0], names)
     return None
-
-
-def _without_docstring(node: ast.AST) -> Iterator[ast.AST]:
-    for child in ast.iter_child_nodes(node):
-        if not (isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant)):
-            yield child
 
 
 def _called(node: ast.Call) -> str:

@@ -73,7 +73,7 @@ def choose_place(
     found = _decisive({folder: {path for path in named if _in(folder, path) in known} for folder in candidates})
     store = _store_folder(script, record, sources)
     if store in found:
-        found[store].add("mlruns, the run's own store")
+        found[store].add("the run's own store (mlruns)")
     if not any(found.values()):
         parents = {
             folder: {path for path in named if "/" in path and _in(folder, posixpath.dirname(path)) in known}

@@ -6,7 +6,7 @@ import posixpath
 import re
 import shlex
 
-from runner.plan.lists.imports import read_imports
+from runner.plan.lists.imports import distributions_of, read_imports
 from runner.schema.snapshot import RepositorySnapshot
 
 _CHANGES_PATH = re.compile(r"\bsys\.path\.(?:insert|append|extend)\b|\bsys\.path\s*(?:\+=|\[)|\bsite\.addsitedir\b")
@@ -48,7 +48,12 @@ def is_own(folder: str, name: str, snapshot: RepositorySnapshot) -> bool:
 
 
 def _place_of(name: str, own: str, folder: str, snapshot: RepositorySnapshot) -> str | None:
-    """Return the folder from which a module of the project is imported, None for a module of others."""
+    """Return the folder from which a module of the project is imported, None for a module of others.
+
+    Many a folder has the name of a package that it is about (`mlflow/`), and none of its code.
+    """
+    if distributions_of(name) is not None:
+        return None
     above = [own[:end] for end in range(len(own)) if own[end] == "/"]
     places = dict.fromkeys((folder, ".", "src", *reversed(above), *(f"{place}/src" for place in above)))
     return next((place for place in places if is_own(place, name, snapshot)), None)
