@@ -83,7 +83,7 @@ def test_a_value_that_is_no_plain_one_or_a_secret_is_not_handed_on(value: str) -
 def test_commands_of_documents_are_considered_and_never_used() -> None:
     texts = {
         "train.py": TRAIN,
-        "README.md": "# Run\n```\n$ uv run python train.py --depth 2 \\\n    --rate 0.3\n```\nThen `python other.py`.\n",
+        "README.md": "# Run\n```\n$ uv run python train.py --depth 2 \\\n    --rate 0.3\n```\nOr `python other.py`.\n",
         "Makefile": "PY = python\nDEPTH ?= 9\ntrain: data\n\t@$(PY) train.py --depth $(DEPTH)\n\techo done\n",
         ".github/workflows/ci.yml": WORKFLOW,
     }
