@@ -26,7 +26,7 @@ from runner.plan.commands.console import ConsoleScript, console_scripts, declare
 from runner.plan.commands.offered import offered_commands
 from runner.plan.commands.paths import path_in_tree
 from runner.plan.commands.places import Place, choose_place
-from runner.plan.commands.project import ProjectCommand, project_command
+from runner.plan.commands.project import ProjectCommand, project_command, unquoted
 from runner.plan.commands.recorded import recorded_command
 from runner.plan.commands.repro import forced_repro, repro_stages, words_of
 from runner.plan.commands.start import start_line
@@ -89,7 +89,8 @@ def resolve_command(record: RunRecord, snapshot: RepositorySnapshot, settings: S
         own = _command_of_run(record, snapshot, settings, facts)
     except (MissingFact, AmbiguousFact):
         return given
-    given = replace(given, given_params=own.given_params)
+    handed = tuple(name for name in own.given_params if _hands(given.line, unquoted(record.params.get(name, ""))))
+    given = replace(given, given_params=handed)
     return given if _same_line(own, given) else replace(given, recorded=own.line)
 
 
@@ -196,6 +197,11 @@ def _no_entry_point(
     )
 
 
+def _hands(line: str, value: str) -> bool:
+    """Tell whether a line hands a value on, as a word or behind `=`."""
+    return any(value in (word, word.partition("=")[2]) for word in words_of(line))
+
+
 def _same_line(one: Command, other: Command) -> bool:
     return one.working_directory == other.working_directory and words_of(one.line) == words_of(other.line) != []
 
@@ -232,7 +238,10 @@ def _inferred(
     arguments = map_params(record, interface, lambda text: path_in_tree(text, snapshot))
     agreeing = [stage for stage in stages if _agrees(stage, interface, record)]
     if len(agreeing) == 1 and directory is None:
-        return _of_stage(agreeing[0], script, arguments, stages)
+        of_stage = _of_stage(agreeing[0], script, arguments, stages, snapshot)
+        variables = find_variables(interface.variables, record, snapshot, of_stage.line)
+        uncovered = (*_options_alone(of_stage.uncovered), *variables.uncertain)
+        return replace(of_stage, variables=variables.values, found=variables.found, uncovered=uncovered)
     if len(agreeing) > 1:
         commands = [f"--command {shlex.quote(_in_directory(stage))}" for stage in agreeing]
         raise AmbiguousFact(
@@ -262,14 +271,18 @@ def _inferred(
     params = f"{count} recorded value{'s' if count != 1 else ''} mapped onto its options"
     if not count:
         params = "no recorded value is an option of it"
-    read = tuple(text for text in arguments.uncovered if not text.startswith("environment variable "))
     return Command(
         line=line,
         source=f"inferred: {script.source} and {params}",
         inferred=True,
         working_directory=place.folder,
         working_directory_source=place.source,
-        uncovered=(*read, *variables.uncertain, *_namesakes(script, record, snapshot)),
+        uncovered=(
+            *_options_alone(arguments.uncovered),
+            *variables.uncertain,
+            *_namesakes(script, record, snapshot),
+            *place.uncertain,
+        ),
         script=script.path,
         stages=stages,
         considered=(*script.considered, *_stages_considered(stages), *_offers_considered(script, line, snapshot)),
@@ -425,12 +438,18 @@ def _offers_considered(script: Script, line: str, snapshot: RepositorySnapshot) 
     )
 
 
-def _of_stage(stage: Stage, script: Script, arguments: Arguments, stages: Sequence[Stage]) -> Command:
+def _of_stage(
+    stage: Stage, script: Script, arguments: Arguments, stages: Sequence[Stage], snapshot: RepositorySnapshot
+) -> Command:
     words = shlex.split(stage.command or "")
     named_there = {word.partition("=")[0] for word in words}
+    source = f"inferred: stage {stage.name} of {stage.file}, which runs the recorded script {script.path}"
+    unwrapped = without_wrappers(stage.command or "", snapshot, stage.working_directory)
+    if unwrapped.removed:
+        source += f", without {', '.join(unwrapped.removed)}"
     return Command(
-        line=stage.command or "",
-        source=f"inferred: stage {stage.name} of {stage.file}, which runs the recorded script {script.path}",
+        line=unwrapped.line,
+        source=source,
         inferred=True,
         working_directory=stage.working_directory,
         working_directory_source=f"stage {stage.name} of {stage.file}",
@@ -452,6 +471,10 @@ def _agrees(stage: Stage, interface: ScriptInterface, record: RunRecord) -> bool
         if recorded is not None and value is not None and not same_value(recorded, value):
             return False
     return True
+
+
+def _options_alone(uncovered: Iterable[str]) -> tuple[str, ...]:
+    return tuple(text for text in uncovered if not text.startswith("environment variable "))
 
 
 def _in_directory(stage: Stage) -> str:

@@ -20,13 +20,17 @@ _STORE = re.compile(r"^(?P<folder>.*)/mlruns/[^/]+/[^/]+/artifacts/?$")
 
 @dataclass(frozen=True)
 class Place:
-    """A folder to start in. `ties` are other folders for which as much speaks, and `evidence` says what does."""
+    """A folder to start in. `ties` are other folders for which as much speaks, and `evidence` says what does.
+
+    `uncertain` says in a phrase that another folder has files of the same names, and nothing decides.
+    """
 
     folder: str
     source: str
     considered: tuple[Considered, ...] = ()
     ties: tuple[str, ...] = ()
     evidence: Mapping[str, tuple[str, ...]] | None = None
+    uncertain: tuple[str, ...] = ()
 
 
 def candidate_folders(script: Script, snapshot: RepositorySnapshot) -> tuple[str, ...]:
@@ -82,7 +86,8 @@ def choose_place(
         found = _decisive(parents)
     if not any(found.values()):
         where = "the repository's root" if first == "." else first
-        return Place(first, f"default: {where}, since no path that the script names is in one folder alone")
+        source = f"default: {where}, since no path that the script names is in one folder alone"
+        return Place(first, source, uncertain=_open(first, candidates, named, snapshot))
     best = [folder for folder in candidates if found[folder] and all(found[folder] >= has for has in found.values())]
     evidence = {folder: tuple(sorted(paths)) for folder, paths in found.items() if paths}
     if not best:
@@ -105,6 +110,18 @@ def _decisive(found: dict[str, set[str]]) -> dict[str, set[str]]:
     """Return what each folder has that some other lacks."""
     shared = set.intersection(*found.values())
     return {folder: paths - shared for folder, paths in found.items()}
+
+
+def _open(
+    first: str, candidates: Sequence[str], named: frozenset[str], snapshot: RepositorySnapshot
+) -> tuple[str, ...]:
+    """Return that another folder has other files of the names that the script may read here (VERDICTS rule 11)."""
+    files = {entry.path for entry in snapshot.tree} | {out.path for out in snapshot.pointers}
+    for folder in candidates:
+        both = sorted(path for path in named if _in(first, path) in files and _in(folder, path) in files)
+        if folder != first and both:
+            return (f"working directory ({folder} has {_some(both)} too)",)
+    return ()
 
 
 def _beaten(folder: str, found: Mapping[str, set[str]]) -> bool:

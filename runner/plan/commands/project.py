@@ -158,7 +158,7 @@ def _filled(
     for name, about in (declared if isinstance(declared, dict) else {}).items():
         kind, default = _declaration(about)
         recorded = record.params.get(str(name))
-        value = default if recorded is None else _unquoted(recorded)
+        value = default if recorded is None else unquoted(recorded)
         if recorded is not None:
             given.append(str(name))
         if value is None:
@@ -202,8 +202,8 @@ def _appended(
             if recorded is None or name in declared or name in record.params_truncated or not option.flag:
                 continue
             value = effective(option, list(run.arguments))
-            if value is None or not same_value(value, _unquoted(recorded)):
-                found.append((name, _local(_unquoted(recorded), "string", folder, snapshot)))
+            if value is None or not same_value(value, unquoted(recorded)):
+                found.append((name, _local(unquoted(recorded), "string", folder, snapshot)))
     return found
 
 
@@ -231,7 +231,7 @@ def _local(value: str, kind: str, folder: str, snapshot: RepositorySnapshot) -> 
     return value
 
 
-def _unquoted(recorded: str) -> str:
+def unquoted(recorded: str) -> str:
     """Return what a parameter was: MLflow records it as quoted for a shell."""
     try:
         words = shlex.split(recorded)

@@ -71,6 +71,13 @@ def test_evidence_of_one_folder_alone_decides_and_else_the_root_does(
         )
 
 
+def test_files_of_one_name_in_two_folders_leave_the_folder_open() -> None:
+    """A divergence under it says nothing then (VERDICTS rule 11)."""
+    found = command("open('data/a.csv')", files=("data/a.csv", "src/data/a.csv"))
+    assert found.uncovered == ("working directory (src has data/a.csv too)",)
+    assert command("open('data/a.csv')", files=("data/a.csv",)).uncovered == ()
+
+
 def test_a_module_of_the_project_speaks_for_the_folder_too() -> None:
     texts = {"src/train.py": "from config import DATA", "src/config.py": "DATA = 'data/a.csv'"}
     repository, chosen = snapshot(texts, files=("src/data/a.csv",)), settings()

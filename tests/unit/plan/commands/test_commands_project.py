@@ -132,6 +132,18 @@ def test_variables_of_the_projects_image_are_set_and_those_of_its_host_are_not()
     assert found.variables == {"MLFLOW_EXPERIMENT_NAME": "fraud", "SIZE": "3"}
 
 
+@pytest.mark.parametrize(
+    ("given", "handed"),
+    [
+        ("cd wine && python train.py --depth=8 --data d.csv", ("depth", "data")),
+        ("cd wine && python train.py --depth 9 --data d.csv", ("data",)),
+    ],
+)
+def test_an_auditors_command_hands_on_what_it_names_and_nothing_else(given: str, handed: tuple[str, ...]) -> None:
+    record, repository, chosen = project({"depth": "8", "data": "d.csv"}), snapshot(TEXTS), settings(command=given)
+    assert resolve_command(record, repository, chosen, commit_facts(repository, chosen)).given_params == handed
+
+
 def test_wrappers_in_an_entry_point_are_taken_off() -> None:
     text = "entry_points: {main: {command: 'uv run python train.py --literal {{x}}'}}"
     found = command(project({}, "x"), snapshot({"MLproject": text, "train.py": TRAIN}))
