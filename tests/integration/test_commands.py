@@ -120,6 +120,7 @@ def test_a_script_as_the_entry_point_gets_what_was_given_beyond_its_own_defaults
     assert plan.options_uncovered == ()
 
 
+@pytest.mark.full
 def test_a_console_script_runs_with_the_options_of_its_function(rerun: Rerun) -> None:
     files: Files = {
         "pyproject.toml": (
@@ -208,6 +209,17 @@ def test_a_recorded_command_runs_without_what_its_machine_had_around_it(
     assert (plan.command_inferred, plan.options_uncovered) == (False, ())
 
 
+def test_a_console_script_of_a_project_that_is_not_installed_is_called(project: RecordedProject, judge: Judge) -> None:
+    listed = '[project]\nname = "sums"\nversion = "1"\n[project.scripts]\nsums = "sums.fit:main"\n'
+    module = "def main():\n" + indent(script(), "    ")
+    project.commit_training(None, {"train.py": None, "sums/fit.py": module, "pyproject.toml": listed})
+    project.record(tags={"mlflow.source.name": r"C:\Users\ann\project\.venv\Scripts\sums.exe"})
+    plan = plan_of(judge())
+    assert plan.command.startswith("PYTHONPATH=. python -c 'import sys; from sums.fit import main as run")
+    assert plan.command.endswith(" --scale 1.0")
+    assert plan.command_source.endswith("called as a function, since the environment has no sums")
+
+
 def test_two_scripts_that_may_be_meant_stop_and_either_command_can_be_pasted(
     project: RecordedProject, judge: Judge
 ) -> None:
@@ -238,7 +250,8 @@ def test_a_commit_of_a_deleted_branch_is_had_by_its_id(project: RecordedProject,
     git = project.repository.git
     project.repository.commit({"README.md": "sums\n"}, "Begin")
     git("checkout", "-q", "-b", "experiment")
-    project.commit_training(files={"data/train.csv.dvc": pointer_text("train.csv", project.stored_data)})
+    data = pointer_text("train.csv", project.stored_data)
+    project.commit_training(files={"data/train.csv.dvc": data, "runs/.gitkeep": ""})
     project.record(pointers=False, tags={"dvc_model_md5": None})
     git("checkout", "-q", "main")
     git("branch", "-q", "-D", "experiment")

@@ -15,6 +15,7 @@ from runner.schema.run_record import RunRecord
 from runner.schema.snapshot import RepositorySnapshot
 
 _SHOWN = 3
+_CONSIDERED = "folders in which the script may have been started"
 _STORE = re.compile(r"^(?P<folder>.*)/mlruns/[^/]+/[^/]+/artifacts/?$")
 
 
@@ -61,9 +62,9 @@ def choose_place(
     sources: Iterable[str],
     words: Sequence[str] = (),
 ) -> Place:
-    """Return the folder that what the script names speaks for: its own literals, its modules' and its arguments.
+    """Return the folder in which the run's own store was made, else the one that what the script names speaks for.
 
-    One folder wins that has all that any has, and something that others lack. Where two have each something of their
+    That are its own literals, its modules' and its arguments. One folder wins that has all that any has, and something that others lack. Where two have each something of their
     own, both are ties; where nothing speaks for any, it is the first candidate, and that is said.
     """
     candidates = candidate_folders(script, snapshot)
@@ -76,8 +77,15 @@ def choose_place(
     known = known_paths(snapshot)
     found = _decisive({folder: {path for path in named if _in(folder, path) in known} for folder in candidates})
     store = _store_folder(script, record, sources)
-    if store in found:
-        found[store].add("the run's own store (mlruns)")
+    if store in found:  # what was seen of this run, before what its source lets one expect
+        considered = tuple(
+            Considered(
+                source=_CONSIDERED, value=folder, reason=f"{_some(sorted(paths))} is there, and no store of the run"
+            )
+            for folder, paths in found.items()
+            if folder != store and paths - found[store]
+        )
+        return Place(store, "inferred: the run's own store (mlruns) was made there", considered)
     if not any(found.values()):
         parents = {
             folder: {path for path in named if "/" in path and _in(folder, posixpath.dirname(path)) in known}
@@ -96,7 +104,7 @@ def choose_place(
     winner = best[0]
     considered = tuple(
         Considered(
-            source="folders in which the script may have been started",
+            source=_CONSIDERED,
             value=folder,
             reason=f"it lacks {_some(evidence[winner])}",
         )

@@ -120,6 +120,16 @@ def test_the_runs_own_store_tells_the_folder_unless_the_script_chose_its_place(
     assert found.working_directory == folder
 
 
+def test_the_runs_own_store_comes_before_the_paths_that_its_script_spells() -> None:
+    root = "file:///home/ann/fraud/src/mlruns/0/ab/artifacts"
+    found = command("dvc.api.get_url('data/a.csv')", files=("data/a.csv",), artifact_root=root)
+    assert found.working_directory == "src"
+    assert found.working_directory_source == "inferred: the run's own store (mlruns) was made there"
+    assert [(item.value, item.reason) for item in found.places_considered] == [
+        (".", "data/a.csv is there, and no store of the run")
+    ]
+
+
 @pytest.mark.parametrize(
     ("source", "files", "folder", "line"),
     [
