@@ -64,8 +64,9 @@ def choose_place(
 ) -> Place:
     """Return the folder in which the run's own store was made, else the one that what the script names speaks for.
 
-    That are its own literals, its modules' and its arguments. One folder wins that has all that any has, and something that others lack. Where two have each something of their
-    own, both are ties; where nothing speaks for any, it is the first candidate, and that is said.
+    That are its own literals, its modules' and its arguments. One folder wins that has all that any has, and something
+    that others lack. Where two have each something of their own, both are ties; where nothing speaks for any, it is the
+    first candidate, and that is said.
     """
     candidates = candidate_folders(script, snapshot)
     first = candidates[0]
