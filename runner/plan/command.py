@@ -27,7 +27,7 @@ from runner.plan.commands.offered import offered_commands
 from runner.plan.commands.paths import path_in_tree
 from runner.plan.commands.places import Place, choose_place
 from runner.plan.commands.project import ProjectCommand, project_command, unquoted
-from runner.plan.commands.recorded import recorded_command
+from runner.plan.commands.recorded import RecordedCommand, recorded_command
 from runner.plan.commands.repro import forced_repro, repro_stages, words_of
 from runner.plan.commands.start import start_line
 from runner.plan.commands.started import shell_script_inlined, started_script
@@ -36,7 +36,7 @@ from runner.plan.commands.variables import find_variables, variables_of_file
 from runner.plan.commands.wrappers import Unwrapped, without_wrappers
 from runner.plan.lists.imports import follow
 from runner.plan.options import ScriptInterface, read_interface
-from runner.redact import redact
+from runner.redact import HIDDEN, redact
 from runner.schema.lineage import Considered, Provenance
 from runner.schema.plan import EnvironmentSpec
 from runner.schema.run_record import RunRecord
@@ -113,17 +113,30 @@ def _command_of_run(record: RunRecord, snapshot: RepositorySnapshot, settings: S
     if facts.command:
         source = f"command in {FILE_NAME} at the commit"
         return _given(facts.command, source, record, snapshot, directory, directory_source)
-    project = project_command(record, snapshot, partial(_interface, snapshot=snapshot))
+    project = project_command(record, snapshot, partial(interface_of, snapshot=snapshot))
     if project is not None and project.problem is None:
         return _of_project(project, record, snapshot)
     recorded = recorded_command(record, snapshot)
     if recorded is not None:
+        _check_whole(recorded, record, settings)
         if directory is None and recorded.folder is not None:
             directory, directory_source = recorded.folder, recorded.folder_source or recorded.source
         return _given(recorded.line, recorded.source, record, snapshot, directory, directory_source)
     if project is not None and not find_script(record, snapshot):
         raise _no_entry_point(project, record, snapshot, settings)
     return _inferred(record, snapshot, settings, directory, directory_source)
+
+
+def _check_whole(recorded: RecordedCommand, record: RunRecord, settings: Settings) -> None:
+    """Refuse a recorded command of which a secret was left out: what is left is another command."""
+    if HIDDEN in recorded.line:
+        raise MissingFact(
+            f"the recorded command ({recorded.source}) lacks what looked like a secret: {redact(recorded.line)}",
+            command_again(record, settings, f"--command {shlex.quote(redact(recorded.line))}")
+            + "   # with a value that the training takes",
+            fact="command",
+            looked_in=(recorded.source,),
+        )
 
 
 def _given(
@@ -147,8 +160,7 @@ def _given(
     files = [posixpath.normpath(posixpath.join(folder, path)) for path in unwrapped.env_files]
     of_files = [variable for path in files for variable in variables_of_file(path, snapshot)]
     script = started_script(line, folder, snapshot)
-    interface = _interface(script, snapshot=snapshot) if script is not None else None
-    read = interface.variables if interface is not None else ()
+    read = interface_of(script, folder, snapshot).variables if script is not None else ()
     variables = find_variables(read, record, snapshot, line, (*set_by_source, *of_files))
     return Command(
         line=line,
@@ -214,9 +226,12 @@ def _working_directory(settings: Settings, facts: CommitFacts) -> tuple[str | No
     return None, "default: the repository's root"
 
 
-def _interface(path: str, *, snapshot: RepositorySnapshot) -> ScriptInterface | None:
+def interface_of(path: str, directory: str, snapshot: RepositorySnapshot) -> ScriptInterface:  # noqa: ARG001
+    """Return what a script of the commit takes where it is started in `directory`."""
     source = snapshot.texts.get(path)
-    return None if source is None else read_interface(source)
+    if source is None:
+        return ScriptInterface(unreadable=(f"its source, which was not read: {path}",))
+    return read_interface(source)
 
 
 def _console_of(line: str, snapshot: RepositorySnapshot) -> ConsoleScript | None:
@@ -232,9 +247,7 @@ def _inferred(
     console = _recorded_console(record, snapshot, settings)
     script = _of_console(console, record) if console is not None else _located(record, snapshot, settings)
     stages = stage_of(snapshot, script.path)
-    interface = _interface(script.path, snapshot=snapshot) or ScriptInterface(
-        unreadable=(f"its source, which was not read: {script.path}",)
-    )
+    interface = interface_of(script.path, directory or script.working_directory, snapshot)
     arguments = map_params(record, interface, lambda text: path_in_tree(text, snapshot))
     agreeing = [stage for stage in stages if _agrees(stage, interface, record)]
     if len(agreeing) == 1 and directory is None:

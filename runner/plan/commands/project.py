@@ -28,8 +28,8 @@ from runner.schema.snapshot import RepositorySnapshot
 _PROGRAMS = {".py": "python", ".sh": "bash"}
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
-Interfaces = Callable[[str], "ScriptInterface | None"]
-"""Returns the options of a script of the commit; None where its text was not read."""
+Interfaces = Callable[[str, str], ScriptInterface]
+"""Returns what a script of the commit takes, started in a folder."""
 
 
 @dataclass(frozen=True)
@@ -195,8 +195,7 @@ def _appended(
     """Return recorded params that the entry point does not declare, and that the script has another value for."""
     found: list[tuple[str, str]] = []
     for run in script_runs(line, folder, snapshot)[:1]:
-        interface = read(run.path)
-        for option in interface.options if interface is not None else ():
+        for option in read(run.path, run.folder).options:
             name = (option.flag or "").removeprefix("--")
             recorded = record.params.get(name)
             if recorded is None or name in declared or name in record.params_truncated or not option.flag:

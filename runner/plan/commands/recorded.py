@@ -20,7 +20,7 @@ from runner.schema.snapshot import RepositorySnapshot
 COMMAND_TAGS = ("runner.command", "reproducibility_runner.command")
 FOLDER_TAGS = ("runner.working_directory", "reproducibility_runner.working_directory")
 PROGRAM_TAG, ARGS_TAG = "wandb.program", "wandb.args"
-CODE_PATH_TAG, LOCAL_CODE_PATH_TAG = "wandb.codePath", "wandb.codePathLocal"
+CODE_PATH_TAG, LOCAL_CODE_PATH_TAG = "wandb.code_path", "wandb.code_path_local"
 _WINDOWS = re.compile(r"(?:^|[\s\"'=])[A-Za-z]:\\|\w\\\w[^\s\"']*\.(?:py|exe|sh|ps1|bat)\b", re.IGNORECASE)
 _SEPARATOR = re.compile(r"(?<=[\w.:)~-])\\(?=[\w.(~-])")
 

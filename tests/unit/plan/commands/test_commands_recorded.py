@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from runner.errors import MissingFact
 from runner.lineage.resolve import commit_facts
 from runner.plan.command import Command, resolve_command
 from runner.schema.snapshot import RepositorySnapshot
@@ -54,7 +55,7 @@ def test_a_recorded_folder_is_the_working_directory() -> None:
         ({"wandb.program": "train.py"}, "python train.py", "src"),
         ({"wandb.program": "src/train.py"}, "python src/train.py", "."),
         (
-            {"wandb.program": "/x/train.py", "wandb.codePath": "src/train.py", "wandb.codePathLocal": "train.py"},
+            {"wandb.program": "/x/train.py", "wandb.code_path": "src/train.py", "wandb.code_path_local": "train.py"},
             "python train.py",
             "src",
         ),
@@ -87,3 +88,10 @@ def test_what_wandb_recorded_otherwise_is_no_command(tags: dict[str, str]) -> No
 def test_a_program_that_several_files_may_be_is_no_command() -> None:
     repository = snapshot(files=("a/train.py", "b/train.py", "src/main.py"))
     assert command({"wandb.program": "train.py"}, repository, script="src/main.py").inferred
+
+
+def test_a_recorded_command_without_its_secret_is_refused() -> None:
+    with pytest.raises(MissingFact) as caught:
+        command({"runner.command": "python src/train.py --api-key ***"})
+    assert caught.value.fact == "command"
+    assert "lacks what looked like a secret" in caught.value.cause
