@@ -27,8 +27,9 @@ def start_line(path: str, folder: str, snapshot: RepositorySnapshot) -> str:
         return f"python {shlex.quote(here)}"
     own = posixpath.dirname(path)
     firsts = sorted({item.module.partition(".")[0] for item in imports if item.module})
-    beside = [name for name in firsts if is_own(own, name, snapshot)]
-    places = [_place_of(name, own, folder, snapshot) for name in firsts if name not in beside]
+    modules = _own_modules(snapshot)
+    beside = [name for name in firsts if posixpath.join(own, name) in modules]
+    places = [_place_of(name, own, folder, modules) for name in firsts if name not in beside]
     needed = list(dict.fromkeys(place for place in places if place is not None))
     if not needed:
         return f"python {shlex.quote(here)}"
@@ -38,16 +39,13 @@ def start_line(path: str, folder: str, snapshot: RepositorySnapshot) -> str:
     return f"PYTHONPATH={shlex.quote(paths)} python {shlex.quote(here)}"
 
 
-def is_own(folder: str, name: str, snapshot: RepositorySnapshot) -> bool:
-    """Tell whether a folder holds a module or a package of this name."""
-    base = posixpath.normpath(posixpath.join(folder, name))
-    return any(
-        entry.path == f"{base}.py" or (entry.path.startswith(base + "/") and entry.path.endswith(".py"))
-        for entry in snapshot.tree
-    )
+def _own_modules(snapshot: RepositorySnapshot) -> frozenset[str]:
+    """Return the paths, without `.py`, of all modules of the commit and of all folders that hold any."""
+    files = [entry.path.removesuffix(".py") for entry in snapshot.tree if entry.path.endswith(".py")]
+    return frozenset(files) | {path[:end] for path in files for end in range(len(path)) if path[end] == "/"}
 
 
-def _place_of(name: str, own: str, folder: str, snapshot: RepositorySnapshot) -> str | None:
+def _place_of(name: str, own: str, folder: str, modules: frozenset[str]) -> str | None:
     """Return the folder from which a module of the project is imported, None for a module of others.
 
     Many a folder has the name of a package that it is about (`mlflow/`), and none of its code.
@@ -56,7 +54,7 @@ def _place_of(name: str, own: str, folder: str, snapshot: RepositorySnapshot) ->
         return None
     above = [own[:end] for end in range(len(own)) if own[end] == "/"]
     places = dict.fromkeys((folder, ".", "src", *reversed(above), *(f"{place}/src" for place in above)))
-    return next((place for place in places if is_own(place, name, snapshot)), None)
+    return next((place for place in places if posixpath.normpath(posixpath.join(place, name)) in modules), None)
 
 
 def _as_module(path: str, folder: str, snapshot: RepositorySnapshot) -> str:
