@@ -145,6 +145,7 @@ def test_a_console_script_runs_with_the_options_of_its_function(rerun: Rerun) ->
     assert plan.environment.install_project
 
 
+@pytest.mark.full
 def test_an_absolute_name_is_started_where_its_paths_and_its_own_package_are(rerun: Rerun) -> None:
     """As an editor does; the folder is none that the record names, and the package is beside it."""
     files: Files = {
