@@ -11,7 +11,7 @@ from runner.lineage.files import NO_POINTERS
 from runner.lineage.remedy import command_again
 from runner.lineage.resolve import commit_facts
 from runner.plan.code import code_changed_soon
-from runner.plan.command import Command, as_installed, resolve_command
+from runner.plan.command import Command, as_installed, params_given, resolve_command
 from runner.plan.commands.started import started_scripts
 from runner.plan.edits import edit_pointers
 from runner.plan.environment import specify_environment
@@ -88,7 +88,7 @@ def build_plan(
         gpu_recorded=recorded_gpu(record),
         code_changed=code_changed_soon(record, snapshot, command),
         options_uncovered=command.uncovered,
-        params_given={name: record.params[name] for name in command.given_params if name in record.params},
+        params_given=params_given(command, record),
         working_directory=command.working_directory,
         environment=environment,
         system_packages=system_packages,

@@ -21,6 +21,7 @@ from runner.lineage.script import (
     locate_script,
     recorded_names,
 )
+from runner.lineage.training import hides_secret
 from runner.plan.arguments import Arguments, effective, map_params, quoted, same_value
 from runner.plan.commands.console import ConsoleScript, console_scripts, declared_names, program_name
 from runner.plan.commands.offered import offered_commands
@@ -36,7 +37,7 @@ from runner.plan.commands.variables import find_variables, variables_of_file
 from runner.plan.commands.wrappers import Unwrapped, without_wrappers
 from runner.plan.lists.imports import follow
 from runner.plan.options import ScriptInterface, read_interface
-from runner.redact import HIDDEN, redact
+from runner.redact import redact
 from runner.schema.lineage import Considered, Provenance
 from runner.schema.plan import EnvironmentSpec
 from runner.schema.run_record import RunRecord
@@ -107,6 +108,11 @@ def as_installed(command: Command, environment: EnvironmentSpec) -> Command:
     return replace(command, line=called, source=note)
 
 
+def params_given(command: Command, record: RunRecord) -> dict[str, str]:
+    """Return the recorded params that the command was handed, as they are recorded."""
+    return {name: record.params[name] for name in command.given_params if name in record.params}
+
+
 def _command_of_run(record: RunRecord, snapshot: RepositorySnapshot, settings: Settings, facts: CommitFacts) -> Command:
     """Return the command that the commit or the record holds, else the one that they lead to."""
     directory, directory_source = _working_directory(settings, facts)
@@ -129,7 +135,7 @@ def _command_of_run(record: RunRecord, snapshot: RepositorySnapshot, settings: S
 
 def _check_whole(recorded: RecordedCommand, record: RunRecord, settings: Settings) -> None:
     """Refuse a recorded command of which a secret was left out: what is left is another command."""
-    if HIDDEN in recorded.line:
+    if hides_secret(recorded.line):
         raise MissingFact(
             f"the recorded command ({recorded.source}) lacks what looked like a secret: {redact(recorded.line)}",
             command_again(record, settings, f"--command {shlex.quote(redact(recorded.line))}")

@@ -9,7 +9,8 @@ from runner.lineage.commit import recorded_commit
 from runner.lineage.resolve import commit_facts, resolve_lineage
 from runner.plan.arguments import effective, same_value
 from runner.plan.build import check_comparable, summarise
-from runner.plan.command import Command, resolve_command, started_script
+from runner.plan.command import Command, as_installed, params_given, resolve_command
+from runner.plan.commands.started import started_script
 from runner.plan.options import read_interface
 from runner.schema.lineage import LineageFile, Provenance
 from runner.schema.plan import Plan
@@ -37,19 +38,32 @@ def plan_of_other(
         return missing.cause
     if _inputs(lineage.files) != _inputs(plan.lineage.files):
         return "it records other data"
-    if command.working_directory != plan.working_directory:
-        return f"its command was started in {command.working_directory}"
-    if command.line != plan.command and not (command.inferred and _agrees(plan.command, command, other, snapshot)):
-        return f"its command is {command.line!r}"
+    command = as_installed(command, plan.environment)
+    unlike = _unlike(plan, command, other, snapshot)
+    if unlike is not None:
+        return unlike
     return plan.model_copy(
         update={
             "run": summarise(other, baseline_digest),
             "lineage": lineage,
             "registered": None,
             "options_uncovered": command.uncovered,
+            "params_given": params_given(command, other),
             "reference_files": (),
         }
     ).sealed()
+
+
+def _unlike(plan: Plan, command: Command, other: RunRecord, snapshot: RepositorySnapshot) -> str | None:
+    """Return in what the command of another run is not the plan's, None where it is the same."""
+    if command.working_directory != plan.working_directory:
+        return f"its command was started in {command.working_directory}"
+    for name, value in command.variables.items():
+        if plan.variables.get(name) != value:
+            return f"its {name} was another"
+    if command.line != plan.command and not (command.inferred and _agrees(plan.command, command, other, snapshot)):
+        return f"its command is {command.line!r}"
+    return None
 
 
 def _agrees(line: str, command: Command, other: RunRecord, snapshot: RepositorySnapshot) -> bool:

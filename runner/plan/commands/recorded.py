@@ -12,13 +12,12 @@ import shlex
 from dataclasses import dataclass, replace
 
 from runner.lineage.recorded import named
+from runner.lineage.training import COMMAND_TAGS, training_directory
 from runner.plan.commands.paths import ends_of, is_absolute, path_in_tree
 from runner.plan.commands.shell import Simple, is_python, joined_line, split_line
 from runner.schema.run_record import RunRecord
 from runner.schema.snapshot import RepositorySnapshot
 
-COMMAND_TAGS = ("runner.command", "reproducibility_runner.command")
-FOLDER_TAGS = ("runner.working_directory", "reproducibility_runner.working_directory")
 PROGRAM_TAG, ARGS_TAG = "wandb.program", "wandb.args"
 CODE_PATH_TAG, LOCAL_CODE_PATH_TAG = "wandb.code_path", "wandb.code_path_local"
 _WINDOWS = re.compile(r"(?:^|[\s\"'=])[A-Za-z]:\\|\w\\\w[^\s\"']*\.(?:py|exe|sh|ps1|bat)\b", re.IGNORECASE)
@@ -44,10 +43,10 @@ def _of_tag(record: RunRecord, snapshot: RepositorySnapshot) -> RecordedCommand 
     found = named(record, COMMAND_TAGS)
     if not found:
         return None
-    folders = named(record, FOLDER_TAGS)
-    folder = _folder_here(folders[0].value, snapshot) if folders else None
+    started_in = training_directory(record)
+    folder = None if started_in is None else started_in.value
     line = of_this_machine(found[0].value, snapshot, folder or ".")
-    return RecordedCommand(line, found[0].source, folder, folders[0].source if folder is not None else None)
+    return RecordedCommand(line, found[0].source, folder, None if started_in is None else started_in.source)
 
 
 def _of_wandb(record: RunRecord, snapshot: RepositorySnapshot) -> RecordedCommand | None:

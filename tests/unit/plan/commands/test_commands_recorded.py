@@ -41,7 +41,7 @@ def test_a_recorded_line_has_the_paths_of_the_commit(recorded: str, line: str, f
 
 
 def test_a_recorded_folder_is_the_working_directory() -> None:
-    tags = {"runner.command": "python train.py", "runner.working_directory": "/home/ann/fraud/src"}
+    tags = {"runner.command": "python train.py", "runner.working_directory": "src"}
     found = command(tags)
     assert (found.working_directory, found.working_directory_source) == ("src", "tag runner.working_directory")
     assert found.script == "src/train.py"
