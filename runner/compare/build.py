@@ -6,7 +6,7 @@ from runner.compare.datasets import compare_datasets, why_not_identical
 from runner.compare.environment import compare_environment
 from runner.compare.files import compare_outputs
 from runner.compare.metrics import WHOLE, compare_metrics
-from runner.compare.params import compare_params
+from runner.compare.params import compare_params, with_params_given
 from runner.compare.registered import compare_registered
 from runner.compare.runs import match_run
 from runner.schema.comparison import Comparison
@@ -21,6 +21,7 @@ def compare(record: RunRecord, plan: Plan, rerun: Rerun) -> Comparison:
     Where no captured run is the original's counterpart, metrics, params and outputs are empty and `match_problem`
     says why.
     """
+    rerun = with_params_given(plan, rerun)
     match = match_run(record, plan, rerun)
     environment = compare_environment(record, plan, rerun)
     if match.run is None:

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 
 from runner.inside.layout import HOME_TARGET, TEMPORARY_TARGET, WORKSPACE_TARGET
 from runner.schema.comparison import Outcome, ParamComparison
-from runner.schema.rerun import CapturedRun
+from runner.schema.plan import Plan
+from runner.schema.rerun import CapturedRun, Rerun
 from runner.schema.run_record import RunRecord
 
 _ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]+")
@@ -31,6 +32,23 @@ _WRITTEN = frozenset(
         "output", "outputs", "result", "results", "run", "runs", "save", "temp", "tmp", "workdir",
     }
 )  # fmt: skip
+
+
+def with_params_given(plan: Plan, rerun: Rerun) -> Rerun:
+    """Return the rerun with the params that the command was handed in its first run, as `mlflow run` logs them there.
+
+    What the training logs by itself under such a name stays and is compared.
+    """
+    first = min((run for run in rerun.capture.runs if run.parent_run_id is None), key=_started, default=None)
+    if first is None or not plan.params_given:
+        return rerun
+    completed = first.model_copy(update={"params": {**plan.params_given, **first.params}})
+    runs = tuple(completed if run is first else run for run in rerun.capture.runs)
+    return rerun.model_copy(update={"capture": rerun.capture.model_copy(update={"runs": runs})})
+
+
+def _started(run: CapturedRun) -> int:
+    return run.started
 
 
 def compare_params(record: RunRecord, run: CapturedRun) -> tuple[ParamComparison, ...]:

@@ -17,27 +17,54 @@ from runner.schema.snapshot import RepositorySnapshot
 from runner.settings import Settings
 
 SOURCE_TAG = "mlflow.source.name"
-_LAUNCHERS = frozenset({"ipykernel_launcher.py", "colab_kernel_launcher.py", "__main__.py", "pytest.py", "spawn.py"})
+ENTRY_POINT_TAG = "mlflow.project.entryPoint"
+_MODEL_SOURCE = f"tag {SOURCE_TAG} of a model that the run logged"
+_LAUNCHERS = frozenset({"ipykernel_launcher.py", "colab_kernel_launcher.py", "pytest.py", "spawn.py"})
+_NOT_OWN = frozenset({"tests", "test", "site-packages", "dist-packages", "node_modules", "mlruns", "mlartifacts"})
+_INSTALLED = frozenset({"site-packages", "dist-packages"})
 
 
 @dataclass(frozen=True)
 class Script:
-    """A script at the commit: `path` from the repository's root, to be started in `working_directory`."""
+    """A script at the commit: `path` from the repository's root, to be started in `working_directory`.
+
+    `name` is how it is recorded, with `/` and without a drive.
+    """
 
     path: str
     working_directory: str
     source: str
     considered: tuple[Considered, ...] = ()
+    name: str | None = None
 
 
 def source_name(record: RunRecord) -> str | None:
     """Return the recorded name of a script or notebook with `/` and without a drive; None where it names none."""
-    text = record.tags.get(SOURCE_TAG, "").strip().strip("\"'")
+    return _script_name(record.tags.get(SOURCE_TAG, ""))
+
+
+def recorded_names(record: RunRecord) -> tuple[tuple[str, str], ...]:
+    """Return the names of scripts that the run records, each with where.
+
+    MLflow notes the script with every model that it logs too, which stays where the training overwrote the run's own.
+    """
+    names = [(source_name(record), f"tag {SOURCE_TAG}")]
+    names += [(_script_name(text), _MODEL_SOURCE) for text in record.model_sources]
+    found: dict[str, str] = {}
+    for name, source in names:
+        if name is not None:
+            found.setdefault(name, source)
+    return tuple(found.items())
+
+
+def _script_name(text: str) -> str | None:
+    text = text.strip().strip("\"'")
     text = re.sub(r"^file:/*(?=[A-Za-z]:|/)", "", text).replace("\\", "/")
     match = re.match(r"(?P<name>.+?\.(?:py|ipynb))(?:\s.*)?$", re.sub(r"^[A-Za-z]:", "", text))
-    if match is None or "://" in text or posixpath.basename(match["name"]) in _LAUNCHERS:
+    if match is None or "://" in text:
         return None
-    return match["name"]
+    parts = match["name"].split("/")
+    return None if parts[-1] in _LAUNCHERS or _INSTALLED.intersection(parts) else match["name"]
 
 
 def wanted_paths(record: RunRecord) -> tuple[str, ...]:
@@ -45,26 +72,48 @@ def wanted_paths(record: RunRecord) -> tuple[str, ...]:
 
     A path of another machine gives all its ends: `/home/a/p/src/train.py` may be `src/train.py` here.
     """
-    name = source_name(record)
-    if name is None:
-        return ()
+    ends = [end for name, _ in recorded_names(record) for end in _ends(name)]
+    folder = project_folder_name(record)
+    return tuple(dict.fromkeys([*ends, *([folder] if folder is not None else [])]))
+
+
+def project_folder_name(record: RunRecord) -> str | None:
+    """Return the folder of an MLflow project that its recorded source names behind `#`, None where it names none."""
+    if ENTRY_POINT_TAG not in record.tags:
+        return None
+    _, hashed, folder = record.tags.get(SOURCE_TAG, "").strip().strip("\"'").partition("#")
+    return posixpath.normpath(folder.replace("\\", "/").strip("/") or ".") if hashed else None
+
+
+def _ends(name: str) -> list[str]:
     parts = [part for part in name.split("/") if part not in ("", ".", "..")]
-    return tuple("/".join(parts[start:]) for start in range(len(parts)))
+    # Of any package's `__main__.py` the package must be the same.
+    last = len(parts) - 1 if parts[-1:] == ["__main__.py"] and len(parts) > 1 else len(parts)
+    return ["/".join(parts[start:]) for start in range(last)]
 
 
 def find_script(record: RunRecord, snapshot: RepositorySnapshot) -> tuple[Script, ...]:
     """Return the scripts of the commit that the run may name, equally good ones side by side; empty if there is none.
 
     The longest end of the recorded name that the tree holds wins, at the root before beneath a folder. A longer end
-    that only another commit has means that the script itself is missing here. A script without code is none.
+    that only another commit has means that the script itself is missing here. A script without code is none. Where the
+    run and its models name different ones that are both there, both may be meant.
     """
     files = [
         entry.path
         for entry in snapshot.tree
         if entry.kind == "file" and not _is_copy(entry.path) and has_code(snapshot.texts.get(entry.path, "unread"))
     ]
+    found: dict[str, Script] = {}
+    for name, source in recorded_names(record):
+        for script in _named_so(name, source, files, snapshot):
+            found.setdefault(script.path, script)
+    return tuple(found.values())
+
+
+def _named_so(name: str, source: str, files: list[str], snapshot: RepositorySnapshot) -> tuple[Script, ...]:
     present = set(files)
-    for end in wanted_paths(record):
+    for end in _ends(name):
         beneath = sorted(path for path in files if path.endswith("/" + end))
         if end in present:
             considered = tuple(
@@ -73,10 +122,10 @@ def find_script(record: RunRecord, snapshot: RepositorySnapshot) -> tuple[Script
             )
             # A notebook's kernel starts in the folder of the notebook.
             directory = posixpath.dirname(end) or "." if is_notebook(end) else "."
-            return (Script(end, directory, f"tag {SOURCE_TAG}", considered),)
+            return (Script(end, directory, source, considered, name),)
         if beneath:
             starts = {path: posixpath.dirname(path) if is_notebook(path) else path[: -len(end) - 1] for path in beneath}
-            return tuple(Script(path, starts[path], f"tag {SOURCE_TAG}") for path in beneath)
+            return tuple(Script(path, starts[path], source, (), name) for path in beneath)
         if end in snapshot.first_commit_with:
             return ()
     return ()
@@ -88,10 +137,10 @@ def locate_script(record: RunRecord, snapshot: RepositorySnapshot, settings: Set
     Raises MissingFact where the run names none, or the commit lacks it (the first commit that has it is named), and
     AmbiguousFact where several are equally good.
     """
-    name = source_name(record)
-    if name is None and is_kernel(record.tags.get(SOURCE_TAG, "")) and notebook_paths(snapshot):
+    names = [name for name, _ in recorded_names(record)]
+    if not names and is_kernel(record.tags.get(SOURCE_TAG, "")) and notebook_paths(snapshot):
         return _of_kernel(record, snapshot, settings)
-    if name is None:
+    if not names:
         recorded = record.tags.get(SOURCE_TAG, "").strip()
         scripts = likely_scripts(snapshot)
         raise MissingFact(
@@ -109,7 +158,7 @@ def locate_script(record: RunRecord, snapshot: RepositorySnapshot, settings: Set
     if found:
         commands = [_pasted(script) for script in found]
         raise AmbiguousFact(
-            f"{name} may be any of {', '.join(script.path for script in found)}",
+            f"{' or '.join(names)} may be any of {', '.join(script.path for script in found)}",
             command_again(record, settings, commands[0]),
             fact="command",
             looked_in=(f"tag {SOURCE_TAG}", "tree of the commit"),
@@ -130,7 +179,7 @@ def locate_script(record: RunRecord, snapshot: RepositorySnapshot, settings: Set
         )
     scripts = likely_scripts(snapshot)
     raise MissingFact(
-        f"the script {name} is in no commit of the repository, or empty",
+        f"the script {names[0]} is in no commit of the repository, or empty",
         command_again(record, settings, _command(scripts[0] if scripts else "SCRIPT", "ARGUMENTS")),
         fact="script",
         looked_in=(f"commit {short}", "the repository's history"),
@@ -180,10 +229,13 @@ def _is_copy(path: str) -> bool:
 
 def likely_scripts(snapshot: RepositorySnapshot) -> list[str]:
     """Return scripts of the commit whose names speak of training, to name as candidates; at most five."""
-    paths = [entry.path for entry in snapshot.tree if entry.kind == "file" and entry.path.endswith(".py")]
-    return sorted((path for path in paths if "train" in posixpath.basename(path)), key=lambda path: (len(path), path))[
-        :5
+    paths = [
+        entry.path
+        for entry in snapshot.tree
+        if entry.kind == "file" and re.fullmatch(r"(?:.*/)?(?!test_)[^/]*train[^/]*(?<!_test)\.py", entry.path)
     ]
+    others = [path for path in paths if _NOT_OWN.isdisjoint(path.split("/")[:-1])]
+    return sorted(others, key=lambda path: (len(path), path))[:5]
 
 
 def _pasted(script: Script) -> str:

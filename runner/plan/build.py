@@ -12,7 +12,8 @@ from runner.lineage.notebook import NEEDED, is_notebook, with_code
 from runner.lineage.remedy import command_again
 from runner.lineage.resolve import commit_facts
 from runner.plan.code import code_changed_soon
-from runner.plan.command import Command, resolve_command, started_scripts
+from runner.plan.command import Command, as_installed, params_given, resolve_command
+from runner.plan.commands.started import started_scripts
 from runner.plan.edits import edit_pointers
 from runner.plan.environment import specify_environment
 from runner.plan.gpus import recorded_gpu
@@ -68,11 +69,13 @@ def build_plan(
         machine=_MACHINES.get((images.platform or "").partition("/")[2], "x86_64"),
         passed_over=passed_over,
     )
+    command = as_installed(command, environment)
     system_packages = choose_system_packages(
         snapshot, settings, facts, (command.working_directory, posixpath.dirname(command.script or ""))
     )
     limits = set_limits(record, settings)
     variables, circumstances = set_variables(record, limits.cpuset)
+    variables = dict(sorted({**command.variables, **variables}.items()))
     remotes, about_remotes = choose_remotes(record, snapshot, lineage, settings, host)
     notes = [note for note in lineage.notes if note != NO_POINTERS]
     return Plan(
@@ -90,6 +93,7 @@ def build_plan(
         values_elsewhere=tuple(
             ValuesElsewhere(path=path, commit=commit) for path, commit in sorted(snapshot.agreeing.items())
         ),
+        params_given=params_given(command, record),
         working_directory=command.working_directory,
         environment=environment,
         system_packages=system_packages,
@@ -111,8 +115,12 @@ def build_plan(
                 fact="command", value=redact(command.line), source=command.source, considered=command.considered
             ),
             Provenance(
-                fact="working directory", value=command.working_directory, source=command.working_directory_source
+                fact="working directory",
+                value=command.working_directory,
+                source=command.working_directory_source,
+                considered=command.places_considered,
             ),
+            *command.found,
             Provenance(
                 fact="environment",
                 value=environment.image.reference if environment.image is not None else environment.main or "none",

@@ -9,8 +9,8 @@ from runner.lineage.commit import recorded_commit
 from runner.lineage.resolve import commit_facts, resolve_lineage
 from runner.plan.arguments import effective
 from runner.plan.build import check_comparable, summarise
-from runner.plan.command import Command, resolve_command, started_script
-from runner.plan.options import read_interface
+from runner.plan.command import Command, as_installed, interface_of, params_given, resolve_command
+from runner.plan.commands.started import started_script
 from runner.plan.values import same_value
 from runner.schema.lineage import LineageFile, Provenance
 from runner.schema.plan import Plan
@@ -38,19 +38,32 @@ def plan_of_other(
         return missing.cause
     if _inputs(lineage.files) != _inputs(plan.lineage.files):
         return "it records other data"
-    if command.working_directory != plan.working_directory:
-        return f"its command was started in {command.working_directory}"
-    if command.line != plan.command and not (command.inferred and _agrees(plan.command, command, other, snapshot)):
-        return f"its command is {command.line!r}"
+    command = as_installed(command, plan.environment)
+    unlike = _unlike(plan, command, other, snapshot)
+    if unlike is not None:
+        return unlike
     return plan.model_copy(
         update={
             "run": summarise(other, baseline_digest),
             "lineage": lineage,
             "registered": None,
             "options_uncovered": command.uncovered,
+            "params_given": params_given(command, other),
             "reference_files": (),
         }
     ).sealed()
+
+
+def _unlike(plan: Plan, command: Command, other: RunRecord, snapshot: RepositorySnapshot) -> str | None:
+    """Return in what the command of another run is not the plan's, None where it is the same."""
+    if command.working_directory != plan.working_directory:
+        return f"its command was started in {command.working_directory}"
+    for name, value in command.variables.items():
+        if plan.variables.get(name) != value:
+            return f"its {name} was another"
+    if command.line != plan.command and not (command.inferred and _agrees(plan.command, command, other, snapshot)):
+        return f"its command is {command.line!r}"
+    return None
 
 
 def _agrees(line: str, command: Command, other: RunRecord, snapshot: RepositorySnapshot) -> bool:
@@ -58,12 +71,11 @@ def _agrees(line: str, command: Command, other: RunRecord, snapshot: RepositoryS
 
     Of several runs of an execution each records its own params, and few all of the command's options.
     """
-    source = snapshot.texts.get(command.script or "")
     started = started_script(line, command.working_directory, snapshot)
-    if source is None or started != command.script:
+    if started is None or started not in snapshot.texts or started != command.script:
         return False
     words = shlex.split(line)
-    for option in read_interface(source).options:
+    for option in interface_of(started, command.working_directory, snapshot).options:
         recorded, value = other.params.get(option.dest), effective(option, words)
         if recorded is not None and (value is None or not same_value(recorded, value)):
             return False

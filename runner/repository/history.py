@@ -68,7 +68,7 @@ _NAMES = (
     "setup.py",
     "setup.cfg",
     "runner.yaml",
-    "MLproject",
+    "[Mm][Ll][Pp]roject",
     "params.yaml",
     "conda*.y*ml",
     "environment*.y*ml",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from runner.plan.command import started_script
+from runner.plan.commands.started import started_script
 from runner.repository.history import first_commit_where, first_commit_with
 from runner.repository.mirror import Mirror
 from runner.repository.tracking_code import is_untracked, mentions_tracking

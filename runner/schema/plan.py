@@ -333,10 +333,12 @@ class Plan(Value):
     `command` is one shell line, run by `bash -o pipefail -c` in `working_directory` (relative to the repository's
     root). `command_inferred` is true where no record or person gave it. `options_uncovered` names options of the
     script whose value nothing pins. `values_elsewhere` are files with other values than the run recorded, which another
-    commit has. `variables` are environment variables of the training. `expected_outputs` are paths that must be absent
-    before and written by the training. `committed` are files of the commit whose digest the run recorded. `prefetch`
-    are commands of the auditor that fetch data before the training, with the network. `digest` covers what is rerun,
-    `execution_digest` how. `gpu_recorded` is the sign by which the run is known to have used a GPU.
+    commit has. `params_given` are recorded params that whoever started the training logged as it handed them on
+    (`mlflow run`), so that the training need not log them again. `variables` are environment variables of the training.
+    `expected_outputs` are paths that must be absent before and written by the training. `committed` are files of the
+    commit whose digest the run recorded. `prefetch` are commands of the auditor that fetch data before the training,
+    with the network. `digest` covers what is rerun, `execution_digest` how. `gpu_recorded` is the sign by which the run
+    is known to have used a GPU.
     """
 
     schema_version: Literal[1] = 1
@@ -352,6 +354,7 @@ class Plan(Value):
     code_changed: CodeChange | None = None
     options_uncovered: tuple[str, ...] = ()
     values_elsewhere: tuple[ValuesElsewhere, ...] = ()
+    params_given: dict[str, str] = {}
     working_directory: str = "."
     environment: EnvironmentSpec
     system_packages: SystemPackages = SystemPackages()
@@ -393,6 +396,8 @@ class Plan(Value):
         for key in given:
             if document["environment"][key]:
                 what["environment"][key] = document["environment"][key]
+        if self.params_given:
+            what["params_given"] = document["params_given"]
         if self.system_packages.names:
             what["system_packages"] = document["system_packages"]["names"]
         pinned = [file.model_dump(mode="json") for file in self.supplied if file.kind != "lfs"]

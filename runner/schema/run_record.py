@@ -70,7 +70,8 @@ class RunRecord(Value):
     `uri` is the tracker's address without credentials, `artifact_root` the recorded one, which may name a path of
     another machine. Times are None where the store has none. `params_truncated` names the params whose text has the
     length at which the store cuts. `siblings` are the ids of all runs of the same parent, this one included, in order
-    of start; empty where they were not looked for (VERDICTS rule 12). `notes` are sentences on what could not be read
+    of start; empty where they were not looked for (VERDICTS rule 12). `model_sources` are the scripts that MLflow noted
+    with the models which the run logged (since MLflow 3). `notes` are sentences on what could not be read
     whole. `experiment_name` is the id where the store lost the name.
     """
 
@@ -94,6 +95,7 @@ class RunRecord(Value):
     environment_files: tuple[TextFile, ...] = ()
     params_truncated: tuple[str, ...] = ()
     siblings: tuple[str, ...] = ()
+    model_sources: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property

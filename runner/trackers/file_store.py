@@ -34,6 +34,7 @@ from runner.trackers.recorded import (
     CONTEXT_TAG,
     PARENT_TAG,
     RUN_NAME_TAG,
+    SOURCE_TAG,
     cut_params,
     status_name,
     utc_time,
@@ -290,6 +291,7 @@ class FileTracker(Tracker):
             environment_files=read_environment_files(artifacts, self._model_folders(run)),
             params_truncated=cut_params(params),
             siblings=self._siblings(run, tags.get(PARENT_TAG)),
+            model_sources=self._model_sources(run),
             notes=tuple(notes),
         )
 
@@ -373,13 +375,19 @@ class FileTracker(Tracker):
 
     def _model_folders(self, run: _Run) -> dict[str, Folder | None]:
         """Return the artifact folders of the models that this run logged (MLflow 3), by model id."""
-        folders = {}
+        return {model.model_id: self._model_folder(model, folder) for model, folder in self._models_logged(run)}
+
+    def _model_sources(self, run: _Run) -> tuple[str, ...]:
+        """Return the scripts that MLflow noted with the models that this run logged, each once."""
+        texts = (self._text(f"{folder}/tags/{SOURCE_TAG}") for _, folder in self._models_logged(run))
+        return tuple(dict.fromkeys(text for text in texts if text))
+
+    def _models_logged(self, run: _Run) -> Iterator[tuple[LoggedModel, str]]:
         for link in self._store.folders(f"{run.folder}/outputs"):
             meta = self._meta(f"{run.folder}/outputs/{link}") or {}
             model = self._model_in(run.experiment, _single(meta.get("destination_id")))
             if meta.get("destination_type") == "MODEL_OUTPUT" and model is not None:
-                folders[model[0].model_id] = self._model_folder(*model)
-        return folders
+                yield model
 
     def _model_folder(self, model: LoggedModel, folder: str) -> Folder | None:
         return self._places.find(model.location, model.model_id, f"{folder}/artifacts")

@@ -32,6 +32,7 @@ from runner.trackers.recorded import (
     MODELS,
     PARENT_TAG,
     RUN_NAME_TAG,
+    SOURCE_TAG,
     cut_params,
     is_environment_file,
     status_name,
@@ -43,6 +44,7 @@ _HISTORY_PAGE = 25_000  # points; the most that servers take
 _SEARCH_PAGE = 1_000
 _EXPERIMENTS_AT_ONCE = 100
 _FOLDERS = 1_000  # of artifacts that are listed
+_MODELS_ASKED = 20  # for the script that they were logged by
 
 
 class HttpTracker(Tracker):
@@ -91,6 +93,7 @@ class HttpTracker(Tracker):
             environment_files=self._environment_files(run_id, artifacts, _models(run)),
             params_truncated=cut_params(params),
             siblings=self._siblings(experiment_id, tags.get(PARENT_TAG)),
+            model_sources=self._model_sources(_models(run)),
             notes=(*self._server.notes(), *notes, *more_notes, *artifact_notes),
         )
 
@@ -100,15 +103,25 @@ class HttpTracker(Tracker):
         return self._download(run_id, path, limit_bytes)
 
     def logged_model(self, model_id: str) -> LoggedModel | None:
+        found = self._model_info(model_id)
+        return _logged_model(found) if found.get("model_id") == model_id else None
+
+    def _model_sources(self, models: list[str]) -> tuple[str, ...]:
+        """Return the scripts that MLflow noted with models, each once."""
+        tags = (_mapping(self._model_info(model).get("tags")) for model in models[:_MODELS_ASKED])
+        return tuple(dict.fromkeys(text for text in (each.get(SOURCE_TAG) for each in tags) if text))
+
+    def _model_info(self, model_id: str) -> dict[str, Any]:
+        """Return what the server says of a logged model, nothing where it has none of this id."""
         if not model_id.replace("-", "").replace("_", "").isalnum():
-            return None
+            return {}
         try:
-            found = self._server.get(f"logged-models/{model_id}").get("model", {}).get("info", {})
+            found: dict[str, Any] = self._server.get(f"logged-models/{model_id}").get("model", {}).get("info", {})
         except (Refused, NotAStore) as error:  # servers before 3.0 have no such models
             if isinstance(error, Refused) and error.status >= 500:
                 raise self._refusal(error) from error
-            return None
-        return _logged_model(found) if found.get("model_id") == model_id else None
+            return {}
+        return found
 
     def models_of(self, run_id: str) -> list[LoggedModel]:
         run = self._get(run_id)

@@ -10,6 +10,7 @@ from typing import Any
 from runner.schema.run_record import MetricHistory, MetricPoint
 
 RUN_NAME_TAG = "mlflow.runName"
+SOURCE_TAG = "mlflow.source.name"
 PARENT_TAG = "mlflow.parentRunId"
 CONTEXT_TAG = "mlflow.data.context"
 LATEST_ONLY = "the store holds only the last value of metric {name!r}"

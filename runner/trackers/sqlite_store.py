@@ -29,6 +29,7 @@ from runner.trackers.recorded import (
     MODELS,
     PARENT_TAG,
     RUN_NAME_TAG,
+    SOURCE_TAG,
     cut_params,
     status_name,
     utc_time,
@@ -165,6 +166,7 @@ class SqliteTracker(Tracker):
             environment_files=read_environment_files(artifacts, self._model_folders(database, run)),
             params_truncated=cut_params(params),
             siblings=database.children_of(tags.get(PARENT_TAG)),
+            model_sources=database.model_sources(run_id),
             notes=tuple(notes),
         )
 
@@ -296,6 +298,16 @@ class _Database:
             (run_id,),
         )
         return {str(row["model_id"]): _optional(row["artifact_location"]) for row in rows}
+
+    def model_sources(self, run_id: str) -> tuple[str, ...]:
+        """Return the scripts that MLflow noted with the models that a run logged, each once."""
+        if "logged_model_tags" not in self.columns:
+            return ()
+        found = (
+            self.rows("SELECT tag_value FROM logged_model_tags WHERE model_id = ? AND tag_key = ?", (model, SOURCE_TAG))
+            for model in self.logged_models(run_id)
+        )
+        return tuple(dict.fromkeys(str(row["tag_value"]) for rows in found for row in rows if row["tag_value"]))
 
     def models(self, condition: str, values: tuple[Any, ...]) -> list[LoggedModel]:
         """Return models that MLflow 3 logged. `condition` is ours; what users typed is in `values`."""

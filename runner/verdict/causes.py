@@ -107,7 +107,7 @@ def divergence_says_nothing(plan: Plan, record: RunRecord, rerun: Rerun, compari
         return Missing(
             fact="command",
             cause=f"the command was inferred, and nothing pins its {options}",
-            remedy=again(plan, "--command", f"{plan.command} {plan.options_uncovered[0].split(' ')[0]} VALUE"),
+            remedy=again(plan, "--command", _completed(plan)),
         )
     other = next((each for each in comparison.datasets if each.outcome is Outcome.OUTSIDE), None)
     if other is not None:
@@ -140,6 +140,17 @@ def _line_endings(plan: Plan) -> Missing | None:
         "as git holds it",
         remedy=again(plan, "--allow", "line-endings"),
     )
+
+
+def _completed(plan: Plan) -> str:
+    """Return the command with a place for the first option, or variable, that nothing pins."""
+    for text in plan.options_uncovered:
+        option, _, rest = text.partition(" ")
+        if option.startswith("-"):
+            return f"{plan.command} {option} VALUE"
+        if text.startswith("environment variable "):
+            return f"{rest.split(' ')[1]}=VALUE {plan.command}"
+    return f"{plan.command} ARGUMENTS"
 
 
 def other_code(plan: Plan) -> Missing | None:

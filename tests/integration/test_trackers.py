@@ -167,7 +167,9 @@ def test_a_logged_model_is_found_by_its_id_with_its_files(tracker: Tracker, stor
     if "model" not in store.ids:  # MLflow 2
         assert tracker.logged_model("m-" + "0" * 32) is None
         assert tracker.models_of(store.ids["base"]) == []
+        assert tracker.read_run(store.ids["base"]).model_sources == ()
         return
+    assert tracker.read_run(store.ids["base"]).model_sources == ("/home/ann/fit.py",)
     model = tracker.logged_model(store.ids["model"])
     assert model is not None
     assert (model.name, model.run_id, model.deleted) == ("net", store.ids["base"], False)

@@ -241,7 +241,8 @@ with mlflow.start_run(run_name="base") as run:
         ids["dataset"] = "sst"
     if hasattr(client, "create_logged_model"):
         from mlflow.entities import LoggedModelOutput
-        model = client.create_logged_model(run.info.experiment_id, name="net", source_run_id=run.info.run_id)
+        tags = {"mlflow.source.name": "/home/ann/fit.py"}  # as MLflow's own calls set it
+        model = client.create_logged_model(run.info.experiment_id, name="net", source_run_id=run.info.run_id, tags=tags)
         client.log_outputs(run.info.run_id, models=[LoggedModelOutput(model_id=model.model_id, step=0)])
         folder = Path("model-files"); folder.mkdir(exist_ok=True)
         (folder / "python_env.yaml").write_text("python: 3.11.7\n")

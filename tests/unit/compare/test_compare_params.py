@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from runner.compare.params import compare_params, same_params, why_equal, why_not_decisive
+from runner.compare.params import compare_params, same_params, why_equal, why_not_decisive, with_params_given
 from runner.schema.comparison import Outcome
 from runner.schema.reproduction import Verdict
-from tests.support.values import judge, make_plan, make_record, make_rerun, make_run
+from tests.support.values import RERUN_ID, judge, make_plan, make_record, make_rerun, make_run
 
 
 def compared(original, rerun, name="p", **record):
@@ -157,3 +157,22 @@ def test_runs_with_the_same_decisive_params_are_alike():
     record = make_record(params={"depth": "8", "host": "a"})
     assert same_params(record, {"depth": "8.0", "host": "b", "more": "1"})
     assert not same_params(record, {"host": "a"})
+
+
+def test_params_that_mlflow_run_logged_need_not_be_logged_again() -> None:
+    """They were handed to the command, which had them; what the training logs by itself is compared all the same."""
+    record = make_record(params={"depth": "8", "rate": "0.1"})
+    plan = make_plan(params_given={"depth": "8"})
+    assert judge(record, plan, make_rerun(make_run(params={"rate": "0.1"}))).verdict is Verdict.IDENTICAL
+    assert judge(record, plan, make_rerun(make_run(params={"rate": "0.1", "depth": "9"}))).verdict is Verdict.DIVERGED
+    assert judge(record, make_plan(), make_rerun(make_run(params={"rate": "0.1"}))).verdict is Verdict.DIVERGED
+
+
+def test_params_that_mlflow_run_logged_are_those_of_the_first_run_that_is_nested_in_none() -> None:
+    record = make_record(params={"depth": "8"})
+    nested = make_run(run_id="1" * 32, params={"rate": "0.1"}, parent_run_id=RERUN_ID, started=2)
+    second = make_run(run_id="2" * 32, params={}, started=3)
+    plan = make_plan(params_given={"depth": "8"})
+    completed = with_params_given(plan, make_rerun(make_run(params={}), nested, second))
+    assert [run.params for run in completed.capture.runs] == [{"depth": "8"}, {"rate": "0.1"}, {}]
+    assert judge(record, plan, make_rerun(second)).verdict is Verdict.IDENTICAL

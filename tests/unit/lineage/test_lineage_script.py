@@ -124,3 +124,40 @@ def test_scripts_of_any_name_can_be_pasted() -> None:
     words = shlex.split(caught.value.remedy)
     assert shlex.split(words[words.index("--command") + 1]) == ["python", "it's a train.py", "ARGUMENTS"]
     assert words[words.index("--repo") + 1] == "/srv/my repo"
+
+
+def test_a_source_that_the_script_overwrote_shows_in_the_models_that_it_logged() -> None:
+    repository = snapshot(files=("src/train.py", "pkg/train.py"))
+    found = locate_script(
+        run(script="nightly", model_sources=("/home/ann/fraud/src/train.py",)), repository, settings()
+    )
+    assert (found.path, found.source) == ("src/train.py", "tag mlflow.source.name of a model that the run logged")
+    assert found.name == "/home/ann/fraud/src/train.py"
+
+
+def test_a_run_and_a_model_that_name_two_scripts_of_the_commit_are_refused_with_both() -> None:
+    record = run(script="a.py", model_sources=("/home/ann/fraud/b.py",))
+    with pytest.raises(AmbiguousFact) as caught:
+        locate_script(record, snapshot(files=("a.py", "b.py")), settings())
+    assert caught.value.nearest == ("--command 'cd . && python a.py'", "--command 'cd . && python b.py'")
+    # A name that no file of the commit has is no second script.
+    assert locate_script(record, snapshot(files=("b.py",)), settings()).path == "b.py"
+
+
+def test_the_main_module_of_a_package_is_found_by_its_package_alone() -> None:
+    record = run(script="/home/ann/fraud/pkg/__main__.py")
+    (found,) = find_script(record, snapshot(files=("pkg/__main__.py", "tool/__main__.py")))
+    assert found.path == "pkg/__main__.py"
+    assert find_script(record, snapshot(files=("tool/__main__.py",))) == ()
+    assert source_name(run(script="/venv/lib/python3.11/site-packages/papermill/__main__.py")) is None
+
+
+def test_tests_and_installed_packages_are_no_likely_trainings() -> None:
+    files = ("tests/train.py", "src/test_train.py", ".venv/lib/site-packages/x/train.py", "src/model_train_v2.py")
+    assert likely_scripts(snapshot(files=files)) == ["src/model_train_v2.py"]
+
+
+def test_the_folder_of_an_mlflow_project_is_wanted() -> None:
+    tags = {"mlflow.project.entryPoint": "main", "mlflow.source.name": r"file://C:\x\mlflow#\wine\red"}
+    assert wanted_paths(run(tags=tags)) == ("wine/red",)
+    assert wanted_paths(run(script="file:///x#wine")) == ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from runner.plan.command import forced_repro
+from runner.plan.commands.repro import forced_repro
 
 
 @pytest.mark.parametrize(

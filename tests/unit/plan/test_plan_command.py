@@ -144,6 +144,13 @@ def test_a_stage_that_runs_the_script_with_the_recorded_values_is_the_command() 
     assert found.stages[0].outs == ("fit.pkl",)
 
 
+def test_wrappers_of_a_stages_command_are_taken_off() -> None:
+    texts = {"train.py": TRAIN, "dvc.yaml": stages(fit="uv run python train.py --depth 8")}
+    found = command(run(), snapshot(texts))
+    assert found.line == "python train.py --depth 8"
+    assert found.source.endswith("without uv run")
+
+
 def test_a_stage_covers_what_it_names_itself() -> None:
     source = TRAIN + "parser.add_argument('--data', default=os.environ['DATA'])\n"
     texts = {"train.py": source, "dvc.yaml": stages(fit="python train.py --depth 8 --data d.csv")}

@@ -8,7 +8,7 @@ import pytest
 
 from runner.plan.execution import plan_of_other
 from runner.schema.plan import Plan
-from tests.support.facts import run, settings
+from tests.support.facts import TRAIN, run, settings
 from tests.support.values import md5
 from tests.unit.plan.test_plan_build import TAGS, plan, repository
 
@@ -56,3 +56,13 @@ def test_a_run_of_anything_else_is_not_this_reruns_to_judge(fields: Any, why: st
 
 def test_a_value_that_the_command_leaves_to_its_default_is_another_where_the_other_run_records_another() -> None:
     assert isinstance(other(main={}, params={"depth": "7"}), str)
+
+
+def test_a_run_that_was_made_with_another_environment_variable_is_of_another_command() -> None:
+    reads = repository(texts={"train.py": TRAIN + "import os\nROUNDS = os.environ['ROUNDS']\n"})
+    own = plan(run(tags={**TAGS, "env.ROUNDS": "4"}, params={"depth": "8"}), reads)
+    assert own.variables["ROUNDS"] == "4"
+    for value, expected in (("4", Plan), ("5", str)):
+        record = run(tags={**TAGS, "env.ROUNDS": value}, run_id=ID, params={"depth": "8"})
+        found = plan_of_other(own, reads, record, settings(), "sha256:" + "1" * 64)
+        assert isinstance(found, expected), found
