@@ -93,9 +93,10 @@ def make_plan(
     Raises MissingFact where a fact is missing, RepositoryUnavailable, UsageError for a `--commit` that is no id.
     """
     from runner.lineage.commit import check_clean, recorded_commit
-    from runner.lineage.resolve import resolve_lineage
+    from runner.lineage.resolve import commit_facts, resolve_lineage
     from runner.plan.build import build_plan
     from runner.plan.images import NOT_MADE
+    from runner.plan.stages import own_stages
     from runner.trackers.baseline import baseline_digest
 
     _check_typed_commit(record, settings, progress)
@@ -111,7 +112,8 @@ def make_plan(
     agreed = _check_commits(record, settings, mirror)
     asked = found.asked.notes if found.asked is not None else ()
     notes = tuple(note for note in (*asked, clean, agreed) if note is not None)
-    found.lineage = resolve_lineage(record, found.snapshot, settings, repository, commit, notes)
+    stages = own_stages(record, found.snapshot, settings, commit_facts(found.snapshot, settings))
+    found.lineage = resolve_lineage(record, found.snapshot, settings, repository, commit, notes, stages)
     found.host = _host_access(found.snapshot, settings, mirror, progress if confirm else NoProgress())
     baseline = baseline_digest(record)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from runner.pointers.document import Node, PointerSyntaxError
 from runner.pointers.dvc_yaml import check_pipeline
-from runner.pointers.read import document_root
+from runner.pointers.read import document_root, read_wdirs
 from runner.pointers.remotes import read_entries
 from runner.pointers.templates import (
     OpenTemplate,
@@ -67,7 +67,7 @@ class Stage:
 
     def makes(self, path: str) -> bool:
         """Tell whether a path is an out of this stage, or lies in one, or holds one."""
-        return any(covers(out, path) or covers(path, out) for out in self.outs)
+        return any(overlap(out, path) for out in self.outs)
 
 
 def words_of(line: str) -> list[str]:
@@ -81,6 +81,11 @@ def words_of(line: str) -> list[str]:
 def covers(folder: str, path: str) -> bool:
     """Tell whether a path is a folder, or lies in it."""
     return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def overlap(one: str, other: str) -> bool:
+    """Tell whether two paths are one, or one lies in the other."""
+    return covers(one, other) or covers(other, one)
 
 
 def stages_of(snapshot: RepositorySnapshot) -> tuple[Stage, ...]:
@@ -107,6 +112,23 @@ def pipeline_problems(snapshot: RepositorySnapshot) -> tuple[PointerProblem, ...
     return tuple(problems)
 
 
+def working_directories(path: str, texts: Mapping[str, str]) -> dict[str, str]:
+    """Return the working directories of the stages of the `dvc.yaml` at `path`, from its own folder.
+
+    That of each member of a loop where templates name it; a lock holds paths from there, and not the directory.
+    """
+    text = texts.get(path, "")
+    written = read_wdirs(text)
+    if not any("${" in wdir for wdir in written.values()):
+        return written
+    try:
+        found = _stages(path, text, texts)
+    except PointerSyntaxError:
+        return written
+    folder = posixpath.dirname(path) or "."
+    return {stage.name: posixpath.relpath(stage.working_directory, folder) for stage in found}
+
+
 def stage_of(snapshot: RepositorySnapshot, script: str) -> tuple[Stage, ...]:
     """Return the stages that run a script."""
     return tuple(stage for stage in stages_of(snapshot) if stage.runs(script))
@@ -131,6 +153,11 @@ def stages_of_line(line: str, directory: str, stages: Iterable[Stage]) -> tuple[
         for stage in stages
         if words and words == words_of(stage.command or "") and _clean(stage.working_directory) == _clean(directory)
     )
+
+
+def is_repro(line: str) -> bool:
+    """Tell whether a command line has DVC run a pipeline."""
+    return _REPRO.search(line) is not None
 
 
 def repro_targets(rest: str) -> list[str]:
@@ -354,7 +381,7 @@ def _single_stage(path: str, folder: str, text: str) -> list[Stage]:
                 _join(directory, str(entry.get("path"))) for entry in named["outs"] if entry.get("persist") is True
             ),
             metrics=tuple(_join(directory, str(entry.get("path"))) for entry in named["outs"] if entry.get("metric")),
-            external=tuple((*external, *beyond)),
+            external=(*external, *beyond),
             frozen=document.get("frozen") is True or document.get("locked") is True,
         )
     ]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from runner.credentials.host import NO_ACCESS, HostAccess
 from runner.errors import MissingFact
 from runner.lineage.files import NO_POINTERS
+from runner.lineage.pipeline import Stage, is_repro
 from runner.lineage.remedy import command_again
 from runner.lineage.resolve import commit_facts
 from runner.plan.code import code_changed_soon
@@ -18,6 +19,7 @@ from runner.plan.gpus import recorded_gpu
 from runner.plan.lfs import check_lfs
 from runner.plan.limits import recorded_duration_s, set_limits
 from runner.plan.remotes import choose_remotes
+from runner.plan.stages import earlier_stages, needs_of, stages_run
 from runner.plan.system_packages import about_system_packages, choose_system_packages
 from runner.plan.variables import set_variables
 from runner.redact import redact
@@ -68,6 +70,9 @@ def build_plan(
         snapshot, settings, facts, (command.working_directory, posixpath.dirname(command.script or ""))
     )
     limits = set_limits(record, settings)
+    own = stages_run(command, snapshot)
+    needs = needs_of(own, lineage, snapshot, command.script)
+    earlier = earlier_stages(own, needs, lineage, snapshot)
     variables, circumstances = set_variables(record, limits.cpuset)
     remotes, about_remotes = choose_remotes(record, snapshot, lineage, settings, host)
     notes = [note for note in lineage.notes if note != NO_POINTERS]
@@ -92,7 +97,9 @@ def build_plan(
         images=images,
         remotes=remotes,
         pointer_edits=edit_pointers(lineage.files, record, snapshot, settings),
-        expected_outputs=expected_outputs(lineage, command),
+        expected_outputs=expected_outputs(lineage, command, own),
+        needs=needs,
+        earlier_stages=earlier,
         reference_files=tuple(file.path for file in lineage.files if file.role == "output"),
         provenance=(
             *_about_registered(registered),
@@ -196,13 +203,13 @@ def summarise(record: RunRecord, baseline_digest: str) -> RunSummary:
     )
 
 
-def expected_outputs(lineage: Lineage, command: Command) -> tuple[str, ...]:
-    """Return what must be absent before the training and written by it: recorded outputs, and outs of its stage.
+def expected_outputs(lineage: Lineage, command: Command, own: Sequence[Stage]) -> tuple[str, ...]:
+    """Return what must be absent before the training and written by it: recorded outputs, and outs of its stages.
 
     Never an input: a stage that declares a recorded output as its dependency gets it by `--warm-start` alone.
     """
     inputs = {file.path for file in lineage.files if file.role == "input"}
     paths = [file.path for file in lineage.files if file.role == "output"]
-    if command.stages and (command.source.startswith("inferred: stage ") or len(command.stages) == 1):
-        paths += command.stages[0].outs
+    if is_repro(command.line) or len(own) == 1:
+        paths += [out for stage in own for out in stage.outs]
     return tuple(sorted(set(paths) - inputs))

@@ -6,6 +6,7 @@ import posixpath
 
 from runner.errors import MissingFact
 from runner.lineage.packages import linux_markers, recorded_packages
+from runner.lineage.pipeline import lacking_vars
 from runner.lineage.resolve import commit_facts
 from runner.lineage.script import find_script
 from runner.plan.command import resolve_command, started_scripts
@@ -39,6 +40,7 @@ def unread_texts(record: RunRecord, snapshot: RepositorySnapshot, settings: Sett
     for path in lists:
         wanted += read_files(snapshot.texts, path).lacking
     wanted += lacking_files(snapshot)
+    wanted += lacking_vars(snapshot)
     files = {entry.path for entry in snapshot.tree if entry.kind == "file"}
     return tuple(sorted({path for path in wanted if path in files and path not in snapshot.texts}))
 

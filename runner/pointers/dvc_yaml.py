@@ -64,10 +64,10 @@ def _check_stage(name: Node, stage: Node) -> None:
         raise PointerSyntaxError(f"cmd of stage {name.text!r} must be text, or a list of it", command.line)
     _check_list(name, stage, "deps", lambda item: item.kind == "scalar", "a path")
     _check_list(name, stage, "params", lambda item: item.kind != "sequence", "a key, or a file with its keys")
-    for key in _OUT_LISTS:
-        _check_list(name, stage, key, lambda item: item.kind != "sequence", "a path, or a path with its options")
-        for entry in _items(stage, key):
-            _check_options(name, key, entry)
+    for outs in _OUT_LISTS:
+        _check_list(name, stage, outs, lambda item: item.kind != "sequence", "a path, or a path with its options")
+        for entry in _items(stage, outs):
+            _check_options(name, outs, entry)
     working_directory = stage.get("wdir")
     if working_directory is not None:
         _must(working_directory, "scalar", f"wdir of stage {name.text!r} must be text")

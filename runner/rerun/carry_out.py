@@ -21,6 +21,7 @@ from runner.rerun.in_image import environment_of_image
 from runner.rerun.preexisting import RecordedResults, find_results
 from runner.rerun.provision import as_resolved, provision, ready_keys
 from runner.rerun.restore import Restored, restore
+from runner.rerun.stages import doubts_of, run_stages
 from runner.rerun.train import Trained, train
 from runner.schema.plan import Plan
 from runner.schema.rerun import Ending, PreExistingResult, Rerun, ResolvedEnvironment, RestoredFile
@@ -78,6 +79,20 @@ def carry_out(plan: Plan, place: Place, paper: Paper, *, keep: bool, offline: bo
     """
     timings: dict[str, float] = {}
     restored, environment = _prepare(plan, place, paper, offline=offline, progress=progress, timings=timings)
+    made: tuple[RestoredFile, ...] = ()
+    if restored.stages:
+        with _timed("stages", timings, progress):
+            made = run_stages(
+                place.engine,
+                plan,
+                restored,
+                rerun=place.rerun,
+                environment_key=environment.key,
+                volume=place.volume,
+                logs=paper.logs,
+                progress=progress,
+            )
+        restored = replace(restored, files=(*restored.files, *made), doubts=(*restored.doubts, *doubts_of(made)))
     with _timed("train", timings, progress):
         trained = train(
             place.engine,
@@ -221,6 +236,8 @@ def _observed(
         environment=environment,
         hardware=collected.hardware,
         remotes_asked=restored.remotes_asked,
+        stages_run=tuple(f"{stage.name} of {stage.file}" for stage in restored.stages),
+        doubts=restored.doubts,
         log_tail=trained.log_tail,
         log_cut=trained.log_cut,
     )

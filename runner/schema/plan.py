@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from runner.schema.base import Number, UtcTime, Value, canonical_digest
+from runner.schema.digest import Digest
 from runner.schema.invocation import Invocation
 from runner.schema.lineage import Lineage, Provenance
 from runner.schema.model_files import RegisteredModel
@@ -254,6 +255,25 @@ class PointerEdit(Value):
     created: bool
 
 
+class EarlierStage(Value):
+    """A stage that is run before the training where no store holds what it makes.
+
+    `outs` are absent before it runs, but for the `persistent`. Where the outs of `dvc.lock` are all that tells what the
+    run had, `locked` has the digests of the dependencies that it names, and `stale` sentences on what else in it is not
+    the commit's.
+    """
+
+    name: str
+    file: str
+    command: str
+    working_directory: str
+    deps: tuple[str, ...] = ()
+    outs: tuple[str, ...] = ()
+    persistent: tuple[str, ...] = ()
+    locked: dict[str, Digest] = {}
+    stale: tuple[str, ...] = ()
+
+
 class CodeChange(Value):
     """A commit after the run's own that changes a file which its command runs."""
 
@@ -282,8 +302,9 @@ class Plan(Value):
     `command` is one shell line, run by `bash -o pipefail -c` in `working_directory` (relative to the repository's
     root). `command_inferred` is true where no record or person gave it. `options_uncovered` names options of the
     script whose value nothing pins. `variables` are environment variables of the training. `expected_outputs` are
-    paths that must be absent before and written by the training. `digest` covers what is to be reproduced,
-    `execution_digest` how. `gpu_recorded` is the sign by which the run is known to have used a GPU.
+    paths that must be absent before and written by the training. `needs` are paths that the training reads, so far as
+    that is known, and `earlier_stages` what makes them, in the order in which they run. `digest` covers what is to be
+    reproduced, `execution_digest` how. `gpu_recorded` is the sign by which the run is known to have used a GPU.
     """
 
     schema_version: Literal[1] = 1
@@ -308,6 +329,8 @@ class Plan(Value):
     remotes: tuple[Remote, ...] = ()
     pointer_edits: tuple[PointerEdit, ...] = ()
     expected_outputs: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    earlier_stages: tuple[EarlierStage, ...] = ()
     reference_files: tuple[str, ...] = ()
     provenance: tuple[Provenance, ...] = ()
     not_verified: tuple[str, ...] = ()
@@ -337,6 +360,8 @@ class Plan(Value):
                 what["environment"][key] = document["environment"][key]
         if self.system_packages.names:
             what["system_packages"] = document["system_packages"]["names"]
+        if self.earlier_stages:
+            what["earlier_stages"] = document["earlier_stages"]
         if self.registered is not None:
             what["registered"] = self.registered.bound()
         how = {"limits": document["limits"], "images": document["images"], "remotes": document["remotes"]}

@@ -115,6 +115,8 @@ def divergence_says_nothing(plan: Plan, record: RunRecord, rerun: Rerun, compari
             remedy=again(plan, "--pointer", "md5:DIGEST=PATH") + "    the file that the recorded dataset was read from",
             looked_in=("datasets that the run logged",),
         )
+    if rerun.doubts:
+        return _doubt(plan, rerun)
     recorded = {file.path for file in plan.lineage.files if file.role == "input"}
     unopened = [file.path for file in workspace_inputs(plan, rerun) if file.opened is False and file.path in recorded]
     if unopened:
@@ -124,6 +126,16 @@ def divergence_says_nothing(plan: Plan, record: RunRecord, rerun: Rerun, compari
             remedy=again(plan, "--command", "COMMAND THAT READS IT"),
         )
     return _closed_network(plan, record, rerun)
+
+
+def _doubt(plan: Plan, rerun: Rerun) -> Missing:
+    """Return that an input may not be what the run had (rules 19 and 23)."""
+    return Missing(
+        fact="data",
+        cause=rerun.doubts[0],
+        remedy=again(plan, "--pointer", "DIGEST=PATH") + "    if the run had other bytes",
+        looked_in=rerun.remotes_asked,
+    )
 
 
 def other_code(plan: Plan) -> Missing | None:
@@ -257,17 +269,36 @@ def _input_causes(plan: Plan, rerun: Rerun) -> Iterator[Missing]:
         if file.role == "output" or (file.role == "unknown" and file.path in plan.expected_outputs):
             continue
         found = restored.get(file.path)
+        if file.use != "training":
+            yield from _unforeseen(plan, rerun, file, found)
+            continue
         if file.role == "unknown" and found is not None and not _was_input(found, rerun):
             continue
         cause = _why_not_the_input(file, found)
         if cause is not None:
             yield Missing(fact="data", cause=cause, remedy=again(plan, "--remote", "URL"))
-        elif found is not None and found.held_by in (None, CACHE) and "cached" not in plan.policy.allow:
+        elif (
+            found is not None
+            and found.rebuilt_by is None
+            and found.held_by in (None, CACHE)
+            and "cached" not in plan.policy.allow
+        ):
             yield Missing(
                 fact="data",
                 cause=f"{file.path} ({file.digest}) is in no remote: only the local cache has it",
                 remedy=again(plan, "--allow", "cached"),
             )
+
+
+def _unforeseen(plan: Plan, rerun: Rerun, file: LineageFile, found: RestoredFile | None) -> Iterator[Missing]:
+    """Yield that the training looked for what its stage does not declare, and what therefore was not restored."""
+    absent = rerun.capture.files_absent
+    if found is None and any(path == file.path or path.startswith(f"{file.path}/") for path in absent):
+        yield Missing(
+            fact="data",
+            cause=f"the training looked for {file.path}, which its stage does not declare and which was not restored",
+            remedy=again(plan, "--pull", "all"),
+        )
 
 
 def _was_input(file: RestoredFile, rerun: Rerun) -> bool:
@@ -288,7 +319,9 @@ def _was_input(file: RestoredFile, rerun: Rerun) -> bool:
 def _why_not_the_input(file: LineageFile, found: RestoredFile | None) -> str | None:
     if found is None or found.place != "workspace" or found.digest is None:
         return f"{file.path} ({file.digest}) was not restored"
-    if found.digest != file.digest or found.expected != file.digest:
+    if found.rebuilt_by is not None and found.unchanged:
+        return None
+    if found.rebuilt_by is None and (found.digest != file.digest or found.expected != file.digest):
         return f"{file.path} is {found.digest}, recorded is {file.digest}"
     if found.unchanged is False:
         return f"the training changed {file.path}, which it was to read"

@@ -130,8 +130,8 @@ def test_numbers_and_words_are_those_of_yaml_1_2() -> None:
 
 def test_a_stage_of_dvc_before_1_is_a_pointer_with_a_command() -> None:
     text = (
-        "cmd: python train.py\nwdir: ..\ndeps:\n- {md5: 0123456789abcdef0123456789abcdef, path: train.py}\nouts:\n- {md5: 0123456789abcdef0123456789abcdef, path: m.pkl}\n"
-        "- {path: m.json, metric: true, persist: true}\nlocked: true\n"
+        f"cmd: python train.py\nwdir: ..\ndeps:\n- {{md5: {'0' * 32}, path: train.py}}\n"
+        f"outs:\n- {{md5: {'1' * 32}, path: m.pkl}}\n- {{path: m.json, metric: true, persist: true}}\nlocked: true\n"
     )
     (stage,) = stages_of(snapshot({"pipe/train.dvc": text}))
     assert (stage.name, stage.command, stage.working_directory) == ("train.dvc", "python train.py", ".")
@@ -153,7 +153,7 @@ def test_what_lies_outside_is_told_apart() -> None:
         ("stages:\n  a:\n    deps: [x]\n", "line 2: stage 'a' has no cmd"),
         ("stages:\n  a:\n    cmd: x\n    dep: [x]\n", "line 4: stage 'a' has the key 'dep', which no stage has"),
         ("stages:\n  a:\n    cmd: x\n    deps: x\n", "line 4: deps of stage 'a' must be a list"),
-        ("stages:\n  a:\n    cmd: x\n    deps:\n    - {x: 1}\n", "line 5: an entry of deps of stage 'a' must be a path"),
+        ("stages:\n  a:\n    cmd: x\n    deps: [{x: 1}]\n", "line 4: an entry of deps of stage 'a' must be a path"),
         ("stages:\n  a:\n    cmd: {x: 1}\n", "line 3: cmd of stage 'a' must be text, or a list of it"),
         ("stages:\n  a:\n    foreach: [1]\n", "line 2: stage 'a' lacks do"),
         ("stages:\n  a:\n    foreach: [1]\n    do: {cmd: x}\n    cmd: y\n",
