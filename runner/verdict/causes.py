@@ -99,6 +99,8 @@ def divergence_says_nothing(plan: Plan, record: RunRecord, rerun: Rerun, compari
     changed = other_code(plan)
     if changed is not None:
         return changed
+    if rerun.doubts:
+        return _doubt(plan, rerun)
     if plan.command_inferred and plan.options_uncovered:
         options = ", ".join(plan.options_uncovered)
         return Missing(
@@ -115,8 +117,6 @@ def divergence_says_nothing(plan: Plan, record: RunRecord, rerun: Rerun, compari
             remedy=again(plan, "--pointer", "md5:DIGEST=PATH") + "    the file that the recorded dataset was read from",
             looked_in=("datasets that the run logged",),
         )
-    if rerun.doubts:
-        return _doubt(plan, rerun)
     recorded = {file.path for file in plan.lineage.files if file.role == "input"}
     unopened = [file.path for file in workspace_inputs(plan, rerun) if file.opened is False and file.path in recorded]
     if unopened:
