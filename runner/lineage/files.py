@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from runner.errors import AmbiguousFact, MissingFact
+from runner.lineage.agreement import agreed_metrics
 from runner.lineage.digests import RecordedDigest, Role, recorded_digests
 from runner.lineage.pipeline import Stage, chain_to, covers, overlap, pipeline_problems, stage_of, stages_of
 from runner.lineage.remedy import command_again
@@ -79,6 +80,7 @@ class _Resolver:
         files = [self.file(attribution) for attribution in by_path.values()]
         files += [file for out in self.snapshot.pointers if out.path not in by_path for file in self.unnamed(out)]
         files += self.locked({file.path for file in files})
+        files += self.numbers({file.path for file in files})
         self.check_project(files)
         for problem in pipeline_problems(self.snapshot):
             self.notes.append(f"{problem.pointer} at the commit is not used whole, DVC refuses it: {problem.problem}")
@@ -295,6 +297,29 @@ class _Resolver:
                     use="training" if own else "earlier stages",
                 )
         return list(files.values())
+
+    def numbers(self, named: set[str]) -> list[LineageFile]:
+        """Return the files of metrics that git holds at the commit, where their lock is the commit's (rule 23).
+
+        They are of a run before this one: they count if the rerun's are the same, and are stale else.
+        """
+        agreed = [out for stage in self.own for out in agreed_metrics(stage, self.snapshot)]
+        return [
+            LineageFile(
+                path=out.path,
+                digest=out.digest,
+                role="output",
+                source=f"{out.pointer} at commit {self.short}, which agrees with the commit",
+                pointer=out.pointer,
+                pointer_index=out.index,
+                pointer_state="matches",
+                size_bytes=out.size_bytes,
+                maybe_previous=True,
+                use="nothing",
+            )
+            for out in agreed
+            if out.path not in named and out.digest is not None
+        ]
 
     @staticmethod
     def is_lock_of(dep: PointerOut, stage: Stage) -> bool:

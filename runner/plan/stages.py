@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from runner.errors import MissingFact
+from runner.lineage.agreement import locked_deps, stale
 from runner.lineage.files import AT_COMMIT
 from runner.lineage.pipeline import (
     Stage,
     chain_to,
     is_repro,
-    load_mapping,
     pipeline_problems,
     stages_of,
     stages_of_line,
 )
 from runner.lineage.remedy import command_again
 from runner.plan.command import Command, resolve_command
-from runner.pointers.document import PointerSyntaxError
-from runner.pointers.templates import OpenTemplate, select
-from runner.pointers.values import load_file
-from runner.schema.digest import DigestValue
 from runner.schema.lineage import Lineage
 from runner.schema.plan import EarlierStage
 from runner.schema.run_record import RunRecord
@@ -97,18 +92,15 @@ def earlier_stages(
     stages = [stage for stage in stages_of(snapshot) if not stage.frozen]
     recorded = {file.path for file in lineage.files if not file.source.startswith(AT_COMMIT)}
     told_by_lock = chain_to([path for path in needs if path not in recorded], stages, but=own)
-    here = {out.path: out.digest for out in snapshot.pointers if out.digest is not None}
     return tuple(
-        _planned(stage, stage in told_by_lock, here, snapshot)
+        _planned(stage, stage in told_by_lock, snapshot)
         for stage in chain_to(needs, stages, but=own)
         if stage.command is not None
     )
 
 
-def _planned(
-    stage: Stage, told_by_lock: bool, here: dict[str, DigestValue], snapshot: RepositorySnapshot
-) -> EarlierStage:
-    planned = EarlierStage(
+def _planned(stage: Stage, told_by_lock: bool, snapshot: RepositorySnapshot) -> EarlierStage:
+    return EarlierStage(
         name=stage.name,
         file=stage.file,
         command=stage.command or "",
@@ -116,50 +108,6 @@ def _planned(
         deps=stage.deps,
         outs=stage.outs,
         persistent=stage.persistent,
+        locked=locked_deps(stage, snapshot) if told_by_lock else {},
+        stale=tuple(stale(stage, snapshot)) if told_by_lock else (),
     )
-    if not told_by_lock:
-        return planned
-    locked = {
-        dep.path: dep.digest
-        for dep in snapshot.locked
-        if dep.stage == stage.name and dep.digest is not None and _is_beside(dep.pointer, stage)
-    }
-    planned = planned.model_copy(update={"locked": locked})
-    return planned.model_copy(update={"stale": tuple(_stale(planned, here, snapshot))})
-
-
-def _stale(stage: EarlierStage, here: dict[str, DigestValue], snapshot: RepositorySnapshot) -> Iterator[str]:
-    """Yield in sentences where `dvc.lock` is not of the commit that holds it, by what plain values tell (rule 23)."""
-    lock = posixpath.join(posixpath.dirname(stage.file), "dvc.lock")
-    document = load_mapping(snapshot.texts.get(lock, ""))
-    stages = document.get("stages") if "schema" in document else document
-    entry = stages.get(stage.name) if isinstance(stages, dict) else None
-    if not isinstance(entry, dict):
-        return
-    about = f"{lock} at the commit is not of its code: stage {stage.name}"
-    for path, digest in stage.locked.items():
-        if path in here and here[path].hexdigest != digest.hexdigest:
-            yield f"{about} had other bytes of {path}"
-    commands = entry.get("cmd")
-    locked = " && ".join(map(str, commands)) if isinstance(commands, list) else str(commands or "")
-    if locked and locked.split() != stage.command.split():
-        yield f"{about} had the command `{locked}`"
-    params = entry.get("params")
-    for file, values in params.items() if isinstance(params, dict) else ():
-        path = posixpath.normpath(posixpath.join(stage.working_directory, str(file)))
-        for key, value in values.items() if isinstance(values, dict) and path in snapshot.texts else ():
-            if not _has(path, snapshot.texts[path], str(key), value):
-                yield f"{about} had {key} = {value} of {path}"
-
-
-def _has(path: str, text: str, key: str, value: Any) -> bool:
-    try:
-        return bool(select(key, load_file(path, text)) == value)
-    except OpenTemplate:
-        return value is None
-    except PointerSyntaxError:
-        return True
-
-
-def _is_beside(lock: str, stage: Stage) -> bool:
-    return posixpath.dirname(lock) == posixpath.dirname(stage.file)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import posixpath
 
 from runner.errors import MissingFact
+from runner.lineage.agreement import lacking_of_lock
 from runner.lineage.packages import linux_markers, recorded_packages
-from runner.lineage.pipeline import lacking_vars
+from runner.lineage.pipeline import lacking_vars, stages_of
 from runner.lineage.resolve import commit_facts
 from runner.lineage.script import find_script
 from runner.plan.command import resolve_command, started_scripts
@@ -41,6 +42,10 @@ def unread_texts(record: RunRecord, snapshot: RepositorySnapshot, settings: Sett
         wanted += read_files(snapshot.texts, path).lacking
     wanted += lacking_files(snapshot)
     wanted += lacking_vars(snapshot)
+    scripts = {script.path for script in find_script(record, snapshot)}
+    for stage in stages_of(snapshot):
+        if any(stage.runs(script) for script in scripts):
+            wanted += lacking_of_lock(stage, snapshot)
     files = {entry.path for entry in snapshot.tree if entry.kind == "file"}
     return tuple(sorted({path for path in wanted if path in files and path not in snapshot.texts}))
 

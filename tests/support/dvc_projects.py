@@ -13,6 +13,7 @@ that DVC runs the real scripts in the author's folder. Their arithmetic is exact
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -89,6 +90,7 @@ class DvcProject(RecordedProject):
 
     def __init__(self, folder: Path, dvc: Path, *, values: Sequence[float] = FEATURES) -> None:
         super().__init__(folder, values=values)
+        shutil.rmtree(self.store.path)  # what lies there, DVC pushed
         self._dvc = dvc
         stand_in = folder / "stand-in"
         stand_in.mkdir()
