@@ -97,6 +97,7 @@ def make_plan(
     from runner.plan.build import build_plan
     from runner.plan.images import NOT_MADE
     from runner.plan.stages import own_stages
+    from runner.repository.imports import fetch_imports
     from runner.trackers.baseline import baseline_digest
 
     _check_typed_commit(record, settings, progress)
@@ -114,6 +115,8 @@ def make_plan(
     notes = tuple(note for note in (*asked, clean, agreed) if note is not None)
     stages = own_stages(record, found.snapshot, settings, commit_facts(found.snapshot, settings))
     found.lineage = resolve_lineage(record, found.snapshot, settings, repository, commit, notes, stages)
+    imported = fetch_imports(found.lineage, found.snapshot, cache_folder() / "imports", offline=settings.offline)
+    found.lineage = found.lineage.model_copy(update={"notes": (*found.lineage.notes, *imported.notes)})
     found.host = _host_access(found.snapshot, settings, mirror, progress if confirm else NoProgress())
     baseline = baseline_digest(record)
 
@@ -127,6 +130,8 @@ def make_plan(
         baseline,
         host=found.host,
         registered=registered,
+        imported=imported.remotes,
+        held_by_imports=imported.paths,
     )
 
     def planned(passed_over: Mapping[str, str]) -> Plan:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from runner.credentials.host import NO_ACCESS, HostAccess
 from runner.errors import MissingFact
@@ -25,7 +25,7 @@ from runner.plan.variables import set_variables
 from runner.redact import redact
 from runner.schema.lineage import Lineage, Provenance
 from runner.schema.model_files import RegisteredModel
-from runner.schema.plan import Images, Plan, RunSummary
+from runner.schema.plan import Images, Plan, Remote, RunSummary
 from runner.schema.run_record import UNFINISHED, RunRecord
 from runner.schema.snapshot import RepositorySnapshot
 from runner.settings import Settings, with_policy_of_commit
@@ -44,8 +44,12 @@ def build_plan(
     registered: RegisteredModel | None = None,
     host: HostAccess = NO_ACCESS,
     passed_over: Mapping[str, str] | None = None,
+    imported: tuple[Remote, ...] = (),
+    held_by_imports: Collection[str] = (),
 ) -> Plan:
     """Return the sealed plan of a run; `passed_over` are Pythons that a guess cannot be, with the reason.
+
+    `imported` are folders with what was imported from other repositories, which hold the paths `held_by_imports`.
 
     Raises MissingFact, or AmbiguousFact, where the command, the environment, a remote or anything to compare with is
     not known; each names the flag or the key of `runner.yaml` that supplies it.
@@ -74,7 +78,11 @@ def build_plan(
     needs = needs_of(own, lineage, snapshot, command.script)
     earlier = earlier_stages(own, needs, lineage, snapshot)
     variables, circumstances = set_variables(record, limits.cpuset)
-    remotes, about_remotes = choose_remotes(record, snapshot, lineage, settings, host)
+    others = [file for file in lineage.files if file.path not in held_by_imports]
+    remotes, about_remotes = choose_remotes(
+        record, snapshot, lineage.model_copy(update={"files": tuple(others)}), settings, host
+    )
+    remotes = (*remotes, *imported)
     notes = [note for note in lineage.notes if note != NO_POINTERS]
     return Plan(
         run=summarise(record, baseline_digest),

@@ -12,7 +12,9 @@ from runner.prepare import Prepared
 from runner.schema.reproduction import Verdict
 from tests.support.capture_environments import DVC_1, DVC_2, DVC_TODAY, Specification, program_of
 from tests.support.dvc_projects import FEATURES, TRAIN, DvcProject
+from tests.support.git_server import NAME, serving_git
 from tests.support.judging import Judge, judging, why
+from tests.support.repositories import Repository
 
 DATA = "".join(f"{value}\n" for value in FEATURES).encode()
 READS = TRAIN.replace("data/features/all.csv", "data/train.csv")
@@ -188,3 +190,62 @@ def test_a_training_that_looks_for_what_its_stage_does_not_declare_is_unverifiab
     assert "looked for hidden/b.txt, which its stage does not declare" in reproduction.reason
     assert reproduction.missing is not None
     assert "--pull all" in reproduction.missing.remedy
+
+
+@pytest.mark.parametrize("path", ["tables", "tables/train.csv"])
+def test_what_was_imported_from_another_repository_is_fetched_from_there(
+    judged: Callable[..., tuple[DvcProject, Judge]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    library = Repository(tmp_path / "library")
+    library.commit({"tables/train.csv": DATA, "tables/more/x.csv": b"1\n"}, "Tables")
+    project, judge = judged()
+    project.start()
+    project.write({"train.py": TRAIN.replace("data/features/all.csv", f"data/{Path(path).name}"), "data/.keep": ""})
+    if path == "tables":
+        project.write({"train.py": TRAIN.replace("data/features/all.csv", "data/tables/train.csv")})
+    project.dvc("import", "-q", str(library.path), path, "-o", f"data/{Path(path).name}")
+    library.commit({"tables/train.csv": b"9\n"}, "Other tables")
+    pointer = project.repository.path / "data" / f"{Path(path).name}.dvc"
+    pointer.write_text(pointer.read_text().replace(str(library.path), f"https://{NAME}/library.git"))
+    project.save("Import data")
+    project.push()
+    project.forget()
+    project.record()
+    with serving_git(library, tmp_path, monkeypatch) as server:
+        assert [line.split()[0] for line in identical(judge)] == [f"data/{Path(path).name}"]
+        assert server.shown == []
+
+
+def test_an_import_of_a_folder_of_the_author_is_read_by_nobody_and_its_source_is_named(
+    judged: Callable[..., tuple[DvcProject, Judge]], tmp_path: Path
+) -> None:
+    library = Repository(tmp_path / "library")
+    library.commit({"train.csv": DATA}, "Tables")
+    project, judge = judged()
+    project.start()
+    project.write({"train.py": READS, "data/.keep": ""})
+    project.dvc("import", "-q", str(library.path), "train.csv", "-o", "data/train.csv")
+    project.save("Import data")
+    project.forget()
+    project.record()
+    reproduction = judge()
+    assert reproduction.verdict is Verdict.UNVERIFIABLE, why(reproduction)
+    assert "data/train.csv" in reproduction.reason
+    assert f"it came by dvc import of train.csv of {library.path} at {library.head[:12]}" in reproduction.reason
+    assert any("a folder of the author's machine" in line for line in reproduction.not_verified)
+
+
+def test_import_url_is_found_in_the_remote_that_dvc_pushed_it_to(
+    judged: Callable[..., tuple[DvcProject, Judge]], tmp_path: Path
+) -> None:
+    (tmp_path / "export.csv").write_bytes(DATA)
+    project, judge = judged()
+    project.start()
+    project.write({"train.py": READS, "data/.keep": ""})
+    project.dvc("import-url", "-q", str(tmp_path / "export.csv"), "data/train.csv")
+    project.save("Import data")
+    project.push()
+    project.forget()
+    (tmp_path / "export.csv").write_bytes(b"9\n")
+    project.record()
+    assert len(identical(judge)) == 1

@@ -56,7 +56,7 @@ WHOLE_2_2 = Specification("whole-mlflow-2.2", "3.10", ("mlflow==2.2.2", *_SKLEAR
 WHOLE_2_22 = Specification("whole-mlflow-2.22", None, ("mlflow==2.22.0",))
 WHOLE_TODAY = Specification("whole-mlflow-today", None, ("mlflow>=3.1",))
 DVC_1 = Specification("dvc-1.11", None, ("dvc==1.11.16", "pathspec<0.10", "setuptools<60", "funcy<2", "fsspec<2023"))
-DVC_2 = Specification("dvc-2.58", None, ("dvc==2.58.2", "pathspec<0.13", "setuptools<80"))
+DVC_2 = Specification("dvc-2.58", None, ("dvc==2.58.2", "pathspec<0.13", "setuptools<80", "dulwich<0.22"))
 DVC_TODAY = Specification("dvc-today", None, ("dvc>=3.60",))
 EACH_WHOLE = (WHOLE_1_30, WHOLE_2_2, WHOLE_2_22, WHOLE_TODAY)
 
