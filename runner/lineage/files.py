@@ -259,19 +259,27 @@ class _Resolver:
     def use(self, path: str) -> Literal["training", "earlier stages", "nothing", "asked for"]:
         """Return what a file that the record does not name is pulled for.
 
-        A stage tells what its command reads; what the script or a file of params speaks of counts too, since stages do
-        not always declare all. Without a stage all may be read.
+        A stage tells what its command reads; what the script speaks of counts too, since stages do not always declare
+        all, and so does what a file of params does, unless it is for an earlier stage. Without a stage all may be read.
         """
         if not self.own or any(overlap(dep, path) for stage in self.own for dep in stage.deps):
             return "training"
-        if self.is_mentioned(path):
+        if self.is_mentioned(path, (".py",)):
             return "training"
         if any(overlap(dep, path) for stage in self.earlier for dep in stage.deps):
             return "earlier stages"
+        if self.is_mentioned(path, ("",)):
+            return "training"
         return "asked for" if self.settings.pull == "all" else "nothing"
 
-    def is_mentioned(self, path: str) -> bool:
-        texts = [text for name, text in self.snapshot.texts.items() if not name.endswith(_POINTERS)]
+    def is_mentioned(self, path: str, endings: tuple[str, ...]) -> bool:
+        """Tell whether a text names a file: one with such an ending, or that the run's own stages start."""
+        others = {dep for stage in self.earlier for dep in stage.deps}  # the scripts of other stages
+        texts = [
+            text
+            for name, text in self.snapshot.texts.items()
+            if name.endswith(endings) and not name.endswith(_POINTERS) and name not in others
+        ]
         return any(word in text for word in (path, posixpath.basename(path)) for text in texts)
 
     def locked(self, named: set[str]) -> list[LineageFile]:

@@ -8,10 +8,13 @@ from pathlib import Path
 import pytest
 
 from runner.engine.docker import DockerEngine
+from runner.planning import plan_run
 from runner.prepare import Prepared
+from runner.progress import NoProgress
 from runner.schema.reproduction import Verdict
+from runner.settings import Flags, load_settings
 from tests.support.capture_environments import DVC_1, DVC_2, DVC_TODAY, Specification, program_of
-from tests.support.dvc_projects import FEATURES, TRAIN, DvcProject
+from tests.support.dvc_projects import FEATURES, RUN_ID, TRAIN, DvcProject
 from tests.support.git_server import NAME, serving_git
 from tests.support.judging import Judge, judging, why
 from tests.support.repositories import Repository
@@ -194,10 +197,10 @@ def test_a_training_that_looks_for_what_its_stage_does_not_declare_is_unverifiab
 
 @pytest.mark.parametrize("path", ["tables", "tables/train.csv"])
 def test_what_was_imported_from_another_repository_is_fetched_from_there(
-    judged: Callable[..., tuple[DvcProject, Judge]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+    judged: Callable[..., tuple[DvcProject, Judge]], tmp_path: Path, path: str
 ) -> None:
     library = Repository(tmp_path / "library")
-    library.commit({"tables/train.csv": DATA, "tables/more/x.csv": b"1\n"}, "Tables")
+    commit = library.commit({"tables/train.csv": DATA, "tables/more/x.csv": b"1\n"}, "Tables")
     project, judge = judged()
     project.start()
     project.write({"train.py": TRAIN.replace("data/features/all.csv", f"data/{Path(path).name}"), "data/.keep": ""})
@@ -211,9 +214,16 @@ def test_what_was_imported_from_another_repository_is_fetched_from_there(
     project.push()
     project.forget()
     project.record()
-    with serving_git(library, tmp_path, monkeypatch) as server:
-        assert [line.split()[0] for line in identical(judge)] == [f"data/{Path(path).name}"]
+    # its proxy leads nowhere else: what plans fetches the source, and what reruns has it then
+    with pytest.MonkeyPatch.context() as patch, serving_git(library, tmp_path, patch) as server:
+        plan = plan_run(
+            RUN_ID, load_settings(Flags(tracker=str(project.tracker)), {}, judge.folder), progress=NoProgress()
+        )
         assert server.shown == []
+    assert [remote.source for remote in plan.remotes if remote.name.startswith("import-")] == [
+        f"dvc import: git repository https://{NAME}/library.git at {commit[:12]}"
+    ]
+    assert [line.split()[0] for line in identical(judge)] == [f"data/{Path(path).name}"]
 
 
 def test_an_import_of_a_folder_of_the_author_is_read_by_nobody_and_its_source_is_named(
