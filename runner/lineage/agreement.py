@@ -10,7 +10,7 @@ import posixpath
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from runner.lineage.pipeline import Stage, load_mapping
+from runner.lineage.pipeline import Stage, covers, load_mapping
 from runner.pointers.document import PointerSyntaxError
 from runner.pointers.templates import OpenTemplate, select
 from runner.pointers.values import load_file
@@ -59,9 +59,10 @@ def agreed_metrics(stage: Stage, snapshot: RepositorySnapshot) -> Iterator[Point
     if any(stale(stage, snapshot)):
         return
     deps = locked_deps(stage, snapshot)
-    outs = {out.path for out in snapshot.pointers}
-    if not all(path in outs or _is_as_locked(path, digest, snapshot.texts) for path, digest in deps.items()):
-        return
+    for path, digest in deps.items():  # what the commit does not hold is restored by the lock's own digest
+        is_here = any(covers(path, entry.path) for entry in snapshot.tree)
+        if is_here and not _is_as_locked(path, digest, snapshot.texts):
+            return
     for out in snapshot.pointers:
         if not _is_of(out, stage) or out.path not in stage.metrics or out.digest is None:
             continue

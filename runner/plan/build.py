@@ -58,6 +58,9 @@ def build_plan(
     facts = commit_facts(snapshot, settings)
     command = resolve_command(record, snapshot, settings, facts)
     check_lfs(record, snapshot, lineage, settings, command)
+    own = stages_run(command, snapshot)
+    needs = needs_of(own, lineage, snapshot, command.script)
+    earlier = earlier_stages(own, needs, lineage, snapshot)
     environment, python, considered = specify_environment(
         record,
         snapshot,
@@ -65,7 +68,10 @@ def build_plan(
         facts,
         command.script,
         command.working_directory,
-        scripts=started_scripts(command.line, command.working_directory, snapshot),
+        scripts=[
+            *started_scripts(command.line, command.working_directory, snapshot),
+            *(path for stage in earlier for path in started_scripts(stage.command, stage.working_directory, snapshot)),
+        ],
         registered=registered,
         machine=_MACHINES.get((images.platform or "").partition("/")[2], "x86_64"),
         passed_over=passed_over,
@@ -74,9 +80,6 @@ def build_plan(
         snapshot, settings, facts, (command.working_directory, posixpath.dirname(command.script or ""))
     )
     limits = set_limits(record, settings)
-    own = stages_run(command, snapshot)
-    needs = needs_of(own, lineage, snapshot, command.script)
-    earlier = earlier_stages(own, needs, lineage, snapshot)
     variables, circumstances = set_variables(record, limits.cpuset)
     others = [file for file in lineage.files if file.path not in held_by_imports]
     remotes, about_remotes = choose_remotes(

@@ -7,7 +7,7 @@ import posixpath
 from runner.errors import MissingFact
 from runner.lineage.agreement import lacking_of_lock
 from runner.lineage.packages import linux_markers, recorded_packages
-from runner.lineage.pipeline import lacking_vars, stages_of
+from runner.lineage.pipeline import chain_to, lacking_vars, stages_of
 from runner.lineage.resolve import commit_facts
 from runner.lineage.script import find_script
 from runner.plan.command import resolve_command, started_scripts
@@ -16,6 +16,7 @@ from runner.plan.environment import folders_of
 from runner.plan.lists.find import find_lists, lacking_files
 from runner.plan.lists.imports import follow
 from runner.plan.lists.requirements import read_files
+from runner.plan.stages import stages_run
 from runner.plan.system_packages import list_paths
 from runner.schema.plan import DEFAULT_PYTHON
 from runner.schema.run_record import RunRecord
@@ -67,4 +68,7 @@ def unread_modules(record: RunRecord, snapshot: RepositorySnapshot, settings: Se
     except MissingFact:
         return ()  # and without it there is no plan either, which says so
     scripts = started_scripts(command.line, command.working_directory, snapshot) or [command.script or ""]
+    needs = [dep for stage in stages_run(command, snapshot) for dep in stage.deps]
+    for stage in chain_to(needs, stages_of(snapshot), but=stages_run(command, snapshot)):
+        scripts += started_scripts(stage.command or "", stage.working_directory, snapshot)
     return tuple(follow(snapshot, scripts, folders).unread)
