@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from runner.errors import AmbiguousFact, MissingFact
+from runner.inside.chain import overlap
 from runner.lineage.agreement import agreed_metrics
 from runner.lineage.digests import RecordedDigest, Role, recorded_digests
-from runner.lineage.pipeline import Stage, chain_to, covers, overlap, pipeline_problems, stage_of, stages_of
+from runner.lineage.pipeline import Stage, chain_to, covers, pipeline_problems, stage_of, stages_of
 from runner.lineage.remedy import command_again
 from runner.lineage.script import find_script
 from runner.schema.digest import DigestValue

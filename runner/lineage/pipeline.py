@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from runner.inside.chain import overlap
 from runner.pointers.document import Node, PointerSyntaxError
 from runner.pointers.dvc_yaml import check_pipeline
 from runner.pointers.read import document_root, read_wdirs
@@ -81,11 +82,6 @@ def words_of(line: str) -> list[str]:
 def covers(folder: str, path: str) -> bool:
     """Tell whether a path is a folder, or lies in it."""
     return path == folder or path.startswith(folder.rstrip("/") + "/")
-
-
-def overlap(one: str, other: str) -> bool:
-    """Tell whether two paths are one, or one lies in the other."""
-    return covers(one, other) or covers(other, one)
 
 
 def stages_of(snapshot: RepositorySnapshot) -> tuple[Stage, ...]:
