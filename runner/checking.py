@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from runner import __version__
 from runner.errors import InfrastructureError, MissingFact, RunNotFound
+from runner.inside.chain import overlap
 from runner.planning import Found, images_there_for, make_plan, with_told_python
 from runner.progress import NoProgress, Progress
 from runner.schema.check import (
@@ -132,7 +133,7 @@ def _needed(looked: _Looked) -> list[CheckedFile]:
     return [
         CheckedFile(path=file.path, digest=file.digest, role=file.role, held=Held.UNASKED)
         for file in (lineage.files if lineage is not None else ())
-        if file.role != "output"
+        if file.role != "output" and file.use == "training"
     ]
 
 
@@ -146,7 +147,8 @@ def _row(looked: _Looked, answers: Answers) -> CheckedRun:
         )
     files = tuple(_answered(file, looked.remotes, answers) for file in _needed(looked))
     missing = [_as_value(each, asked) for each in looked.missing]
-    gone = [file for file in files if file.held is Held.ABSENT]
+    made = _made_by(looked.found.plan)
+    gone = [file for file in files if file.held is Held.ABSENT and not any(overlap(file.path, out) for out in made)]
     if gone and all(each.fact not in ("data", "remote") for each in missing):
         others = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
         missing.append(
@@ -171,6 +173,11 @@ def _row(looked: _Looked, answers: Answers) -> CheckedRun:
         weak=tuple(_weak(looked.found.plan, files)),
         unreachable=_unreachable(unreachable),
     )
+
+
+def _made_by(plan: Plan | None) -> dict[str, str]:
+    """Return what stages of the commit make again where no remote holds it, with the stage of each."""
+    return {out: stage.name for stage in (plan.earlier_stages if plan is not None else ()) for out in stage.outs}
 
 
 def _unreachable(error: InfrastructureError | None) -> Unreachable | None:
@@ -210,6 +217,10 @@ def _weak(plan: Plan | None, files: Sequence[CheckedFile]) -> Iterator[str]:
             yield "commit: the run records none"
         if not plan.lineage.files:
             yield "data: the run records no digest"
+    for file in files:
+        stages = [name for out, name in _made_by(plan).items() if overlap(file.path, out)]
+        if file.held is Held.ABSENT and stages:
+            yield f"data: no remote holds {file.path}; stage {stages[0]} makes it again"
     unasked = sum(file.held is Held.UNASKED for file in files)
     if unasked:
         yield f"data: {unasked} of {len(files)} digests could be looked for in no remote from here"

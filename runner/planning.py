@@ -96,11 +96,13 @@ def make_plan(
     Raises MissingFact where a fact is missing, RepositoryUnavailable, UsageError for a `--commit` that is no id.
     """
     from runner.lineage.commit import check_clean, recorded_commit
-    from runner.lineage.resolve import resolve_lineage
+    from runner.lineage.resolve import commit_facts, resolve_lineage
     from runner.plan.build import build_plan
     from runner.plan.images import NOT_MADE
     from runner.plan.line_endings import recorded_hashes
+    from runner.plan.stages import own_stages
     from runner.repository.committed import find_committed
+    from runner.repository.imports import fetch_imports
     from runner.repository.parts import look_at_parts
     from runner.trackers.baseline import baseline_digest
 
@@ -126,9 +128,12 @@ def make_plan(
     agreed = _check_commits(record, settings, mirror)
     asked = found.asked.notes if found.asked is not None else ()
     notes = tuple(note for note in (*asked, clean, agreed) if note is not None)
-    found.lineage = resolve_lineage(record, found.snapshot, settings, repository, commit, notes)
+    stages = own_stages(record, found.snapshot, settings, commit_facts(found.snapshot, settings))
+    found.lineage = resolve_lineage(record, found.snapshot, settings, repository, commit, notes, stages)
     committed = find_committed(mirror, resolved, found.snapshot.tree, recorded_hashes(record, found.lineage))
     found.snapshot = found.snapshot.model_copy(update={"committed": committed})
+    imported = fetch_imports(found.lineage, found.snapshot, cache_folder() / "imports", offline=settings.offline)
+    found.lineage = found.lineage.model_copy(update={"notes": (*found.lineage.notes, *imported.notes)})
     found.host = _host_access(found.snapshot, settings, mirror, progress if confirm else NoProgress())
     baseline = baseline_digest(record)
 
@@ -142,6 +147,8 @@ def make_plan(
         baseline,
         host=found.host,
         registered=registered,
+        imported=imported.remotes,
+        held_by_imports=imported.paths,
     )
 
     def planned(passed_over: Mapping[str, str]) -> Plan:

@@ -22,6 +22,7 @@ from runner.schema.configuration import (
     Section,
     TagNames,
     checked_allowance,
+    checked_pull,
     checked_python,
 )
 from runner.schema.index_dates import IndexDates, read_index_dates
@@ -55,6 +56,7 @@ class Flags(Value):
     repo: str | None = None
     commit: str | None = None
     remote: str | None = None
+    pull: str | None = None
     command: str | None = None
     argv: tuple[str, ...] = ()
     python: str | None = None
@@ -119,6 +121,7 @@ class Settings(Value):
     repo: str | None = None
     commit: str | None = None
     remote: str | None = None
+    pull: str = "needed"
     command: str | None = None
     working_directory: str | None = None
     python: str | None = None
@@ -366,6 +369,8 @@ class _Resolver:
         self.take("commit", (flags.commit, "--commit"))
         self.take("run_of_model", (flags.run_of_model, "--run"))
         self.take("keep", (flags.keep, "--keep"))
+        pull = self.attempt(checked_pull, self.flags.pull, "--pull") if self.flags.pull else None
+        self.take("pull", (pull, "--pull"), (file.pull, f"pull in {FILE_NAME}"))
         self.take_command(file)
         self.take_environment(file)
         self.take_limits(file)

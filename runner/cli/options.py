@@ -71,6 +71,10 @@ Remote = Annotated[
     Text,
     typer.Option("--remote", metavar="NAME|URL", help="The DVC remote to restore from.", rich_help_panel=_LINEAGE),
 ]
+Pull = Annotated[
+    Text,
+    typer.Option("--pull", metavar="needed|all", help="How much of what DVC names.", rich_help_panel=_LINEAGE),
+]
 Command = Annotated[
     Text,
     typer.Option("--command", metavar="LINE", help="The training command, as a shell line.", rich_help_panel=_LINEAGE),

@@ -19,6 +19,7 @@ def plan(
     repo: o.Repo = None,
     commit: o.Commit = None,
     remote: o.Remote = None,
+    pull: o.Pull = None,
     command: o.Command = None,
     pointer: o.Pointer = None,
     warm_start: o.WarmStart = None,

@@ -50,8 +50,8 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
     opened = {_relative(path) for path in capture["files_opened"]}
     moved = traces.moved(manifest, files)
     read = {path for path, status in files.items() if traces.is_read(manifest.get(moved.get(path, path)), status)}
-    inputs = [_check_input(file, root, opened | read) for file in state["files"]]
-    used = _used(capture, manifest, files, read - opened)
+    inputs = [{**_check_input(file, root, opened | read), "entries": None} for file in state["files"]]
+    used = _used(capture, manifest, files, read - opened) | set(state["used_by_stages"])
     made = stores_made(root, [path for path, status in files.items() if traces.is_written(manifest.get(path), status)])
     capture["problems"] += [
         f"a process of the training logged past the capture, to {_as_text(store)}" for store in made[:_SHOWN_STORES]
@@ -112,10 +112,18 @@ def _check_input(file: dict[str, Any], root: str, opened: set[str]) -> dict[str,
     was_opened = path in opened
     if object_id.directory:
         was_opened = any(name.startswith(path + "/") for name in opened)
-        unchanged = all(_has_bytes(os.path.join(full, name), entry) for name, entry in listing(object_id))
+        unchanged = all(_has_bytes(os.path.join(full, name), entry) for name, entry in _entries(file, object_id))
     else:
         unchanged = _has_bytes(full, object_id)
     return {**file, "unchanged": unchanged, "opened": was_opened}
+
+
+def _entries(file: dict[str, Any], object_id: ObjectId) -> list[tuple[str, ObjectId]]:
+    """Return a directory's files: those that a stage made, or those of the listing that a store holds."""
+    made = file.get("entries")
+    if made is None:
+        return listing(object_id)
+    return [(name, ObjectId(object_id.algorithm, digest, False)) for name, digest in made.items()]
 
 
 def _has_bytes(path: str, object_id: ObjectId) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 from runner.inside import layout, uses, workspace
 from runner.inside.capture import traces
+from runner.inside.chain import overlap, stages_to_run
 from runner.inside.data.objects import (
     ObjectId,
     Verified,
@@ -23,6 +24,7 @@ from runner.inside.data.objects import (
     verify,
 )
 from runner.inside.data.remotes import Remotes
+from runner.inside.hashing import Hashing, hash_file
 from runner.inside.packages.environment import find_ready
 from runner.inside.protocol import MISSING, UNAVAILABLE, PhaseError, note, progress, receive
 from runner.inside.supplied import clone_submodules, lay_supplied
@@ -31,18 +33,21 @@ from runner.inside.usage import allocated_bytes
 # What is larger, or has more files, and is of unknown role is linked, read-only, like data.
 _COPIED_BYTES = 256 << 20
 _COPIED_FILES = 1000
+_TRAINING, _EARLIER, _ASKED_FOR = "training", "earlier stages", "asked for"
 
 
 def handle(request: dict[str, Any]) -> dict[str, Any]:
     """Restore a rerun's workspace.
 
     Request: rerun, commit, branch, url, dvc_roots, outs[], pointer_edits[],
-    files[] {path, digest, role, warm_start}, submodules[] {path, commit, place},
-    supplied[] {path, digest, kind, source}, expected_outputs[], allow_cached, allow_line_endings, proxies,
+    files[] {path, digest, role, use, origin, warm_start}, submodules[] {path, commit, place},
+    supplied[] {path, digest, kind, source}, expected_outputs[], needs[], stages[] (see `Chain`), allow_cached,
+    allow_line_endings, proxies,
     remotes[] (see `Remotes`), environment {specification, repository} (keys), base (the base image's reference).
     Asks for: the `bundle` of the repository; that of each `submodule`; files that are `supplied`; what folders of the
     host hold (see `folders`).
-    Result: files[] {path, digest, sha256, size_bytes, place, held_by}, remotes_asked[], removed[].
+    Result: files[] {path, digest, sha256, size_bytes, place, held_by}, remotes_asked[], removed[], stages[] that must
+    run before the training, as they were given, and doubts[], sentences on inputs that a lock of other code names.
     """
     with uses.with_others():
         return _restore(request)
@@ -71,9 +76,9 @@ def _restore(request: dict[str, Any]) -> dict[str, Any]:
     workspace.private_cache(root, request["dvc_roots"])
 
     remotes = Remotes(request["remotes"], root, layout.work(rerun, layout.STATE))
-    wanted = {ObjectId.parse(file["digest"]) for file in request["files"]}
     store = _Store(remotes, allow_cached=request["allow_cached"], allow_line_endings=request["allow_line_endings"])
-    store.fetch(wanted)
+    chain = Chain(request, root, store)
+    doubts = chain.doubts()
 
     for path in request["outs"]:
         workspace.make_room(root, path)
@@ -84,18 +89,36 @@ def _restore(request: dict[str, Any]) -> dict[str, Any]:
         if workspace.remove(workspace.inside(root, path)):
             removed.append(path)
         workspace.mark_unchanged(root, held)
+    for path in chain.made_anew:
+        workspace.make_parents(root, path)
+        workspace.remove(workspace.inside(root, path))
 
-    results = supplied + [_place(file, root, layout.work(rerun, layout.REFERENCE), store) for file in request["files"]]
+    reference = layout.work(rerun, layout.REFERENCE)
+    results = supplied + [_place(file, root, reference, store) for file in chain.laid_now]
+    _check_deferred(chain)
     store.forget_mended()
     workspace.exclude(root, [f["path"] for f in results if f["place"] == "workspace"])
     for submodule in request["submodules"]:
         workspace.settle(workspace.inside(root, submodule["path"]))
     workspace.settle(root)
     manifest = {path: traces.mark(status) for path, status in workspace.files(root)}
-    state = {"manifest": manifest, "files": results, "access_times": traces.are_kept(layout.work(rerun, layout.STATE))}
+    state = {
+        "manifest": manifest,
+        "files": results,
+        "access_times": traces.are_kept(layout.work(rerun, layout.STATE)),
+        "pending": chain.pending,
+        "deferred": chain.deferred,
+        "used_by_stages": [],
+    }
     with open(layout.work(rerun, f"{layout.STATE}/restored.json"), "w", encoding="utf-8") as file:
         json.dump({**state, "allocated": allocated_bytes(layout.work(rerun, layout.SANDBOX))}, file)
-    return {"files": results, "remotes_asked": remotes.asked, "removed": removed}
+    return {
+        "files": results,
+        "remotes_asked": remotes.asked,
+        "removed": removed,
+        "stages": chain.to_run,
+        "doubts": doubts,
+    }
 
 
 def _make_folders(rerun: str) -> None:
@@ -269,9 +292,120 @@ class _Store:
         return sum(self._verified[entry].size_bytes for _, entry in entries)
 
 
-def _place(file: dict[str, Any], root: str, reference: str, store: _Store) -> dict[str, Any]:
-    object_id = ObjectId.parse(file["digest"])
-    result = {
+class Chain:
+    """What is fetched, and which stages run before the training since no store holds what they make.
+
+    Request: needs[] (paths), files[], and stages[] {name, file, deps[], outs[], persistent[], locked}: those that may
+    run, in their order. What only a stage reads is fetched if that stage runs.
+    """
+
+    def __init__(self, request: dict[str, Any], root: str, store: _Store) -> None:
+        self._stages: list[dict[str, Any]] = request["stages"]
+        self._supplied = [file["path"] for file in request["supplied"]]
+        self._root = root
+        self._store = store
+        self._files = [file for file in request["files"] if file["use"] in (_TRAINING, _ASKED_FOR)]
+        self._later = [file for file in request["files"] if file["use"] == _EARLIER]
+        self._fetch(self._files)
+        while True:
+            self.to_run = stages_to_run(request["needs"], self._stages, self._is_there)
+            deps = [dep for stage in self.to_run for dep in stage["deps"]]
+            more = [file for file in self._later if any(overlap(file["path"], dep) for dep in deps)]
+            if not more:
+                break
+            self._fetch(more)
+            self._files += more
+            self._later = [file for file in self._later if file not in more]
+        self._made = [out for stage in self.to_run for out in stage["outs"]]
+
+    def _fetch(self, files: list[dict[str, Any]]) -> None:
+        self._store.fetch({ObjectId.parse(file["digest"]) for file in files})
+
+    def _is_there(self, out: str) -> bool:
+        """Tell whether a store holds an out, or the commit; what nobody has asked for yet counts as held."""
+        named = [file for file in (*self._files, *self._later) if overlap(file["path"], out)]
+        if not named:
+            return bool(workspace.tracked(self._root, out)) or any(overlap(path, out) for path in self._supplied)
+        return all(file in self._later or self._complete(file) for file in named)
+
+    def _complete(self, file: dict[str, Any]) -> bool:
+        return self._store.complete(ObjectId.parse(file["digest"]))
+
+    def _is_made(self, path: str) -> bool:
+        return any(overlap(path, out) for out in self._made)
+
+    @property
+    def made_anew(self) -> list[str]:
+        """What must be absent before the stages run."""
+        kept = {path for stage in self.to_run for path in stage["persistent"]}
+        return [out for out in self._made if out not in kept]
+
+    @property
+    def laid_now(self) -> list[dict[str, Any]]:
+        """The files that are laid out at once: no stage is going to make them."""
+        return [
+            file
+            for file in self._files
+            if not self._is_made(file["path"]) and (file["use"] != _ASKED_FOR or self._complete(file))
+        ]
+
+    @property
+    def deferred(self) -> list[dict[str, Any]]:
+        """The files that a store holds beside others that a stage must make; they are laid out after it."""
+        held = [file for file in self._files if self._is_made(file["path"]) and self._complete(file)]
+        return [{**_described(file), **_found(file, self._store)} for file in held]
+
+    @property
+    def pending(self) -> list[dict[str, Any]]:
+        """The files that the stages are to make: those that the record or a lock names, and outs that nothing names."""
+        named = [file for file in self._files if self._is_made(file["path"])]
+        unheld = [_described(file) for file in named if not self._complete(file)]
+        others = [out for out in self._made if not any(overlap(out, file["path"]) for file in named)]
+        return unheld + [_described({"path": out, "digest": None, "role": "input"}) for out in others]
+
+    def doubts(self) -> list[str]:
+        """Return where `dvc.lock` names other code than the commit holds: its outs may not be the run's (rule 23).
+
+        Of the stages that run again nothing is said: what they make is compared.
+        """
+        return [
+            f"dvc.lock at the commit is not of its code: stage {stage['name']} had other bytes of {path}"
+            for stage in self._stages
+            if stage not in self.to_run
+            for path, digest in stage["locked"].items()
+            if workspace.tracked(self._root, path) == [path] and not _is_as_locked(self._root, path, digest)
+        ]
+
+
+def _check_deferred(chain: Chain) -> None:
+    """Refuse what is laid out only after a stage and is there by other line endings alone, which nobody keeps."""
+    for file in chain.deferred:
+        if file.get("mended"):
+            raise PhaseError(
+                MISSING,
+                f"{file['path']} has the recorded digest with other line endings alone, and a stage makes what is beside",
+                "runner reproduce RUN --remote URL    if another store has the bytes",
+                fact="data",
+            )
+
+
+def _is_as_locked(root: str, path: str, digest: str) -> bool:
+    """Tell whether a file of the commit has a digest, be it with the line endings of Windows."""
+    object_id = ObjectId.parse(digest)
+    full = workspace.inside(root, path)
+    if os.path.islink(full) or object_id.directory:
+        return True
+    if hash_file(full).matches(object_id.algorithm, object_id.hexdigest):
+        return True
+    windows = Hashing()
+    with open(full, "rb") as file:
+        content = file.read(_COPIED_BYTES)
+    windows.update(content.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
+    return windows.result().matches("md5", object_id.hexdigest)
+
+
+def _described(file: dict[str, Any]) -> dict[str, Any]:
+    return {
         "path": file["path"],
         "expected": file["digest"],
         "digest": None,
@@ -281,6 +415,22 @@ def _place(file: dict[str, Any], root: str, reference: str, store: _Store) -> di
         "place": "missing",
         "held_by": None,
     }
+
+
+def _found(file: dict[str, Any], store: _Store) -> dict[str, Any]:
+    object_id = ObjectId.parse(file["digest"])
+    return {
+        "digest": str(object_id),
+        "sha256": None if object_id.directory else store.found(object_id).sha256,
+        "size_bytes": store.size(object_id),
+        "held_by": store.held_by(object_id),
+        "mended": store.how_mended(object_id),
+    }
+
+
+def _place(file: dict[str, Any], root: str, reference: str, store: _Store) -> dict[str, Any]:
+    object_id = ObjectId.parse(file["digest"])
+    result = _described(file)
     if not store.complete(object_id):
         if file["role"] != "output" or file["warm_start"]:
             raise _missing(file, store, object_id)
@@ -295,15 +445,7 @@ def _place(file: dict[str, Any], root: str, reference: str, store: _Store) -> di
         workspace.mark_unchanged(root, held)
     else:
         _link_reference(reference, file["path"], object_id, store)
-    return {
-        **result,
-        "digest": str(object_id),
-        "sha256": None if object_id.directory else store.found(object_id).sha256,
-        "size_bytes": store.size(object_id),
-        "place": "workspace" if in_workspace else "reference",
-        "held_by": store.held_by(object_id),
-        "mended": store.how_mended(object_id),
-    }
+    return {**result, **_found(file, store), "place": "workspace" if in_workspace else "reference"}
 
 
 def _link_reference(reference: str, path: str, object_id: ObjectId, store: _Store) -> None:
@@ -335,7 +477,8 @@ def _missing(file: dict[str, Any], store: _Store, object_id: ObjectId) -> PhaseE
     return PhaseError(
         MISSING,
         f"{what} is in no remote"
-        + (f": {problem.event['cause']}" if problem is not None else store.unasked + store.others),
+        + (f": {problem.event['cause']}" if problem is not None else store.unasked + store.others)
+        + (f"; it came by {file['origin']}" if file["origin"] else ""),
         remedy,
         fact="data",
         looked_in=tuple(store.asked),

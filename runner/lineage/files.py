@@ -11,10 +11,13 @@ import posixpath
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from runner.errors import AmbiguousFact, MissingFact
+from runner.inside.chain import overlap
+from runner.lineage.agreement import agreed_metrics
 from runner.lineage.digests import RecordedDigest, Role, recorded_digests
-from runner.lineage.pipeline import Stage, stage_of, stages_of
+from runner.lineage.pipeline import Stage, chain_to, covers, pipeline_problems, stage_of, stages_of
 from runner.lineage.remedy import command_again
 from runner.lineage.script import find_script
 from runner.schema.digest import DigestValue
@@ -23,6 +26,11 @@ from runner.schema.notation import parse_pointer
 from runner.schema.run_record import RunRecord
 from runner.schema.snapshot import HistoricPointer, PointerOut, RepositorySnapshot
 from runner.settings import CommitFacts, Settings
+
+_POINTERS = (".dvc", "dvc.lock", "dvc.yaml", ".gitignore", ".dvc/config")
+
+AT_COMMIT = "pointer at commit"
+"""How the source of a file begins that nothing but the commit's own pointers names."""
 
 NO_POINTERS = "no DVC pointer and no recorded digest: the data is what git holds at the commit"
 
@@ -46,14 +54,18 @@ class _Resolver:
     snapshot: RepositorySnapshot
     settings: Settings
     facts: CommitFacts
+    own_stages: tuple[Stage, ...] | None = None
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.outs = {out.path: out for out in self.snapshot.pointers}
         self.short = self.snapshot.commit[:12]
         self.stages = stages_of(self.snapshot)
-        scripts = find_script(self.record, self.snapshot)
-        self.own_stages = stage_of(self.snapshot, scripts[0].path) if len(scripts) == 1 else ()
+        if self.own_stages is None:
+            scripts = find_script(self.record, self.snapshot)
+            self.own_stages = stage_of(self.snapshot, scripts[0].path) if len(scripts) == 1 else ()
+        self.own: tuple[Stage, ...] = self.own_stages
+        self.earlier = chain_to([dep for stage in self.own for dep in stage.deps], self.stages, but=self.own)
 
     def resolve(self) -> tuple[LineageFile, ...]:
         recorded, notes = recorded_digests(self.record, self.settings, self.facts)
@@ -68,6 +80,11 @@ class _Resolver:
         self.check_problems(by_path)
         files = [self.file(attribution) for attribution in by_path.values()]
         files += [file for out in self.snapshot.pointers if out.path not in by_path for file in self.unnamed(out)]
+        files += self.locked({file.path for file in files})
+        files += self.numbers({file.path for file in files})
+        self.check_project(files)
+        for problem in pipeline_problems(self.snapshot):
+            self.notes.append(f"{problem.pointer} at the commit is not used whole, DVC refuses it: {problem.problem}")
         if not files:
             self.notes.append(NO_POINTERS)
         return tuple(sorted(files, key=lambda file: file.path))
@@ -206,12 +223,15 @@ class _Resolver:
             pointer_state="matches" if matches else "created" if out is None else "rewritten",
             pointer_digest=None if matches or out is None else out.digest,
             size_bytes=out.size_bytes if matches and out is not None else None,
+            origin=None if out is None or out.source is None else str(out.source),
             maybe_previous=previous,
             considered=(*stale, *entry.considered),
         )
 
     def unnamed(self, out: PointerOut) -> list[LineageFile]:
         """Return a file at the commit's pointers that the record does not name, unless git holds its bytes."""
+        if out.digest is None and out.other_hash is not None:
+            return self.of_other_kind(out, out.other_hash)
         if out.digest is None:
             self.notes.append(f"{out.pointer} has no digest for {out.path}; it was not restored")
             return []
@@ -225,28 +245,144 @@ class _Resolver:
                 path=out.path,
                 digest=out.digest,
                 role=role,
-                source=f"pointer at commit {self.short}",
+                source=f"{AT_COMMIT} {self.short}",
                 pointer=out.pointer,
                 pointer_index=out.index,
                 pointer_state="matches",
                 size_bytes=out.size_bytes,
+                use="training" if role == "output" else self.use(out.path),
+                origin=None if out.source is None else str(out.source),
                 # A pointer of an output is committed after the run that made it: at the run's commit it is older.
                 maybe_previous=role == "output",
             )
         ]
 
+    def use(self, path: str) -> Literal["training", "earlier stages", "nothing", "asked for"]:
+        """Return what a file that the record does not name is pulled for.
+
+        A stage tells what its command reads; what the script speaks of counts too, since stages do not always declare
+        all, and so does what a file of params does, unless it is for an earlier stage. Without a stage all may be read.
+        """
+        if not self.own or any(overlap(dep, path) for stage in self.own for dep in stage.deps):
+            return "training"
+        if self.is_mentioned(path, (".py",)):
+            return "training"
+        if any(overlap(dep, path) for stage in self.earlier for dep in stage.deps):
+            return "earlier stages"
+        if self.is_mentioned(path, ("",)):
+            return "training"
+        return "asked for" if self.settings.pull == "all" else "nothing"
+
+    def is_mentioned(self, path: str, endings: tuple[str, ...]) -> bool:
+        """Tell whether a text names a file: one with such an ending, or that the run's own stages start."""
+        others = {dep for stage in self.earlier for dep in stage.deps}  # the scripts of other stages
+        texts = [
+            text
+            for name, text in self.snapshot.texts.items()
+            if name.endswith(endings) and not name.endswith(_POINTERS) and name not in others
+        ]
+        return any(word in text for word in (path, posixpath.basename(path)) for text in texts)
+
+    def locked(self, named: set[str]) -> list[LineageFile]:
+        """Return dependencies of the run's stages that `dvc.lock` alone names: no pointer and no stage makes them."""
+        needed = [(stage, self.own if stage in self.own else ()) for stage in (*self.own, *self.earlier)]
+        files: dict[str, LineageFile] = {}
+        for stage, own in needed:
+            for dep in self.snapshot.locked:
+                known = dep.path in named or dep.path in files or dep.digest is None or self.is_there(dep.path)
+                if dep.stage != stage.name or not self.is_lock_of(dep, stage) or known or dep.digest is None:
+                    continue
+                if any(overlap(dep.path, path) for path in named) or any(each.makes(dep.path) for each in self.stages):
+                    continue
+                files[dep.path] = LineageFile(
+                    path=dep.path,
+                    digest=dep.digest,
+                    role="input",
+                    source=f"{dep.pointer} at commit {self.short}: stage {stage.name} reads it",
+                    pointer=dep.pointer,
+                    pointer_index=dep.index,
+                    pointer_state="matches",
+                    size_bytes=dep.size_bytes,
+                    use="training" if own else "earlier stages",
+                )
+        return list(files.values())
+
+    def numbers(self, named: set[str]) -> list[LineageFile]:
+        """Return the files of metrics that git holds at the commit, where their lock is the commit's (rule 23).
+
+        They are of a run before this one: they count if the rerun's are the same, and are stale else.
+        """
+        agreed = [out for stage in self.own for out in agreed_metrics(stage, self.snapshot)]
+        return [
+            LineageFile(
+                path=out.path,
+                digest=out.digest,
+                role="output",
+                source=f"{out.pointer} at commit {self.short}, which agrees with the commit",
+                pointer=out.pointer,
+                pointer_index=out.index,
+                pointer_state="matches",
+                size_bytes=out.size_bytes,
+                maybe_previous=True,
+                use="nothing",
+            )
+            for out in agreed
+            if out.path not in named and out.digest is not None
+        ]
+
+    @staticmethod
+    def is_lock_of(dep: PointerOut, stage: Stage) -> bool:
+        return posixpath.dirname(dep.pointer) == posixpath.dirname(stage.file)
+
+    def is_there(self, path: str) -> bool:
+        """Tell whether the commit holds a file or folder."""
+        return any(covers(path, entry.path) for entry in self.snapshot.tree)
+
+    def of_other_kind(self, out: PointerOut, kind: str) -> list[LineageFile]:
+        """Refuse a file that the training needs and that is named by what no remote of DVC keeps bytes by."""
+        sentence = f"{out.pointer} names {out.path} by its {kind}, a kind of hash by which no DVC remote keeps bytes"
+        if self.role(out) == "output" or self.use(out.path) not in ("training", "asked for"):
+            self.notes.append(f"{sentence}; it was not restored")
+            return []
+        raise MissingFact(
+            sentence,
+            command_again(self.record, self.settings, f"--pointer {shlex.quote(f'MD5={out.path}')}"),
+            fact="data",
+            looked_in=(f"{out.pointer} at commit {self.short}",),
+            nearest=() if out.source is None else (str(out.source),),
+        )
+
+    def check_project(self, files: Sequence[LineageFile]) -> None:
+        """Refuse pointers that lie in no DVC project, where nothing else names a remote either."""
+        if self.settings.remote is not None or self.snapshot.remotes or self.snapshot.remotes_today:
+            return
+        if self.snapshot.dvc_roots or self.settings.allows("cached"):
+            return
+        needed = [file for file in files if file.role != "output" and file.use == "training"]
+        pointers = {out.pointer for out in self.snapshot.pointers}
+        if needed and all(file.pointer in pointers for file in needed):
+            raise MissingFact(
+                f"{needed[0].pointer} lies in no DVC project: commit {self.short} holds no .dvc/config, which would "
+                "name the remote",
+                command_again(self.record, self.settings, "--remote URL_OR_PATH"),
+                fact="remote",
+                looked_in=("--remote", "remote in runner.yaml", f".dvc/config at commit {self.short}"),
+            )
+
     def role(self, out: PointerOut) -> Role:
         if self.is_own_output(out.path):
             return "output"
-        if any(out.path in self.inputs_of(stage) for stage in (self.own_stages or self.stages)):
+        if any(out.path in self.inputs_of(stage) for stage in (self.own or self.stages)):
             return "input"
         return "unknown"
 
     def is_own_output(self, path: str) -> bool:
-        return any(_covers(out, path) for stage in self.own_stages for out in stage.outs)
+        """Tell whether a path is what the run's stage makes; of several stages of one script, and no other needs it."""
+        made = any(covers(out, path) for stage in self.own for out in stage.outs)
+        return made and not (len(self.own) > 1 and any(overlap(dep, path) for stage in self.own for dep in stage.deps))
 
     def inputs_of(self, stage: Stage) -> set[str]:
-        return {path for path in self.outs if any(_covers(dep, path) or _covers(path, dep) for dep in stage.deps)}
+        return {path for path in self.outs if any(covers(dep, path) or covers(path, dep) for dep in stage.deps)}
 
     def check_problems(self, by_path: dict[str, _Attribution]) -> None:
         """Refuse a pointer that cannot be read, where the run needs what it names; note it where not."""
@@ -316,7 +452,7 @@ class _Resolver:
             )
 
     def check_overlap(self, path: str) -> None:
-        other = next((out for out in self.outs if _covers(out, path) or _covers(path, out)), None)
+        other = next((out for out in self.outs if covers(out, path) or covers(path, out)), None)
         if other is not None:
             raise MissingFact(
                 f"{path} has no pointer of its own at commit {self.short}, and {self.outs[other].pointer} there "
@@ -329,14 +465,19 @@ class _Resolver:
 
 
 def resolve_files(
-    record: RunRecord, snapshot: RepositorySnapshot, settings: Settings, facts: CommitFacts
+    record: RunRecord,
+    snapshot: RepositorySnapshot,
+    settings: Settings,
+    facts: CommitFacts,
+    own_stages: tuple[Stage, ...] | None = None,
 ) -> tuple[tuple[LineageFile, ...], tuple[str, ...]]:
     """Return every data and model file with its digest, role and pointer, by path; and notes in sentences.
 
-    Raises AmbiguousFact for a digest that several files carry and MissingFact for one that none ever did, for a
-    malformed pointer that the run needs, and for history that is cut.
+    `own_stages` are those that the run's command runs; where None those of its script. Raises AmbiguousFact for a
+    digest that several files carry and MissingFact for one that none ever did, for a malformed pointer that the run
+    needs, and for history that is cut.
     """
-    resolver = _Resolver(record, snapshot, settings, facts)
+    resolver = _Resolver(record, snapshot, settings, facts, own_stages)
     files = resolver.resolve()
     return files, tuple(dict.fromkeys(resolver.notes))
 
@@ -352,7 +493,3 @@ def _given(pointers: dict[str, str], digest: DigestValue) -> str | None:
 
 def _distinct(paths: Iterable[str]) -> list[str]:
     return sorted(set(paths))
-
-
-def _covers(folder: str, path: str) -> bool:
-    return path == folder or path.startswith(folder.rstrip("/") + "/")

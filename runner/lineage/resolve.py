@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from runner.lineage.commit import proves_clean, recorded_otherwise, records_commit
 from runner.lineage.files import resolve_files
+from runner.lineage.pipeline import Stage
 from runner.lineage.training import training_notes
 from runner.redact import redact
 from runner.schema.lineage import Lineage, Provenance
@@ -26,14 +27,16 @@ def resolve_lineage(
     repository: Provenance,
     commit: Provenance,
     notes: Sequence[str] = (),
+    own_stages: tuple[Stage, ...] | None = None,
 ) -> Lineage:
     """Return code and data of a run, each fact with its source.
 
     `repository` and `commit` are the provenances that led to the snapshot; `notes` what was found on the way (of
-    `check_commits_agree`). Raises MissingFact or AmbiguousFact as `resolve_files` does.
+    `check_commits_agree`); `own_stages` the stages that the run's command runs, where it is known. Raises MissingFact
+    or AmbiguousFact as `resolve_files` does.
     """
     facts = commit_facts(snapshot, settings)
-    files, found = resolve_files(record, snapshot, settings, facts)
+    files, found = resolve_files(record, snapshot, settings, facts, own_stages)
     found = found if facts.problem is None else (*found, facts.problem)
     return Lineage(
         repository=snapshot.url,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from runner.credentials.host import NO_ACCESS, HostAccess
 from runner.errors import MissingFact
 from runner.lineage.files import NO_POINTERS
 from runner.lineage.notebook import NEEDED, is_notebook, with_code
+from runner.lineage.pipeline import Stage, is_repro
 from runner.lineage.remedy import command_again
 from runner.lineage.resolve import commit_facts
 from runner.plan.code import code_changed_soon
@@ -22,12 +23,13 @@ from runner.plan.limits import recorded_duration_s, set_limits
 from runner.plan.line_endings import mended_files
 from runner.plan.outside import choose_beside_git
 from runner.plan.remotes import choose_remotes
+from runner.plan.stages import earlier_stages, needs_of, stages_run
 from runner.plan.system_packages import about_system_packages, choose_system_packages
 from runner.plan.variables import set_variables
 from runner.redact import redact
 from runner.schema.lineage import Lineage, Provenance
 from runner.schema.model_files import RegisteredModel
-from runner.schema.plan import Images, Plan, RunSummary, ValuesElsewhere
+from runner.schema.plan import Images, Plan, Remote, RunSummary, ValuesElsewhere
 from runner.schema.run_record import UNFINISHED, RunRecord
 from runner.schema.snapshot import RepositorySnapshot
 from runner.settings import Settings, with_policy_of_commit
@@ -46,8 +48,12 @@ def build_plan(
     registered: RegisteredModel | None = None,
     host: HostAccess = NO_ACCESS,
     passed_over: Mapping[str, str] | None = None,
+    imported: tuple[Remote, ...] = (),
+    held_by_imports: Collection[str] = (),
 ) -> Plan:
     """Return the sealed plan of a run; `passed_over` are Pythons that a guess cannot be, with the reason.
+
+    `imported` are folders with what was imported from other repositories, which hold the paths `held_by_imports`.
 
     Raises MissingFact, or AmbiguousFact, where the command, the environment, a remote or anything to compare with is
     not known; each names the flag or the key of `runner.yaml` that supplies it.
@@ -56,6 +62,9 @@ def build_plan(
     facts = commit_facts(snapshot, settings)
     command = resolve_command(record, snapshot, settings, facts)
     beside = choose_beside_git(record, snapshot, lineage, settings, command)
+    own = stages_run(command, snapshot)
+    needs = needs_of(own, lineage, snapshot, command.script)
+    earlier = earlier_stages(own, needs, lineage, snapshot)
     environment, python, considered = specify_environment(
         record,
         with_code(snapshot, command.script),
@@ -64,7 +73,10 @@ def build_plan(
         command.script,
         command.working_directory,
         needed=NEEDED if is_notebook(command.script) else (),
-        scripts=started_scripts(command.line, command.working_directory, snapshot),
+        scripts=[
+            *started_scripts(command.line, command.working_directory, snapshot),
+            *(path for stage in earlier for path in started_scripts(stage.command, stage.working_directory, snapshot)),
+        ],
         registered=registered,
         machine=_MACHINES.get((images.platform or "").partition("/")[2], "x86_64"),
         passed_over=passed_over,
@@ -76,7 +88,11 @@ def build_plan(
     limits = set_limits(record, settings)
     variables, circumstances = set_variables(record, limits.cpuset)
     variables = dict(sorted({**command.variables, **variables}.items()))
-    remotes, about_remotes = choose_remotes(record, snapshot, lineage, settings, host)
+    others = [file for file in lineage.files if file.path not in held_by_imports]
+    remotes, about_remotes = choose_remotes(
+        record, snapshot, lineage.model_copy(update={"files": tuple(others)}), settings, host
+    )
+    remotes = (*remotes, *imported)
     notes = [note for note in lineage.notes if note != NO_POINTERS]
     return Plan(
         run=summarise(record, baseline_digest),
@@ -107,7 +123,9 @@ def build_plan(
         committed=snapshot.committed,
         submodules=beside.submodules,
         prefetch=settings.prefetch,
-        expected_outputs=expected_outputs(lineage, command),
+        expected_outputs=expected_outputs(lineage, command, own),
+        needs=needs,
+        earlier_stages=earlier,
         reference_files=tuple(file.path for file in lineage.files if file.role == "output"),
         provenance=(
             *_about_registered(registered),
@@ -217,13 +235,13 @@ def summarise(record: RunRecord, baseline_digest: str) -> RunSummary:
     )
 
 
-def expected_outputs(lineage: Lineage, command: Command) -> tuple[str, ...]:
-    """Return what must be absent before the training and written by it: recorded outputs, and outs of its stage.
+def expected_outputs(lineage: Lineage, command: Command, own: Sequence[Stage]) -> tuple[str, ...]:
+    """Return what must be absent before the training and written by it: recorded outputs, and outs of its stages.
 
     Never an input: a stage that declares a recorded output as its dependency gets it by `--warm-start` alone.
     """
     inputs = {file.path for file in lineage.files if file.role == "input"}
     paths = [file.path for file in lineage.files if file.role == "output"]
-    if command.stages and (command.source.startswith("inferred: stage ") or len(command.stages) == 1):
-        paths += command.stages[0].outs
+    if is_repro(command.line) or len(own) == 1:
+        paths += [out for stage in own for out in stage.outs]
     return tuple(sorted(set(paths) - inputs))

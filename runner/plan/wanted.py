@@ -5,7 +5,9 @@ from __future__ import annotations
 import posixpath
 
 from runner.errors import MissingFact
+from runner.lineage.agreement import lacking_of_lock
 from runner.lineage.notebook import is_kernel, notebook_paths, with_code
+from runner.lineage.pipeline import chain_to, lacking_vars, stages_of
 from runner.lineage.resolve import commit_facts
 from runner.lineage.script import SOURCE_TAG, find_script
 from runner.plan.command import resolve_command
@@ -21,6 +23,7 @@ from runner.plan.lists.find import lacking_files
 from runner.plan.lists.imports import follow
 from runner.plan.lists.requirements import read_files
 from runner.plan.options.around import unread_around
+from runner.plan.stages import stages_run
 from runner.plan.system_packages import list_paths
 from runner.schema.run_record import RunRecord
 from runner.schema.snapshot import RepositorySnapshot
@@ -53,6 +56,10 @@ def unread_texts(record: RunRecord, snapshot: RepositorySnapshot, settings: Sett
     for path in lists:
         wanted += read_files(snapshot.texts, path).lacking
     wanted += lacking_files(snapshot)
+    wanted += lacking_vars(snapshot)
+    for stage in stages_of(snapshot):
+        if any(stage.runs(script.path) for script in scripts):
+            wanted += lacking_of_lock(stage, snapshot)
     files = {entry.path for entry in snapshot.tree if entry.kind == "file"}
     return tuple(sorted({path for path in wanted if path in files and path not in snapshot.texts}))
 
@@ -88,6 +95,9 @@ def unread_modules(record: RunRecord, snapshot: RepositorySnapshot, settings: Se
     except MissingFact:
         return ()  # and without it there is no plan either, which says so
     scripts = started_scripts(command.line, command.working_directory, snapshot) or [command.script or ""]
+    needs = [dep for stage in stages_run(command, snapshot) for dep in stage.deps]
+    for stage in chain_to(needs, stages_of(snapshot), but=stages_run(command, snapshot)):
+        scripts += started_scripts(stage.command or "", stage.working_directory, snapshot)
     return tuple(follow(with_code(snapshot, command.script), scripts, folders).unread)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from runner.inside.hashing import directory_digest
 from runner.pointers.document import Node, PointerSyntaxError, parse
 from runner.redact import redact
 from runner.schema.digest import DigestValue
-from runner.schema.snapshot import PointerOut, PointerProblem
+from runner.schema.snapshot import CloudVersion, ImportSource, PointerOut, PointerProblem
 
 HASH = "md5"  # the value of the key `hash` since DVC 3: bytes as they are
 LEGACY = "md5-dos2unix"  # DVC before 3 wrote no such key, and hashed text with its line endings made \n
@@ -45,8 +46,10 @@ def read_pointer(path: str, text: str) -> tuple[PointerOut, ...]:
     wdir = _text(root, "wdir") or "."
     deps = _sequence(root, "deps")
     imported = bool(deps) and root.get("cmd") is None
+    source = _import_source(deps[0]) if imported else None
     return tuple(
-        _out(path, index, entry, wdir, imported=imported) for index, entry in enumerate(_sequence(root, "outs"))
+        _out(path, index, entry, wdir, imported=imported, source=source)
+        for index, entry in enumerate(_sequence(root, "outs"))
     )
 
 
@@ -142,14 +145,87 @@ def out_digest(entry: Node) -> DigestValue | None:
         raise PointerSyntaxError("merges a YAML anchor; write it out", entry.line)
     hexdigest = _text(entry, "md5")
     if not hexdigest:
-        return None
+        return _of_listed(entry)
     algorithm = _text(entry, "hash") or LEGACY
     if algorithm not in (HASH, LEGACY):
-        raise PointerSyntaxError(f"has a hash of a kind that is not known: {algorithm!r}", entry.line)
+        raise PointerSyntaxError(f"has a hash of a kind that is not known: {redact(algorithm)!r}", entry.line)
     try:
         return DigestValue.parse(f"{algorithm}:{hexdigest}")
     except ValueError as error:
         raise PointerSyntaxError(f"has a digest that is none: {redact(str(error))}", entry.line) from error
+
+
+def _of_listed(entry: Node) -> DigestValue | None:
+    """Return the digest of a directory that lists its files instead of naming its listing, None for other entries.
+
+    Cloud versioning writes pointers so; the listing is what DVC would make of these files.
+    """
+    files = _sequence(entry, "files")
+    if not files:
+        return None
+    digests = {}
+    algorithms = set()
+    for file in files:
+        digest = out_digest(file) if file.kind == "mapping" else None
+        name = _text(file, "relpath") if digest is not None else None
+        if digest is None or name is None:
+            raise PointerSyntaxError("a file of a directory has no md5 or no relpath", file.line)
+        digests[name] = digest.hexdigest
+        algorithms.add(_text(file, "hash") or _text(entry, "hash") or HASH)
+    algorithm = algorithms.pop() if len(algorithms) == 1 else ""
+    if algorithm not in (HASH, LEGACY):
+        raise PointerSyntaxError("the files of a directory have hashes of several kinds", entry.line)
+    return DigestValue(algorithm, directory_digest(digests.items()), directory=True)
+
+
+def _versions(entry: Node, digest: DigestValue | None) -> tuple[CloudVersion, ...]:
+    """Return what version-aware remotes hold of an out, by its pointer."""
+    if digest is None:
+        return ()
+    if not digest.directory:
+        return tuple(_clouds(entry, "", digest))
+    found: list[CloudVersion] = []
+    for file in _sequence(entry, "files"):
+        name, hexdigest = _text(file, "relpath"), _text(file, "md5")
+        if name is not None and hexdigest is not None:
+            found += _clouds(file, name, DigestValue(digest.algorithm, hexdigest))
+    return tuple(found)
+
+
+def _clouds(entry: Node, path: str, digest: DigestValue) -> Iterator[CloudVersion]:
+    clouds = entry.get("cloud")
+    for name, cloud in clouds.pairs if clouds is not None and clouds.kind == "mapping" else []:
+        if cloud.kind == "mapping":
+            yield CloudVersion(
+                path=path,
+                digest=digest,
+                remote=name.text,
+                version_id=_text(cloud, "version_id"),
+                size_bytes=_count(entry, "size"),
+            )
+
+
+def _other_hash(entry: Node) -> str | None:
+    """Return the kind of digest of an entry that has no MD5, such as `etag`; None where it has none at all."""
+    for name in ("etag", "checksum", "sha256", "blake3", "md5-b64"):
+        if _text(entry, name):
+            return name
+    return None
+
+
+def _import_source(dep: Node) -> ImportSource | None:
+    if dep.kind != "mapping":
+        return None
+    repository = dep.get("repo")
+    if repository is not None and repository.kind == "mapping":
+        url = _text(repository, "url")
+        revision = _text(repository, "rev_lock") or _text(repository, "rev")
+        return ImportSource(kind="import", url=url, path=_text(dep, "path"), revision=revision) if url else None
+    database = dep.get("db")
+    if database is not None and database.kind == "mapping":
+        return ImportSource(kind="import-db", url=redact(_text(database, "connection") or "a database"))
+    path = _text(dep, "path")
+    return ImportSource(kind="import-url", url=redact(path)) if path else None
 
 
 def place(pointer: str, wdir: str, path: str) -> str:
@@ -166,6 +242,8 @@ def place(pointer: str, wdir: str, path: str) -> str:
     parts = joined.split("/")
     if parts[0] in (".", "..") or not path:
         raise ValueError(f"{path!r} lies outside the repository")
+    if "${" in joined:
+        raise ValueError(f"{joined!r} hangs on a template that names no value")
     if _PRIVATE.intersection(parts):
         raise ValueError(f"{path!r} lies in a folder of git or DVC")
     return joined
@@ -176,7 +254,14 @@ class _OutsideError(PointerSyntaxError):
 
 
 def _out(
-    pointer: str, index: int, entry: Node, wdir: str, *, stage: str | None = None, imported: bool = False
+    pointer: str,
+    index: int,
+    entry: Node,
+    wdir: str,
+    *,
+    stage: str | None = None,
+    imported: bool = False,
+    source: ImportSource | None = None,
 ) -> PointerOut:
     if entry.kind != "mapping":
         raise PointerSyntaxError("an entry of outs must be a mapping", entry.line)
@@ -197,6 +282,9 @@ def _out(
         file_count=_count(entry, "nfiles"),
         stage=stage,
         imported=imported,
+        source=source,
+        other_hash=None if digest is not None else _other_hash(entry),
+        versions=_versions(entry, digest),
     )
 
 

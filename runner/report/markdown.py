@@ -246,14 +246,14 @@ def _inputs(rerun: Rerun) -> str:
         (
             inline(file.path),
             file.role,
-            inline(str(file.expected)),
+            inline("nothing recorded" if file.expected is None else str(file.expected)),
             "as recorded"
             if file.digest == file.expected
             else inline(None if file.digest is None else str(file.digest)),
             inline(f"sha256:{file.sha256.removeprefix('sha256:')}" if file.sha256 else None),
             size(file.size_bytes) or "-",
             file.place,
-            inline(file.held_by or "nobody"),
+            inline(file.held_by or file.rebuilt_by or "nobody"),
             observed[file.opened],
             observed[file.unchanged],
         )

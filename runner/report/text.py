@@ -218,7 +218,8 @@ def _as_recorded(plan: Plan, rerun: Rerun | None, comparison: Comparison | None)
 
 
 def _file(file: RestoredFile) -> str:
-    return f"{plain(file.path)}  {short(file.expected)} {size(file.size_bytes)}".rstrip()
+    digest = file.expected or file.digest
+    return f"{plain(file.path)}  {short(digest) if digest else ''} {size(file.size_bytes)}".rstrip()
 
 
 def _held(plan: Plan, file: RestoredFile) -> str:
@@ -229,6 +230,8 @@ def _held(plan: Plan, file: RestoredFile) -> str:
             words.append(plain(recorded.source))
             if recorded.pointer_digest is not None and recorded.pointer_digest != recorded.digest:
                 stale = f" (pointer at the commit was stale: {recorded.pointer_digest.short}…)"
+    if file.rebuilt_by is not None:
+        words.append(f"rebuilt by {plain(file.rebuilt_by)}")
     words.append("bytes checked" if file.digest == file.expected and file.unchanged else "bytes differ")
     return listed(words) + stale
 

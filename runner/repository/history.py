@@ -14,8 +14,9 @@ from datetime import datetime, timezone
 from fnmatch import fnmatchcase
 from typing import Literal
 
+from runner.lineage.pipeline import working_directories
 from runner.pointers.document import PointerSyntaxError
-from runner.pointers.read import lock_parts, read_lock, read_pointer, read_wdirs
+from runner.pointers.read import LockContents, lock_parts, read_lock, read_pointer, read_wdirs
 from runner.pointers.remotes import read_remotes
 from runner.redact import redact
 from runner.repository.lfs import ATTRIBUTES, find_pointers
@@ -115,7 +116,7 @@ def read_snapshot(
             texts[path] = _decoded(contents[blob], strict=_is_pointer(path))
         except UnicodeDecodeError:
             problems.append(PointerProblem(pointer=path, problem="is not UTF-8"))
-    pointers, more_problems = _pointers(texts)
+    pointers, locked, more_problems = _pointers(texts)
     roots = tuple(sorted(posixpath.dirname(posixpath.dirname(path)) or "." for path in texts if _is_config(path)))
     remotes_today = _remotes_at(mirror, mirror.default_tip(), roots)
     return RepositorySnapshot(
@@ -127,6 +128,7 @@ def read_snapshot(
         texts=texts,
         pointers=pointers,
         problems=(*problems, *more_problems),
+        locked=locked,
         history=_history(mirror, commit),
         first_commit_with={
             **_first_commits(mirror, commit, tree, wanted_paths),
@@ -276,27 +278,28 @@ def _utf_16(content: bytes) -> str | None:
     return "utf-16-le" if ascii_first else ("utf-16-be" if ascii_second else None)
 
 
-def _pointers(texts: dict[str, str]) -> tuple[tuple[PointerOut, ...], list[PointerProblem]]:
+def _pointers(
+    texts: dict[str, str],
+) -> tuple[tuple[PointerOut, ...], tuple[PointerOut, ...], list[PointerProblem]]:
+    """Return the outs of all pointers, the deps of locks, and what cannot be read."""
     outs: list[PointerOut] = []
+    deps: list[PointerOut] = []
     problems: list[PointerProblem] = []
     for path, text in texts.items():
         if not _is_pointer(path):
             continue
-        wdirs = texts.get(posixpath.join(posixpath.dirname(path), "dvc.yaml"), "")
-        found, wrong = _read(path, text, wdirs)
-        outs += found
-        problems += wrong
-    return tuple(outs), problems
+        found = _read(path, text, working_directories(posixpath.join(posixpath.dirname(path), "dvc.yaml"), texts))
+        outs += found.outs
+        deps += found.deps
+        problems += found.problems
+    return tuple(outs), tuple(deps), problems
 
 
-def _read(path: str, text: str, dvc_yaml: str) -> tuple[tuple[PointerOut, ...], tuple[PointerProblem, ...]]:
+def _read(path: str, text: str, wdirs: Mapping[str, str]) -> LockContents:
     try:
-        if not _is_lock(path):
-            return read_pointer(path, text), ()
-        lock = read_lock(path, text, read_wdirs(dvc_yaml))
+        return read_lock(path, text, wdirs) if _is_lock(path) else LockContents(read_pointer(path, text))
     except PointerSyntaxError as error:
-        return (), (PointerProblem(pointer=path, problem=redact(str(error))),)
-    return lock.outs, lock.problems
+        return LockContents(problems=(PointerProblem(pointer=path, problem=redact(str(error))),))
 
 
 def _commit_time(content: bytes) -> datetime:
@@ -450,7 +453,7 @@ class _Versions:
         try:
             return [out for part in lock_parts(text) for out in self._part(path, part, dvc_yaml)]
         except PointerSyntaxError:
-            return list(_read(path, text, dvc_yaml)[0])
+            return list(_read(path, text, read_wdirs(dvc_yaml)).outs)
 
     def _part(self, path: str, part: str, dvc_yaml: str) -> tuple[PointerOut, ...]:
         key = (path, part, dvc_yaml)

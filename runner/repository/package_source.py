@@ -28,7 +28,7 @@ def fetch_source(
     there is no such repository or revision, RepositoryUnavailable, DiskFull.
     """
     try:
-        place = _public(address)
+        place = public_address(address)
         wanted = revision if revision is not None and is_commit_id(revision) else None
         try:
             mirror = open_mirror(place, mirrors, commit=wanted, offline=offline, public=True)
@@ -48,7 +48,7 @@ def fetch_source(
         ) from error
 
 
-def _public(address: str) -> str:
+def public_address(address: str) -> str:
     """Return where anybody may fetch the repository. Raises MissingFact where nobody is to be asked."""
     parts = urlsplit(address)
     if parts.hostname is None:

@@ -22,6 +22,7 @@ from runner.rerun.preexisting import RecordedResults, find_results
 from runner.rerun.prefetch import prefetch
 from runner.rerun.provision import as_resolved, provision, ready_keys
 from runner.rerun.restore import Restored, restore
+from runner.rerun.stages import doubts_of, run_stages
 from runner.rerun.supplies import NO_SUPPLIES, Supplies
 from runner.rerun.train import Trained, train
 from runner.schema.plan import Plan
@@ -95,6 +96,20 @@ def carry_out(plan: Plan, place: Place, paper: Paper, *, keep: bool, offline: bo
                 progress=progress,
                 offline=offline,
             )
+    made: tuple[RestoredFile, ...] = ()
+    if restored.stages:
+        with _timed("stages", timings, progress):
+            made = run_stages(
+                place.engine,
+                plan,
+                restored,
+                rerun=place.rerun,
+                environment_key=environment.key,
+                volume=place.volume,
+                logs=paper.logs,
+                progress=progress,
+            )
+        restored = replace(restored, files=(*restored.files, *made), doubts=(*restored.doubts, *doubts_of(made)))
     with _timed("train", timings, progress):
         trained = train(
             place.engine,
@@ -240,6 +255,8 @@ def _observed(
         environment=environment,
         hardware=collected.hardware,
         remotes_asked=restored.remotes_asked,
+        stages_run=tuple(f"{stage.name} of {stage.file}" for stage in restored.stages),
+        doubts=restored.doubts,
         log_tail=trained.log_tail,
         log_cut=trained.log_cut,
     )

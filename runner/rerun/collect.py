@@ -76,7 +76,10 @@ def collect(
         hardware |= {"libc": None, "compiler": None}  # those of our image were not the training's
     return Collected(
         capture=CaptureReport.model_validate(_taken_apart(result["capture"]), strict=False),
-        inputs=tuple(RestoredFile.model_validate(file, strict=False) for file in result["inputs"]),
+        inputs=tuple(
+            RestoredFile.model_validate({name: file[name] for name in file if name != "entries"}, strict=False)
+            for file in result["inputs"]
+        ),
         outputs=tuple(OutputFile.model_validate(file, strict=False) for file in result["outputs"]),
         used_of_commit=tuple(result["used_of_commit"]),
         opened_of_commit=tuple(result["opened_of_commit"]),

@@ -20,7 +20,7 @@ from runner.rerun.answers import Folders, bundle_answer
 from runner.rerun.exchange import call, inside_argv
 from runner.rerun.remote_access import remote_access, secrets_of
 from runner.rerun.supplies import NO_SUPPLIES, Supplies
-from runner.schema.plan import Plan, Remote
+from runner.schema.plan import EarlierStage, Plan, Remote
 from runner.schema.rerun import RestoredFile
 
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -28,11 +28,16 @@ _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 @dataclass(frozen=True, kw_only=True)
 class Restored:
-    """What phase 1 gave: every file as it was verified, the remotes that were asked, what was removed beforehand."""
+    """What phase 1 gave: every file as it was verified, the remotes that were asked, what was removed beforehand.
+
+    `stages` must run before the training; `doubts` are sentences on inputs that `dvc.lock` may name wrongly.
+    """
 
     files: tuple[RestoredFile, ...]
     remotes_asked: tuple[str, ...]
     removed: tuple[str, ...]
+    stages: tuple[EarlierStage, ...] = ()
+    doubts: tuple[str, ...] = ()
 
 
 def restore(
@@ -74,14 +79,19 @@ def restore(
                 "path": file.path,
                 "digest": str(file.digest),
                 "role": "output" if file.role == "unknown" and file.path in plan.expected_outputs else file.role,
+                "use": file.use,
+                "origin": file.origin,
                 "warm_start": file.path in warm,
             }
             for file in plan.lineage.files
+            if file.use != "nothing"
         ],
         "submodules": [submodule.model_dump(mode="json") for submodule in plan.submodules],
         "supplied": [
             file.model_dump(mode="json", include={"path", "digest", "kind", "source"}) for file in plan.supplied
         ],
+        "needs": list(plan.needs),
+        "stages": [stage.model_dump(mode="json") for stage in plan.earlier_stages],
         "expected_outputs": [path for path in plan.expected_outputs if path not in warm],
         "remotes": [
             {
@@ -129,7 +139,18 @@ def restore(
         files=tuple(RestoredFile.model_validate(file, strict=False) for file in result["files"]),
         remotes_asked=tuple(result["remotes_asked"]),
         removed=tuple(result["removed"]),
+        stages=(stages := _named(plan, result["stages"])),
+        doubts=(
+            *(sentence for stage in plan.earlier_stages if stage not in stages for sentence in stage.stale),
+            *result["doubts"],
+        ),
     )
+
+
+def _named(plan: Plan, stages: list[dict[str, Any]]) -> tuple[EarlierStage, ...]:
+    """Return the plan's own of these stages."""
+    names = {(stage["file"], stage["name"]) for stage in stages}
+    return tuple(stage for stage in plan.earlier_stages if (stage.file, stage.name) in names)
 
 
 def _names(remotes: tuple[Remote, ...]) -> list[str]:

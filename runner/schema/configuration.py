@@ -84,6 +84,13 @@ def checked_python(text: str) -> str:
     return match[1]
 
 
+def checked_pull(text: str) -> str:
+    """Return how much is pulled of what DVC names: `needed` or `all`. Raises ValueError."""
+    if text not in ("needed", "all"):
+        raise ValueError(f"{text!r} is neither needed nor all")
+    return text
+
+
 def _system_packages(values: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(parse_system_package(value) for value in values))
 
@@ -129,6 +136,7 @@ SystemPackages = Annotated[
     BeforeValidator(_comma_separated, json_schema_input_type=str | list[str]),
     AfterValidator(_system_packages),
 ]
+Pull = Annotated[str, AfterValidator(checked_pull), WithJsonSchema({"type": "string", "enum": ["needed", "all"]})]
 Bytes = Annotated[
     str, AfterValidator(_bytes), WithJsonSchema({"type": ["string", "integer"], "examples": ["8g", "512m"]})
 ]
@@ -239,6 +247,7 @@ class Configuration(Section):
     registry_uri: str | None = Field(default=None, description="Registry URI (`--registry-uri`).")
     repo: str | None = Field(default=None, description="Repository of the run's code (`--repo`).")
     remote: str | None = Field(default=None, description="DVC remote to restore from, name or URL (`--remote`).")
+    pull: Pull | None = Field(default=None, description="What DVC names: what the run needs, or all (`--pull`).")
     command: str | None = Field(default=None, description="The training command (`--command`).", min_length=1)
     working_directory: Path | None = Field(default=None, description="Where the command runs, in the repository.")
     python: Python | None = Field(default=None, description="Python version of the run (`--python`).")

@@ -31,7 +31,9 @@ class LineageFile(Value):
     `path` is relative to the repository's root, POSIX. `digest` is the recorded one. `pointer` is the `.dvc` file or
     `dvc.lock` that names it, or that must be created (`pointer_state` is `created`). `pointer_digest` is what the
     pointer holds at the commit, where that differs. `maybe_previous` is true for a recorded output whose digest is
-    that of the pointer at the commit or before, which may be the model of an earlier run (DESIGN, Lineage).
+    that of the pointer at the commit or before, which may be the model of an earlier run (DESIGN, Lineage). `use` is
+    what it is pulled for: the training; the stages before it, where those must run; nothing, unless all was asked for.
+    `origin` says where an imported file came from.
     """
 
     path: str
@@ -44,6 +46,8 @@ class LineageFile(Value):
     pointer_digest: Digest | None = None
     size_bytes: int | None = None
     maybe_previous: bool = False
+    use: Literal["training", "earlier stages", "nothing", "asked for"] = "training"
+    origin: str | None = None
     considered: tuple[Considered, ...] = ()
 
 

@@ -298,6 +298,25 @@ class PointerEdit(Value):
     created: bool
 
 
+class EarlierStage(Value):
+    """A stage that is run before the training where no store holds what it makes.
+
+    `outs` are absent before it runs, but for the `persistent`. Where the outs of `dvc.lock` are all that tells what the
+    run had, `locked` has the digests of the dependencies that it names, and `stale` sentences on what else in it is not
+    the commit's.
+    """
+
+    name: str
+    file: str
+    command: str
+    working_directory: str
+    deps: tuple[str, ...] = ()
+    outs: tuple[str, ...] = ()
+    persistent: tuple[str, ...] = ()
+    locked: dict[str, Digest] = {}
+    stale: tuple[str, ...] = ()
+
+
 class CodeChange(Value):
     """A commit after the run's own that changes a file which its command runs."""
 
@@ -335,10 +354,11 @@ class Plan(Value):
     script whose value nothing pins. `values_elsewhere` are files with other values than the run recorded, which another
     commit has. `params_given` are recorded params that whoever started the training logged as it handed them on
     (`mlflow run`), so that the training need not log them again. `variables` are environment variables of the training.
-    `expected_outputs` are paths that must be absent before and written by the training. `committed` are files of the
-    commit whose digest the run recorded. `prefetch` are commands of the auditor that fetch data before the training,
-    with the network. `digest` covers what is rerun, `execution_digest` how. `gpu_recorded` is the sign by which the run
-    is known to have used a GPU.
+    `expected_outputs` are paths that must be absent before and written by the training. `needs` are paths that the
+    training reads, so far as that is known, and `earlier_stages` what makes them, in the order in which they run.
+    `committed` are files of the commit whose digest the run recorded. `prefetch` are commands of the auditor that fetch
+    data before the training, with the network. `digest` covers what is rerun, `execution_digest` how. `gpu_recorded` is
+    the sign by which the run is known to have used a GPU.
     """
 
     schema_version: Literal[1] = 1
@@ -369,6 +389,8 @@ class Plan(Value):
     prefetch: tuple[str, ...] = ()
     committed: tuple[CommittedFile, ...] = ()
     expected_outputs: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    earlier_stages: tuple[EarlierStage, ...] = ()
     reference_files: tuple[str, ...] = ()
     provenance: tuple[Provenance, ...] = ()
     not_verified: tuple[str, ...] = ()
@@ -405,6 +427,8 @@ class Plan(Value):
             what["supplied"] = [{"path": file["path"], "digest": file["digest"]} for file in pinned]
         if self.prefetch:
             what["prefetch"] = document["prefetch"]
+        if self.earlier_stages:
+            what["earlier_stages"] = document["earlier_stages"]
         if self.registered is not None:
             what["registered"] = self.registered.bound()
         how = {"limits": document["limits"], "images": document["images"], "remotes": document["remotes"]}

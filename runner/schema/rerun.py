@@ -159,11 +159,12 @@ class RestoredFile(Value):
     `place` tells where it was put: in the workspace, or aside as a reference. `held_by` names the remote that holds
     it, or `cache` where only our cache did. `digest` is ours, over the bytes. `opened` is None where it could not be
     observed. `unchanged` is None before training ended. `mended` says how line endings were changed, so that the bytes
-    have the recorded digest.
+    have the recorded digest. `rebuilt_by` is the stage that made it, where no store holds it; `expected` is then what
+    `dvc.lock` names, None where nothing does.
     """
 
     path: str
-    expected: Digest
+    expected: Digest | None
     digest: Digest | None
     sha256: str | None
     size_bytes: int | None
@@ -173,6 +174,7 @@ class RestoredFile(Value):
     opened: bool | None = None
     unchanged: bool | None = None
     mended: str | None = None
+    rebuilt_by: str | None = None
 
 
 class PrefetchedFile(Value):
@@ -239,7 +241,11 @@ class Hardware(Value):
 
 
 class Rerun(Value):
-    """What happened. `timings` are seconds per phase: restore, provision, train, collect."""
+    """What happened. `timings` are seconds per phase: restore, provision, stages, train, collect.
+
+    `stages_run` are the stages that ran before the training, each with its file. `doubts` are sentences on inputs that
+    may not be what the run had, though nothing shows that they are not: a divergence then says nothing.
+    """
 
     schema_version: Literal[1] = 1
     ending: Ending
@@ -253,5 +259,7 @@ class Rerun(Value):
     environment: ResolvedEnvironment
     hardware: Hardware
     remotes_asked: tuple[str, ...] = ()
+    stages_run: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
     log_tail: tuple[str, ...] = ()
     log_cut: bool = False

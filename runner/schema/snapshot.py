@@ -65,12 +65,40 @@ class OutsideLink(Value):
     target: str
 
 
+class ImportSource(Value):
+    """Where an imported file came from: `url` of a repository with `revision`, or of a file; `path` within the former.
+
+    `kind` is DVC's command: `import`, `import-url`, `import-db`.
+    """
+
+    kind: Literal["import", "import-url", "import-db"]
+    url: str
+    path: str | None = None
+    revision: str | None = None
+
+    def __str__(self) -> str:
+        within = f" at {self.revision[:12]}" if self.revision else ""
+        return f"dvc {self.kind} of {f'{self.path} of ' if self.path else ''}{self.url}{within}"
+
+
+class CloudVersion(Value):
+    """One file of an out as a version-aware remote keeps it: `path` is within the out, empty for the out itself."""
+
+    path: str
+    digest: Digest
+    remote: str | None
+    version_id: str | None
+    size_bytes: int | None = None
+
+
 class PointerOut(Value):
     """A file or directory that a pointer names: one `outs` entry of a `.dvc` file or of a stage in `dvc.lock`.
 
     `path` is relative to the repository's root, POSIX. `digest` is None where the entry has none (never committed).
     `index` is the place among the pointer's outs. `stage` is the stage's name for `dvc.lock`. `imported` tells that
-    the pointer has `deps`, so that DVC would ignore a rewritten digest (TRAPS).
+    the pointer has `deps`, so that DVC would ignore a rewritten digest (TRAPS); `source` is then where it came from.
+    `other_hash` names the kind of a digest by which no remote of DVC keeps bytes, such as `etag`. `versions` are what a
+    version-aware remote holds of it.
     """
 
     pointer: str
@@ -81,6 +109,9 @@ class PointerOut(Value):
     file_count: int | None = None
     stage: str | None = None
     imported: bool = False
+    source: ImportSource | None = None
+    other_hash: str | None = None
+    versions: tuple[CloudVersion, ...] = ()
 
 
 class HistoricPointer(Value):
@@ -133,7 +164,8 @@ class RepositorySnapshot(Value):
 
     `tree` lists the whole tree of the commit; `texts` holds the content of the files there that lineage and plan read
     (pointers, dvc.yaml, dvc.lock, dependency files, runner.yaml, scripts named by the run). `pointers` are the outs
-    at the commit, `history` those of all of history. `first_commit_with` maps asked-for paths that the commit lacks,
+    at the commit, `locked` the dependencies that its `dvc.lock` names, `history` the outs of all of history.
+    `first_commit_with` maps asked-for paths that the commit lacks,
     and scripts that are empty there, to the first commit that has them. `later_changes` are those made in the
     asked-for time by other commits than this one and those before it, oldest first. `remotes` are those at the commit,
     `remotes_today` those at the default branch's tip. `url` has no credentials; `location` is what git was given. `lfs`
@@ -153,6 +185,7 @@ class RepositorySnapshot(Value):
     history: tuple[HistoricPointer, ...] = ()
     first_commit_with: dict[str, str] = {}
     later_changes: tuple[LaterChange, ...] = ()
+    locked: tuple[PointerOut, ...] = ()
     remotes: tuple[DvcRemote, ...] = ()
     remotes_today: tuple[DvcRemote, ...] = ()
     dvc_roots: tuple[str, ...] = ()

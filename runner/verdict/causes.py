@@ -96,12 +96,9 @@ def divergence_says_nothing(plan: Plan, record: RunRecord, rerun: Rerun, compari
 
     The same holds for code that was committed only after the run had begun.
     """
-    changed = other_code(plan)
-    if changed is not None:
-        return changed
-    endings = _line_endings(plan)
-    if endings is not None:
-        return endings
+    other_input = other_code(plan) or _doubt(plan, rerun) or _line_endings(plan)
+    if other_input is not None:
+        return other_input
     if plan.command_inferred and plan.options_uncovered:
         options = ", ".join(plan.options_uncovered)
         return Missing(
@@ -151,6 +148,18 @@ def _completed(plan: Plan) -> str:
         if text.startswith("environment variable "):
             return f"{rest.split(' ')[1]}=VALUE {plan.command}"
     return f"{plan.command} ARGUMENTS"
+
+
+def _doubt(plan: Plan, rerun: Rerun) -> Missing | None:
+    """Return that an input may not be what the run had (rules 19 and 23)."""
+    if not rerun.doubts:
+        return None
+    return Missing(
+        fact="data",
+        cause=rerun.doubts[0],
+        remedy=again(plan, "--pointer", "DIGEST=PATH") + "    if the run had other bytes",
+        looked_in=rerun.remotes_asked,
+    )
 
 
 def other_code(plan: Plan) -> Missing | None:
@@ -285,17 +294,36 @@ def _input_causes(plan: Plan, rerun: Rerun) -> Iterator[Missing]:
         if file.role == "output" or (file.role == "unknown" and file.path in plan.expected_outputs):
             continue
         found = restored.get(file.path)
+        if file.use != "training":
+            yield from _unforeseen(plan, rerun, file, found)
+            continue
         if file.role == "unknown" and found is not None and not _was_input(found, rerun):
             continue
         cause = _why_not_the_input(file, found)
         if cause is not None:
             yield Missing(fact="data", cause=cause, remedy=again(plan, "--remote", "URL"))
-        elif found is not None and found.held_by in (None, CACHE) and "cached" not in plan.policy.allow:
+        elif (
+            found is not None
+            and found.rebuilt_by is None
+            and found.held_by in (None, CACHE)
+            and "cached" not in plan.policy.allow
+        ):
             yield Missing(
                 fact="data",
                 cause=f"{file.path} ({file.digest}) is in no remote: only the local cache has it",
                 remedy=again(plan, "--allow", "cached"),
             )
+
+
+def _unforeseen(plan: Plan, rerun: Rerun, file: LineageFile, found: RestoredFile | None) -> Iterator[Missing]:
+    """Yield that the training looked for what its stage does not declare, and what therefore was not restored."""
+    absent = rerun.capture.files_absent
+    if found is None and any(path == file.path or path.startswith(f"{file.path}/") for path in absent):
+        yield Missing(
+            fact="data",
+            cause=f"the training looked for {file.path}, which its stage does not declare and which was not restored",
+            remedy=again(plan, "--pull", "all"),
+        )
 
 
 def _was_input(file: RestoredFile, rerun: Rerun) -> bool:
@@ -316,7 +344,9 @@ def _was_input(file: RestoredFile, rerun: Rerun) -> bool:
 def _why_not_the_input(file: LineageFile, found: RestoredFile | None) -> str | None:
     if found is None or found.place != "workspace" or found.digest is None:
         return f"{file.path} ({file.digest}) was not restored"
-    if found.digest != file.digest or found.expected != file.digest:
+    if found.rebuilt_by is not None and found.unchanged:
+        return None
+    if found.rebuilt_by is None and (found.digest != file.digest or found.expected != file.digest):
         return f"{file.path} is {found.digest}, recorded is {file.digest}"
     if found.unchanged is False:
         return f"the training changed {file.path}, which it was to read"

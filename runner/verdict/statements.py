@@ -30,6 +30,11 @@ def verified(plan: Plan, rerun: Rerun, comparison: Comparison, *, finished: bool
         if each.outcome is Outcome.EQUAL
     ]
     lines += _committed(plan, rerun)
+    lines += [
+        f"data: {file.path} {file.digest}, rebuilt by {file.rebuilt_by} with the recorded bytes"
+        for file in rerun.inputs
+        if file.rebuilt_by is not None and file.unchanged and file.digest == file.expected
+    ]
     lines += _pinned(plan.environment, rerun)
     recorded = comparison.environment.recorded
     same = sum(package.outcome == "same" for package in recorded)
@@ -278,6 +283,8 @@ def _files(plan: Plan, rerun: Rerun, comparison: Comparison) -> Iterator[str]:
             yield f"data: {file.path} was restored and never opened"
         elif file.opened is None:
             yield f"data: whether {file.path} was opened could not be observed"
+    for doubt in rerun.doubts:
+        yield f"data: {doubt}"
     for file in rerun.inputs:
         if file.role == "output" and file.place == "missing":
             what = f"{file.path} ({file.expected})"

@@ -55,6 +55,9 @@ WHOLE_1_30 = Specification("whole-mlflow-1.30", "3.9", ("mlflow==1.30.1", *_SKLE
 WHOLE_2_2 = Specification("whole-mlflow-2.2", "3.10", ("mlflow==2.2.2", *_SKLEARN_OF_2022, *_OLD))
 WHOLE_2_22 = Specification("whole-mlflow-2.22", None, ("mlflow==2.22.0",))
 WHOLE_TODAY = Specification("whole-mlflow-today", None, ("mlflow>=3.1",))
+DVC_1 = Specification("dvc-1.11", None, ("dvc==1.11.16", "pathspec<0.10", "setuptools<60", "funcy<2", "fsspec<2023"))
+DVC_2 = Specification("dvc-2.58", None, ("dvc==2.58.2", "pathspec<0.13", "setuptools<80", "dulwich<0.22"))
+DVC_TODAY = Specification("dvc-today", None, ("dvc>=3.60",))
 EACH_WHOLE = (WHOLE_1_30, WHOLE_2_2, WHOLE_2_22, WHOLE_TODAY)
 
 # Each on the oldest and the newest Python that it supports, and one between.
@@ -154,6 +157,11 @@ def make_environment(specification: Specification, session: Path) -> Environment
 def kept_python(specification: Specification) -> Path:
     """Return the Python of the kept environment itself, which knows nothing of ours; nobody may write to it."""
     return _kept_packages(specification).parents[2] / "bin" / "python"
+
+
+def program_of(specification: Specification, name: str) -> Path:
+    """Return a program of an environment, made at its first use."""
+    return _kept_packages(specification).parents[2] / "bin" / name
 
 
 def _kept_packages(specification: Specification) -> Path:

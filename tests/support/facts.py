@@ -65,11 +65,14 @@ def snapshot(
     """A repository at the commit with these texts, of which the pointers are read, and other files."""
     texts = dict(texts or {})
     outs: list[PointerOut] = []
+    locked: list[PointerOut] = []
     for path, text in texts.items():
         if path.endswith(".dvc"):
             outs += read_pointer(path, text)
         elif path.endswith("dvc.lock"):
-            outs += read_lock(path, text, read_wdirs(texts.get(path.replace(".lock", ".yaml"), ""))).outs
+            lock = read_lock(path, text, read_wdirs(texts.get(path.replace(".lock", ".yaml"), "")))
+            outs += lock.outs
+            locked += lock.deps
     values: dict[str, Any] = {
         "url": URL,
         "location": "/srv/fraud",
@@ -78,6 +81,7 @@ def snapshot(
         "tree": tuple(TreeEntry(path=path, kind="file", size_bytes=1) for path in sorted({*texts, *files})),
         "texts": texts,
         "pointers": tuple(outs),
+        "locked": tuple(locked),
         "remotes": (REMOTE,),
     }
     return RepositorySnapshot(**{**values, **fields})

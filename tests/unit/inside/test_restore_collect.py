@@ -90,6 +90,8 @@ class World:
             "submodules": [],
             "supplied": [],
             "expected_outputs": [],
+            "needs": [],
+            "stages": [],
             "remotes": [described("/srv/store", name="main", folder=True, source="runner.yaml")],
             "environment": {"specification": "s", "repository": "r"},
             "base": "base:py3.11",
@@ -126,8 +128,17 @@ def world(tmp_path: Path, cache: Cache, monkeypatch: pytest.MonkeyPatch) -> Worl
     return World(tmp_path, cache, monkeypatch)
 
 
-def file(path: str, object_id: ObjectId, role: str = "input", *, warm_start: bool = False) -> dict[str, Any]:
-    return {"path": path, "digest": str(object_id), "role": role, "warm_start": warm_start}
+def file(
+    path: str, object_id: ObjectId, role: str = "input", *, warm_start: bool = False, use: str = "training"
+) -> dict[str, Any]:
+    return {
+        "path": path,
+        "digest": str(object_id),
+        "role": role,
+        "warm_start": warm_start,
+        "use": use,
+        "origin": None,
+    }
 
 
 def test_data_that_the_remote_holds_is_linked_from_the_cache(world: World) -> None:

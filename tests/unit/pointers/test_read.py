@@ -7,6 +7,7 @@ import pytest
 from runner.pointers.document import PointerSyntaxError
 from runner.pointers.read import LockContents, lock_parts, read_lock, read_pointer, read_wdirs
 from runner.schema.digest import DigestValue
+from tests.support.repositories import directory_object
 
 A = "0123456789abcdef0123456789abcdef"
 B = "fedcba9876543210fedcba9876543210"
@@ -241,3 +242,42 @@ def test_the_parts_of_a_lock_name_what_the_whole_names() -> None:
 )
 def test_a_lock_that_is_written_otherwise_is_not_taken_apart(text: str) -> None:
     assert lock_parts(text) == [text]
+
+
+IMPORTED = """deps:
+- path: data/x.csv
+  repo: {url: 'https://git.example/a.git', rev: v1, rev_lock: 0123456789abcdef0123456789abcdef01234567}
+outs: [{path: x.csv, md5: 0123456789abcdef0123456789abcdef, hash: md5}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "source"),
+    [
+        (IMPORTED, "dvc import of data/x.csv of https://git.example/a.git at 0123456789ab"),
+        ("deps: [{path: 's3://b/x.csv', etag: a}]\nouts: [{path: x.csv}]\n", "dvc import-url of s3://b/x.csv"),
+        ("deps: [{db: {query: q, connection: pg}}]\nouts: [{path: x.csv}]\n", "dvc import-db of pg"),
+        ("outs: [{path: x.csv}]\n", "None"),
+    ],
+)
+def test_where_an_imported_file_came_from_is_read(text: str, source: str) -> None:
+    (out,) = read_pointer("x.csv.dvc", text)
+    assert str(out.source) == source
+
+
+def test_a_directory_of_cloud_versions_has_the_digest_that_dvc_would_give_its_listing() -> None:
+    text = """outs:
+- path: folder
+  hash: md5
+  files:
+  - {relpath: sub/b.csv, md5: 92eb5ffee6ae2fec3ad71c777531578f, cloud: {main: {etag: e, version_id: v2}}}
+  - {relpath: a.csv, md5: 0cc175b9c0f1b6a831c399e269772661, size: 1, cloud: {main: {etag: e, version_id: v1}}}
+"""
+    (out,) = read_pointer("folder.dvc", text)
+    assert out.digest == directory_object({"a.csv": b"a", "sub/b.csv": b"b"})[0]
+    assert [(each.path, each.remote, each.version_id) for each in out.versions] == [
+        ("sub/b.csv", "main", "v2"),
+        ("a.csv", "main", "v1"),
+    ]
+    with pytest.raises(PointerSyntaxError, match="line 4: a file of a directory has no md5"):
+        read_pointer("folder.dvc", "outs:\n- path: folder\n  files:\n  - {relpath: a, etag: x}\n")

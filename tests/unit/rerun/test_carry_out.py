@@ -39,6 +39,8 @@ RESTORED = result(
     {
         "files": [restored(opened=None, unchanged=None).model_dump(mode="json")],
         "remotes_asked": ["main"],
+        "stages": [],
+        "doubts": [],
         "removed": [MODEL],
     }
 )

@@ -19,6 +19,8 @@ from tests.support.values import DATA, MODEL, data_file, make_plan, model_file, 
 RESULT = {
     "files": [restored(opened=None, unchanged=None).model_dump(mode="json")],
     "remotes_asked": ["/srv/store (runner.yaml)"],
+    "stages": [],
+    "doubts": [],
     "removed": [MODEL],
 }
 
@@ -86,9 +88,10 @@ def test_the_bundle_is_no_file_in_memory_and_the_cache_is_all_of_the_volume(tmp_
 def test_files_are_named_with_their_role_and_only_a_warm_start_is_put_in_its_place(tmp_path: Path) -> None:
     engine, _ = run(tmp_path)
     payload = engine.payload("restore")
+    others = {"use": "training", "origin": None, "warm_start": False}
     assert payload["files"] == [
-        {"path": DATA, "digest": str(data_file().digest), "role": "input", "warm_start": False},
-        {"path": MODEL, "digest": str(model_file().digest), "role": "output", "warm_start": False},
+        {"path": DATA, "digest": str(data_file().digest), "role": "input", **others},
+        {"path": MODEL, "digest": str(model_file().digest), "role": "output", **others},
     ]
     assert payload["expected_outputs"] == [MODEL]
     engine, _ = run(tmp_path, policy=Policy(warm_start=(MODEL,)))
