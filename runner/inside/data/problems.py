@@ -19,20 +19,25 @@ from runner.inside.protocol import DISK_FULL, MISSING, UNAVAILABLE, PhaseError
 _REFUSED = frozenset({401, 403, 407})
 _GONE = frozenset({404, 410})
 _ABSENT = frozenset({404, 410})
+_ABSENT_BY_NAME = frozenset({"SFTPNoSuchFile", "ResourceNotFound"})
 _UNTRUSTED = ("SSLError", "ClientConnectorCertificateError", "ClientConnectorSSLError", "SSLCertVerificationError")
 _UNKNOWN_HOST = "HostKeyNotVerifiable"
 _SSH_REFUSED = frozenset({"PermissionDenied", "PermissionError"})
 _AZURE_REFUSED = frozenset({"ClientAuthenticationError"})
 
 
-def check_absent(answer: FileNotFoundError) -> None:
-    """Raise what is behind an answer that only looks like "there is no such file"; return where it is just that.
+def check_absent(answer: BaseException) -> None:
+    """Raise what an answer about one object stands for, unless that is that there is no such object.
 
     The HTTP file system says so of every failure: a server that refuses, or that nobody reaches, lacks nothing.
     """
+    if type(answer).__name__ in _ABSENT_BY_NAME:
+        return
+    if not isinstance(answer, FileNotFoundError):
+        raise answer
     for each in chain(answer.__cause__):
         status = _status_of(each)
-        if status in _ABSENT:
+        if status in _ABSENT or type(each).__name__ in _ABSENT_BY_NAME:
             return
         if status is not None or not isinstance(each, FileNotFoundError):
             raise each

@@ -45,11 +45,18 @@ class Remotes:
             each["name"]: PhaseError(**each["failed"]) for each in remotes if each["failed"] and not each["closed"]
         }
         self._others: dict[str, set[ObjectId]] = {}
+        self.sizes: dict[ObjectId, int] = {}
+        """Of the objects that were found, where a remote told it."""
 
     @property
     def asked(self) -> list[str]:
         """What is asked, for people, with what became of it where it did not answer."""
         return [self._described(remote) for remote in self._remotes]
+
+    @property
+    def answered(self) -> list[str]:
+        """Addresses of those that said what they hold."""
+        return [each["url"] for each in self._remotes if not each["closed"] and each["name"] not in self._problems]
 
     @property
     def problem(self) -> PhaseError | None:
@@ -109,6 +116,7 @@ class Remotes:
                     raise
                 self._problems[remote["name"]] = error
                 continue
+            self.sizes.update({each: size for each, size in here.items() if size is not None})
             other = {each for each, size in here.items() if size is not None and (sizes or {}).get(each, size) != size}
             for each in other:
                 self.refuse(each, remote["name"])
@@ -219,11 +227,9 @@ def _sizes(store: Any, oids: list[str]) -> dict[str, int | None]:
     answers = store.fs.info([store.oid_to_path(oid) for oid in oids], return_exceptions=True)
     sizes = {}
     for oid, answer in zip(oids, answers, strict=True):
-        if isinstance(answer, FileNotFoundError):
+        if isinstance(answer, BaseException):
             check_absent(answer)
             continue
-        if isinstance(answer, BaseException):
-            raise answer
         sizes[oid] = answer.get("size")
     return sizes
 

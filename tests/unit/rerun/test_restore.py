@@ -87,8 +87,14 @@ def test_files_are_named_with_their_role_and_only_a_warm_start_is_put_in_its_pla
     engine, _ = run(tmp_path)
     payload = engine.payload("restore")
     assert payload["files"] == [
-        {"path": DATA, "digest": str(data_file().digest), "role": "input", "warm_start": False},
-        {"path": MODEL, "digest": str(model_file().digest), "role": "output", "warm_start": False},
+        {
+            "path": file.path,
+            "digest": str(file.digest),
+            "role": file.role,
+            "warm_start": False,
+            "size_bytes": file.size_bytes,
+        }
+        for file in (data_file(), model_file())
     ]
     assert payload["expected_outputs"] == [MODEL]
     engine, _ = run(tmp_path, policy=Policy(warm_start=(MODEL,)))
@@ -116,7 +122,8 @@ def test_the_cache_alone_counts_only_where_the_auditor_allowed_it(tmp_path: Path
         (["/srv/store"], "none"),
         (["file:///srv/store", "D:\\store"], "none"),
         (["s3://bucket/path"], "bridge"),
-        (["/srv/store", "ssh://git@host.example/srv/store"], "bridge"),
+        (["/srv/store", "https://host.example/srv/store"], "bridge"),
+        (["ssh://git@host.example/srv/store"], "none"),  # nobody confirmed it
         (["http://localhost:9000/store"], "host"),
         (["https://127.0.0.1/store"], "host"),
         (["http://[::1]:9000/store"], "host"),

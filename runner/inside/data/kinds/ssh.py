@@ -10,6 +10,7 @@ import threading
 from typing import Any
 
 import asyncssh
+from asyncssh.public_key import get_default_public_key_algs
 from dvc_ssh import SSHFileSystem
 
 from runner.inside.data.kinds.register import TOLD
@@ -35,12 +36,13 @@ class CheckedSSHFileSystem(SSHFileSystem):  # type: ignore[misc]
             "username": given["user"],
             "port": given["port"],
             "password": given["password"],
-            "client_keys": keys or None,
+            "client_keys": keys or (),
             "agent_path": _relayed(told["url"]) if given["agent"] else None,
             "agent_forwarding": False,
             "preferred_auth": methods,
             "known_hosts": given["known_hosts"].encode(),
             "host_key_alias": given["host_key_alias"],
+            "server_host_key_algs": _algorithms(told),
             "config": None,
             "connect_timeout": _CONNECT_S,
             "login_timeout": _CONNECT_S * 6,  # a hardware key waits for a finger
@@ -50,11 +52,24 @@ class CheckedSSHFileSystem(SSHFileSystem):  # type: ignore[misc]
 
 def knows(told: dict[str, Any]) -> bool:
     """Tell whether any host key of a server is known: then one that is not trusted is another than it was."""
-    given = told["credentials"]
-    keys, authorities, *_ = asyncssh.match_known_hosts(
-        given["known_hosts"].encode(), given["host_key_alias"] or given["host"], "", given["port"]
-    )
+    keys, authorities = _known(told)
     return bool(keys or authorities)
+
+
+def _known(told: dict[str, Any]) -> tuple[Any, Any]:
+    given = told["credentials"]
+    name = given["host_key_alias"] or given["host"]
+    keys, authorities, *_ = asyncssh.match_known_hosts(given["known_hosts"].encode(), name, "", given["port"])
+    return keys, authorities
+
+
+def _algorithms(told: dict[str, Any]) -> list[str] | tuple[()]:
+    """Return the kinds of host keys to ask for: the known first, then others, so that another key is seen as one."""
+    keys, authorities = _known(told)
+    if authorities or not keys:
+        return ()
+    known = [algorithm for key in keys for algorithm in key.sig_algorithms]
+    return [each.decode() for each in dict.fromkeys((*known, *get_default_public_key_algs()))]
 
 
 _relays: dict[str, str] = {}
