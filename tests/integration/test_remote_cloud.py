@@ -151,21 +151,19 @@ def test_google_is_read_where_the_host_names_the_endpoint(world: Restoring, goog
     for path in world.store.path.rglob("*"):
         if path.is_file():
             key = f"dvc/{path.relative_to(world.store.path)}".replace("/", "%2F")
-            _post(f"{google}/upload/storage/v1/b/{name}/o?uploadType=media&name={key}", path.read_bytes())
+            address = f"{google}/upload/storage/v1/b/{name}/o?uploadType=media&name={key}"
+            _post(address, path.read_bytes(), "application/octet-stream")
     config, host = dvc_config(f"gs://{name}/dvc"), world.host(STORAGE_EMULATOR_HOST=google)
     done = world.restore(config, host, world.data, world.directory)
     assert {file.held_by for file in done.files} == {"storage"}
-    assert done.remotes_asked[
-        0
-    ] == f"gs://{name}/dvc at {google} (default remote at commit 1111111111, without credentials)" or (
-        done.remotes_asked[0].endswith("without credentials)")
-    )
+    assert done.remotes_asked[0].startswith(f"gs://{name}/dvc at {google} (default remote at commit ")
+    assert done.remotes_asked[0].endswith("without credentials)")
     lost = world.store.put(secrets.token_bytes(9))
     assert world.refusal(MissingFact, config, host, lost).fact == "data"
     gone = world.refusal(MissingFact, dvc_config("gs://never-was/dvc"), host, lost)
     assert "the bucket never-was of gs://never-was/dvc does not exist" in gone.cause
 
 
-def _post(url: str, content: bytes) -> None:
-    request = urllib.request.Request(url, data=content, headers={"Content-Type": "application/json"}, method="POST")
+def _post(url: str, content: bytes, kind: str = "application/json") -> None:
+    request = urllib.request.Request(url, data=content, headers={"Content-Type": kind}, method="POST")
     urllib.request.urlopen(request, timeout=10).close()
