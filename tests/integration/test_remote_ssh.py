@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +14,10 @@ import pytest
 from runner.engine.docker import DockerEngine
 from runner.errors import MissingFact, RemoteUnavailable
 from runner.prepare import Prepared
+from tests.support.command import CommandLine
 from tests.support.file_servers import SSHServer, keygen, ssh_server
-from tests.support.repositories import dvc_config
+from tests.support.projects import RUN_ID, RecordedProject
+from tests.support.repositories import dvc_config, fingerprint
 from tests.support.restoring import Restoring
 
 
@@ -46,14 +50,14 @@ def world(
 
 def test_a_key_of_this_host_reads_files_and_folders_of_a_typed_address_and_changes_nothing(world: World) -> None:
     url = world.server.url()
-    before = world.store.fingerprint() if hasattr(world.store, "fingerprint") else None
+    before = fingerprint(world.store.path)
     done = world.restore(dvc_config(url), world.host(), world.data, world.directory, remote=url)
     assert [(file.digest, file.held_by) for file in done.files] == [
         (world.data.digest, "storage"),
         (world.directory.digest, "storage"),
     ]
     assert done.remotes_asked[0].endswith(f"with the credentials of {world.key})")
-    assert before is None or world.store.fingerprint() == before
+    assert fingerprint(world.store.path) == before
 
 
 def test_nobody_is_signed_in_at_a_server_that_only_the_repository_names(world: World) -> None:
@@ -151,3 +155,45 @@ def test_what_the_server_lacks_is_missing_and_a_gone_server_is_not(world: World)
     gone = f"ssh://reader@127.0.0.1:{world.server.port - 1}/srv/store"
     error = world.refusal(RemoteUnavailable, dvc_config("/none"), world.host(), remote=gone)
     assert "did not answer as it should" in error.cause
+
+
+def test_a_run_is_reproduced_from_a_server_and_no_key_is_in_what_is_left_or_shown(
+    tmp_path: Path, shared_images: Prepared, servers_image: str
+) -> None:
+    (tmp_path / "author").mkdir()
+    project = RecordedProject(tmp_path / "author", values=(1.5, float(int.from_bytes(os.urandom(2), "big"))))
+    key = keygen(tmp_path / "home" / ".ssh" / "id_ed25519")
+    shell = CommandLine(tmp_path / "here", tracker=project.tracker, HOME=str(tmp_path / "home"))
+    shown: list[str] = []
+    ended = threading.Event()
+
+    def look() -> None:
+        """See what the engine tells of our containers while they run: their settings, and their command lines."""
+        while not ended.is_set():
+            for name in _docker("ps", "-q", "--filter", "label=reproducibility-runner.purpose=restore").split():
+                shown.extend((_docker("inspect", name), _docker("top", name, "-o", "pid,args")))
+            time.sleep(0.05)
+
+    with ssh_server(servers_image, project.store.path, tmp_path, Path(f"{key}.pub")) as server:
+        project.commit_training(files={".dvc/config": dvc_config(server.url())})
+        project.record()
+        (key.parent / "known_hosts").write_text(server.known)
+        refused = shell.run("reproduce", RUN_ID)
+        assert refused.code == 5, refused
+        looking = threading.Thread(target=look)
+        looking.start()
+        said = shell.run("reproduce", RUN_ID, "--remote", server.url(), "--json")
+        ended.set()
+        looking.join()
+    assert (said.code, said.document["verdict"]) == (0, "identical"), said
+    assert "inside/serve.py" in "".join(shown)
+    left = [refused.out, refused.err, said.out, said.err, *shown]
+    for place in (tmp_path / "here", tmp_path / ".here-tmp", tmp_path / ".here-cache"):
+        left += [path.read_text(errors="replace") for path in place.rglob("*") if path.is_file()]
+    for line in key.read_text().splitlines()[1:-1]:
+        assert not [text for text in left if line in text]
+
+
+def _docker(*arguments: str) -> str:
+    done = subprocess.run(["docker", *arguments], check=False, capture_output=True, text=True)
+    return done.stdout + done.stderr

@@ -23,6 +23,7 @@ from runner.pointers.remotes import read_remotes
 from runner.prepare import Prepared, images_of
 from runner.progress import NoProgress
 from runner.rerun.carry_out import Place, discard_workspace
+from runner.rerun.held import holding
 from runner.rerun.restore import Restored, restore
 from runner.schema.lineage import LineageFile
 from runner.schema.plan import Plan, Policy
@@ -30,7 +31,7 @@ from tests.support import facts
 from tests.support.authorities import make_authority
 from tests.support.buckets import BucketStore, S3Service
 from tests.support.listeners import Relay, Trap
-from tests.support.repositories import Repository, Store, Stored, dvc_config
+from tests.support.repositories import Repository, Store, Stored, dvc_config, md5
 from tests.support.services import free_ports
 from tests.support.values import make_plan
 
@@ -416,6 +417,18 @@ def test_a_clock_that_is_wrong_is_named(world: World) -> None:
     finally:
         relay.close()
     assert "the clock of the engine's host is wrong (RequestTimeTooSkewed)" in error.cause
+
+
+def test_without_a_container_a_bucket_is_asked_with_a_signature_of_the_confirmed_place(world: World) -> None:
+    lost = str(md5(b"never stored"))
+    wanted = [str(world.data.digest), lost]
+    for remote, host, expected in (
+        ("storage", world.host(**world.s3.variables), ({wanted[0]}, {lost}, None)),
+        (None, world.host(**world.s3.variables), (set(), set(), "refused (status 403)")),
+    ):
+        (asked,) = world.plan(dvc_config(world.store.url), host, remote=remote).remotes
+        found = holding(asked, wanted, host, NetworkSettings())
+        assert (found.held, found.lacking, found.why) == expected
 
 
 def test_a_bucket_that_is_down_hides_no_folder_that_has_the_bytes(world: World) -> None:

@@ -19,6 +19,7 @@ SERVICE = {
     "private_key": "-----BEGIN\ncanary",
     "token_uri": "https://t",
 }
+OURS = "https://ours.blob.core.windows.net"
 CONNECTION = "DefaultEndpointsProtocol=https;AccountName=ours;AccountKey=canary==;EndpointSuffix=core.windows.net"
 
 
@@ -99,8 +100,8 @@ def test_a_key_of_google_that_is_none_or_runs_something_is_not_followed(text: st
 @pytest.mark.parametrize(
     ("own", "environ", "endpoint", "keys"),
     [
-        ({}, {"AZURE_STORAGE_CONNECTION_STRING": CONNECTION}, "https://ours.blob.core.windows.net", "connection_string"),
-        ({}, {"AZURE_STORAGE_ACCOUNT": "ours", "AZURE_STORAGE_KEY": "canary"}, "https://ours.blob.core.windows.net", "account_key"),
+        ({}, {"AZURE_STORAGE_CONNECTION_STRING": CONNECTION}, OURS, "connection_string"),
+        ({}, {"AZURE_STORAGE_ACCOUNT": "ours", "AZURE_STORAGE_KEY": "canary"}, OURS, "account_key"),
         ({"account_name": "mine", "sas_token": "sv=1&sig=canary"}, {"AZURE_STORAGE_ACCOUNT": "ours"},
          "https://mine.blob.core.windows.net", "sas_token"),
         ({}, {"AZURE_STORAGE_CONNECTION_STRING": "AccountName=x;AccountKey=canary;BlobEndpoint=http://localhost:1/x"},

@@ -13,7 +13,10 @@ from runner.credentials.ssh import is_locked, ssh_credentials
 from runner.credentials.ssh_agent import ask_agent
 from runner.credentials.ssh_config import read_server_options
 
-KEY = "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAA==\n-----END OPENSSH PRIVATE KEY-----\n"
+KEY = (
+    "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAA==\n"
+    "-----END OPENSSH PRIVATE KEY-----\n"
+)
 
 
 def found(
