@@ -1,8 +1,8 @@
-"""Which recorded digests a remote holds, asked from this host without a container: for looking over many runs.
+"""Which recorded digests a remote elsewhere holds, asked from this host without a container: to look over many runs.
 
-Folders are looked into; S3, HTTP and WebDAV are asked about each digest by one small request, several at a time, with
-credentials for the confirmed place alone. Kinds that need DVC's own packages are not asked: that is said and is neither
-yes nor no. What decides a verdict is asked by restore, in its container.
+S3, HTTP and WebDAV are asked about each digest by one small request, several at a time, with credentials for the
+confirmed place alone. Kinds that need DVC's own packages are not asked: that is said and is neither yes nor no. What
+decides a verdict is asked by restore, in its container.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import urllib.request
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
@@ -26,8 +25,7 @@ from runner.inside.data.kinds.origin import LeadsAway, header_for
 from runner.inside.data.objects import ObjectId
 from runner.network import NetworkSettings
 from runner.pointers.places import AWS, bucket_of, scheme_of
-from runner.pointers.remotes import is_local
-from runner.rerun.remote_access import credentials_for
+from runner.rerun.remote_access import OFFLINE, credentials_for
 from runner.schema.plan import Remote
 
 _AT_A_TIME = 8
@@ -42,44 +40,36 @@ Head = Callable[[str], "tuple[int, str | None]"]
 
 @dataclass(frozen=True, kw_only=True)
 class Holding:
-    """What one remote said: the digests that it holds and lacks; `why` is why nothing is known of others."""
+    """What one remote said: the digests that it holds and that it lacks.
 
-    held: frozenset[str]
-    lacking: frozenset[str]
-    why: str | None = None
+    `refused` is why nothing is known of the others, `unasked` why it was not asked; None where neither is so.
+    """
+
+    held: frozenset[str] = frozenset()
+    lacking: frozenset[str] = frozenset()
+    refused: str | None = None
+    unasked: str | None = None
 
 
 def holding(
-    remote: Remote,
-    digests: Collection[str],
-    host: HostAccess,
-    network: NetworkSettings,
-    *,
-    committed: Collection[str] = (),
-    offline: bool = False,
+    remote: Remote, digests: Collection[str], host: HostAccess, network: NetworkSettings, *, offline: bool = False
 ) -> Holding:
-    """Return which digests (`md5:…`) a remote holds. `committed` are the paths of the commit, for a remote within it.
+    """Return which digests (`md5:…`) a remote that is no folder holds.
 
-    A remote that refuses or does not answer is no error here: nothing is known of what it holds.
+    One that refuses or does not answer is no error here: nothing is known of what it holds.
     """
-    objects = {digest: ObjectId.parse(digest) for digest in digests}
-    if remote.in_commit is not None:
-        paths = frozenset(committed)
-        return _split({digest: f"{remote.in_commit}/{each.relative_path}" in paths for digest, each in objects.items()})
-    if is_local(remote.url):
-        return _in_folder(Path(remote.url.removeprefix("file://")), objects)
     scheme = scheme_of(remote.url)
     if offline:
-        return _unknown("not asked, because of --offline")
+        return Holding(unasked=OFFLINE)
     if scheme not in ("s3", *_WEB):
-        return _unknown(f"not asked: {scheme} is read in a container alone")
+        return Holding(unasked=f"{scheme} is read in a container alone")
     found = credentials_for(remote, host)
     keys = found if isinstance(found, Handed) else None
     opened = _opener(network)
     head = _s3_head(remote, keys, opened) if scheme == "s3" else _web_head(remote, keys, opened)
     base = _s3_address(remote) if scheme == "s3" else f"{_WEB[scheme]}://{_without_user(remote.url)}"
-    places = {digest: f"{base.rstrip('/')}/{quote(each.relative_path)}" for digest, each in objects.items()}
-    return _ask(places, head)
+    objects = {digest: ObjectId.parse(digest) for digest in digests}
+    return _ask({digest: f"{base.rstrip('/')}/{quote(each.relative_path)}" for digest, each in objects.items()}, head)
 
 
 def _ask(places: Mapping[str, str], head: Head) -> Holding:
@@ -94,36 +84,18 @@ def _ask(places: Mapping[str, str], head: Head) -> Holding:
         try:
             status, _ = head(place)
         except (OSError, ValueError, LeadsAway) as error:
-            why.append(f"did not answer ({type(error).__name__})")
+            why.append(f"does not answer ({type(error).__name__})")
             return
         if status < 300:
             held.add(digest)
         elif status in (404, 410):
             lacking.add(digest)
         else:
-            why.append(f"refused (status {status})" if status in (401, 403, 407) else f"status {status}")
+            why.append(f"refuses (status {status})" if status in (401, 403, 407) else f"answers with status {status}")
 
     with ThreadPoolExecutor(max_workers=_AT_A_TIME, thread_name_prefix="held") as pool:
         list(pool.map(ask, places.items()))
-    return Holding(held=frozenset(held), lacking=frozenset(lacking), why=why[0] if why else None)
-
-
-def _in_folder(folder: Path, objects: Mapping[str, ObjectId]) -> Holding:
-    try:
-        if not folder.is_dir():
-            return _split(dict.fromkeys(objects, False))
-        return _split({digest: (folder / each.relative_path).is_file() for digest, each in objects.items()})
-    except OSError as error:
-        return _unknown(f"cannot be read: {error.strerror}")
-
-
-def _split(answers: Mapping[str, bool]) -> Holding:
-    held = frozenset(digest for digest, there in answers.items() if there)
-    return Holding(held=held, lacking=frozenset(answers) - held)
-
-
-def _unknown(why: str) -> Holding:
-    return Holding(held=frozenset(), lacking=frozenset(), why=why)
+    return Holding(held=frozenset(held), lacking=frozenset(lacking), refused=why[0] if why else None)
 
 
 def _without_user(url: str) -> str:

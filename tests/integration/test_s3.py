@@ -424,11 +424,11 @@ def test_without_a_container_a_bucket_is_asked_with_a_signature_of_the_confirmed
     wanted = [str(world.data.digest), lost]
     for remote, host, expected in (
         ("storage", world.host(**world.s3.variables), ({wanted[0]}, {lost}, None)),
-        (None, world.host(**world.s3.variables), (set(), set(), "refused (status 403)")),
+        (None, world.host(**world.s3.variables), (set(), set(), "refuses (status 403)")),
     ):
         (asked,) = world.plan(dvc_config(world.store.url), host, remote=remote).remotes
         found = holding(asked, wanted, host, NetworkSettings())
-        assert (found.held, found.lacking, found.why) == expected
+        assert (found.held, found.lacking, found.refused) == expected
 
 
 def test_a_bucket_that_is_down_hides_no_folder_that_has_the_bytes(world: World) -> None:
