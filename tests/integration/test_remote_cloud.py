@@ -113,6 +113,7 @@ def test_azure_is_read_with_a_connection_string_or_the_key_of_the_account_alone(
     assert "refuses the credentials of AZURE_STORAGE_CONNECTION_STRING" in error.cause
 
 
+@pytest.mark.full
 def test_azure_is_asked_in_the_open_where_it_is_public_and_what_is_gone_is_missing(
     world: Restoring, azurite: Azurite
 ) -> None:
@@ -144,6 +145,7 @@ def google(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
+@pytest.mark.full
 def test_google_is_read_where_the_host_names_the_endpoint(world: Restoring, google: str) -> None:
     """The emulator takes any key: that it is sent, and to whom, is seen by the unit tests and not here."""
     name = f"data-{secrets.token_hex(4)}"

@@ -60,6 +60,7 @@ def test_a_key_of_this_host_reads_files_and_folders_of_a_typed_address_and_chang
     assert fingerprint(world.store.path) == before
 
 
+@pytest.mark.full
 def test_nobody_is_signed_in_at_a_server_that_only_the_repository_names(world: World) -> None:
     config = dvc_config(world.server.url("ssh.example"))
     error = world.refusal(RemoteUnavailable, config, world.host(), remote="storage")
@@ -72,7 +73,9 @@ def test_nobody_is_signed_in_at_a_server_that_only_the_repository_names(world: W
     [
         ("", "is not in known_hosts", "ssh -p "),
         ("another", "has another host key than known_hosts has", "ssh-keygen -R "),
-        ("another-kind", "has another host key than known_hosts has", "ssh-keygen -R "),
+        pytest.param(
+            "another-kind", "has another host key than known_hosts has", "ssh-keygen -R ", marks=pytest.mark.full
+        ),
     ],
 )
 def test_a_server_that_is_not_known_or_not_the_same_gets_nothing(
@@ -89,6 +92,7 @@ def test_a_server_that_is_not_known_or_not_the_same_gets_nothing(
     assert error.exit_code == 5
 
 
+@pytest.mark.full
 def test_an_alias_of_the_users_ssh_configuration_names_host_port_user_and_key(world: World) -> None:
     key = world.key.rename(world.home / ".ssh" / "audit_key")
     (world.home / ".ssh" / "config").write_text(
@@ -126,6 +130,7 @@ def test_the_agent_signs_for_the_container_and_its_keys_stay_in_it(world: World)
     assert "the agent at SSH_AUTH_SOCK" in done.remotes_asked[-1]
 
 
+@pytest.mark.full
 def test_a_password_or_a_passphrase_of_the_hosts_dvc_configuration_signs_in(world: World) -> None:
     world.key.unlink()
     for options in (
@@ -138,6 +143,7 @@ def test_a_password_or_a_passphrase_of_the_hosts_dvc_configuration_signs_in(worl
         world.data = world.store.put(os.urandom(20))
 
 
+@pytest.mark.full
 def test_what_is_refused_is_said_and_whose_keys_they_were(world: World) -> None:
     world.key.unlink()
     stranger = keygen(world.home / ".ssh" / "id_ed25519")

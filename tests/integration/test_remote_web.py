@@ -14,7 +14,7 @@ from runner.errors import MissingFact, RemoteUnavailable
 from runner.prepare import Prepared
 from tests.support.authorities import make_authority
 from tests.support.file_servers import nginx, python_environment, webdav_server
-from tests.support.listeners import Relay, Trap
+from tests.support.listeners import Relay
 from tests.support.repositories import dvc_config
 from tests.support.restoring import Restoring
 
@@ -31,6 +31,7 @@ def world(tmp_path: Path, engine: DockerEngine, shared_images: Prepared, cache_v
     return world
 
 
+@pytest.mark.full
 def test_basic_authentication_from_each_place_of_this_host(world: Restoring, servers_image: str) -> None:
     with nginx(servers_image, world.folder, BASIC) as port:
         url = f"http://127.0.0.1:{port}"
@@ -74,6 +75,7 @@ def test_a_server_that_refuses_may_hold_what_the_others_lack(world: Restoring, s
     assert f"http://127.0.0.1:{port}" in missing.looked_in[0]
 
 
+@pytest.mark.full
 def test_tls_is_by_the_hosts_own_authority(world: Restoring, servers_image: str) -> None:
     authority = make_authority(world.folder)
     with nginx(servers_image, world.folder, BASIC, tls=authority.server) as port:
@@ -85,7 +87,7 @@ def test_tls_is_by_the_hosts_own_authority(world: Restoring, servers_image: str)
         assert world.restore(dvc_config(url), host, remote=url).files[0].held_by == "storage"
 
 
-@pytest.mark.parametrize("kind", ["basic", "header"])
+@pytest.mark.parametrize("kind", [pytest.param("basic", marks=pytest.mark.full), "header"])
 def test_a_redirect_to_another_host_is_followed_without_the_password(
     world: Restoring, servers_image: str, kind: str
 ) -> None:
@@ -109,25 +111,6 @@ def test_a_redirect_to_another_host_is_followed_without_the_password(
     assert all(PASSWORD not in value for request in relay.seen for value in request.headers.values())
 
 
-def test_a_server_that_nobody_confirmed_leads_nobody_into_the_private_network(
-    world: Restoring, servers_image: str
-) -> None:
-    """A name that is not near by its spelling; the server is here all the same."""
-    trap = Trap()
-    try:
-        with nginx(servers_image, world.folder, f"return 302 http://127.0.0.1:{trap.port}/;") as port:
-            url = f"http://127.0.0.1.nip.example:{port}"
-            # as its own name server would have it
-            from runner.inside.data.kinds.origin import LeadsAway, header_for
-
-            told = {"url": url, "confirmed": False, "credentials": None}
-            with pytest.raises(LeadsAway, match="which is this host or a private network"):
-                header_for(told, f"http://127.0.0.1:{trap.port}/")
-    finally:
-        trap.close()
-    assert trap.connections == 0
-
-
 @pytest.fixture(scope="module")
 def wsgidav(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python_environment(tmp_path_factory.mktemp("wsgidav") / "env", "wsgidav", "cheroot")
@@ -149,7 +132,8 @@ def test_webdav_is_read_with_a_password_and_refused_without(world: Restoring, we
     assert world.refusal(MissingFact, dvc_config(webdav), host, world.directory, remote=webdav).fact == "data"
 
 
-def test_a_token_of_webdav_goes_as_a_header_to_its_own_origin(world: Restoring, webdav: str, wsgidav: Path) -> None:
+@pytest.mark.full
+def test_a_token_of_webdav_goes_as_a_header_to_its_own_origin(world: Restoring, webdav: str) -> None:
     """WsgiDAV knows no tokens: what arrives is looked at on the way to one that lets everybody in."""
     relay = Relay(webdav.replace("webdav", "http", 1))
     world.configure(dvc_config(relay.endpoint.replace("http", "webdav", 1) + "/store", "mine", token=PASSWORD))

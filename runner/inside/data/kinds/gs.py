@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from dvc_gs import GSFileSystem
 
 from runner.inside.data.kinds.register import TOLD
+
+# Else the library speaks gRPC beside HTTP, to find out what kind of bucket it is, and waits minutes for who does not.
+os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
+os.environ["NO_GCE_CHECK"] = "true"
 
 
 class GivenGSFileSystem(GSFileSystem):  # type: ignore[misc]
