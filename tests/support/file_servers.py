@@ -6,13 +6,14 @@ Each is started for one test on a free port of this host, and gone after it.
 from __future__ import annotations
 
 import contextlib
+import os
 import secrets
 import shutil
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,8 +110,6 @@ def container(
 @contextlib.contextmanager
 def process(command: Sequence[str], port: int, log: Path, **variables: str) -> Iterator[None]:
     """Run a server of this host until the block ends; it listens once the block begins."""
-    import os
-
     with log.open("wb") as output:
         started = subprocess.Popen(command, stdout=output, stderr=output, env={**os.environ, **variables})
     try:
@@ -121,7 +120,7 @@ def process(command: Sequence[str], port: int, log: Path, **variables: str) -> I
         started.wait(10)
 
 
-def wait_for(port: int, said) -> None:  # type: ignore[no-untyped-def]
+def wait_for(port: int, said: Callable[[], str]) -> None:
     """Wait until somebody listens."""
     deadline = time.monotonic() + _START_S
     while time.monotonic() < deadline:
