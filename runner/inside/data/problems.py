@@ -17,13 +17,27 @@ from runner.inside.data.s3 import bucket_of, chain, s3_problem
 from runner.inside.protocol import DISK_FULL, MISSING, UNAVAILABLE, PhaseError
 
 _REFUSED = frozenset({401, 403, 407})
-_GONE = frozenset({404, 410})
 _ABSENT = frozenset({404, 410})
 _ABSENT_BY_NAME = frozenset({"SFTPNoSuchFile", "ResourceNotFound"})
 _UNTRUSTED = ("SSLError", "ClientConnectorCertificateError", "ClientConnectorSSLError", "SSLCertVerificationError")
 _UNKNOWN_HOST = "HostKeyNotVerifiable"
 _SSH_REFUSED = frozenset({"PermissionDenied", "PermissionError"})
 _AZURE_REFUSED = frozenset({"ClientAuthenticationError"})
+
+
+class BucketGone(Exception):
+    """That there is no such bucket, where a server was asked for just that."""
+
+
+@contextmanager
+def bucket_asked() -> Iterator[None]:
+    """Tell a bucket that is gone from whatever else keeps a server from answering for it."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, FileNotFoundError) or _status_of(error) in _ABSENT:
+            raise BucketGone from error
+        raise
 
 
 def check_absent(answer: BaseException) -> None:
@@ -76,7 +90,7 @@ def _web_problem(error: BaseException, remote: dict[str, Any], scheme: str) -> P
         return _unavailable(
             f"{where} {remote['refusal']}" + (f" (status {status})" if status else ""), remote["remedy"]
         )
-    if scheme in ("gs", "azure") and (status in _GONE or isinstance(error, FileNotFoundError)):
+    if isinstance(error, BucketGone):
         return PhaseError(
             MISSING,
             f"the bucket {bucket_of(remote)} of {where} does not exist",

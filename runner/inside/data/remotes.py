@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from runner.inside import layout, workspace
 from runner.inside.data import folders
 from runner.inside.data.kinds import register
 from runner.inside.data.objects import ObjectId
-from runner.inside.data.problems import TransferErrors, check_absent, mapped
+from runner.inside.data.problems import TransferErrors, bucket_asked, check_absent, mapped
 from runner.inside.data.s3 import bucket_of
 from runner.inside.protocol import MISSING, UNAVAILABLE, PhaseError
 
@@ -155,7 +156,8 @@ class Remotes:
             if len(by_name) <= _ASKED_SINGLY or register.scheme_of(remote) not in register.LISTED:
                 found |= {by_name[oid]: size for oid, size in _sizes(store, list(by_name)).items()}
             else:
-                found |= dict.fromkeys(by_name[oid] for oid in store.oids_exist(list(by_name)))
+                with suppress(FileNotFoundError):  # the folder to be listed; whether its bucket is there is asked then
+                    found |= dict.fromkeys(by_name[oid] for oid in store.oids_exist(list(by_name)))
         return found
 
     def _ask_why(self, remote: dict[str, Any]) -> None:
@@ -170,7 +172,8 @@ class Remotes:
         if scheme == "s3":
             files.fs.call_s3("list_objects_v2", Bucket=bucket_of(remote), MaxKeys=1)
         else:
-            files.ask_bucket(bucket_of(remote))
+            with bucket_asked():
+                files.ask_bucket(bucket_of(remote))
 
     def pull(self, wanted: dict[ObjectId, str]) -> None:
         """Copy objects from the remotes that hold them into the cache.
