@@ -58,6 +58,8 @@ def check_runs(names: Sequence[str], selection: Selection | None, settings: Sett
 
     Raises UsageError where none is meant, and whatever `find_run` raises.
     """
+    from runner.credentials.host import NO_ACCESS
+    from runner.network import read_network_settings
     from runner.rerun.holdings import Question, ask_remotes
 
     settings = with_told_python(settings)
@@ -70,12 +72,18 @@ def check_runs(names: Sequence[str], selection: Selection | None, settings: Sett
     if not looked:
         raise RunNotFound("no run is meant: the selection matches none", "runner check --experiment NAME")
     with progress.phase("remotes"):
-        answers = ask_remotes(
-            Question(remote=remote, digest=file.digest, snapshot=each.found.snapshot)
+        questions = (
+            Question(
+                remote=remote,
+                digest=file.digest,
+                snapshot=each.found.snapshot,
+                host=each.found.host or NO_ACCESS,
+            )
             for each in looked
             for remote in each.remotes
             for file in _needed(each)
         )
+        answers = ask_remotes(questions, read_network_settings(), offline=settings.offline)
     return summarise([_row(each, answers) for each in looked])
 
 

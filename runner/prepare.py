@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -149,17 +149,35 @@ def ensure_build_image(engine: DockerEngine, plan: Plan, *, progress: Progress, 
     A build that finds no compiler may quietly leave out its extension: whatever is built is built here. Raises what
     `prepare` raises.
     """
-    from runner.engine.base_image import BaseImage
     from runner.engine.images import ensure_layered_image
 
-    base = BaseImage(
+    layers = building_layers(plan.system_packages.names)
+    return ensure_layered_image(engine, _planned_base(plan), layers, progress=progress, offline=offline).reference
+
+
+def ensure_image_for_remotes(
+    engine: DockerEngine, plan: Plan, schemes: Collection[str], *, progress: Progress, offline: bool
+) -> str:
+    """Return the image on which phase 1 reads remotes of these schemes, made if it is not there.
+
+    Raises ImageUnavailable, DiskFull.
+    """
+    from runner.engine.remote_kinds import ensure_restore_image, needed_packages
+
+    if not needed_packages(schemes):
+        return plan.images.tools
+    return ensure_restore_image(engine, _planned_base(plan), schemes, progress=progress, offline=offline)
+
+
+def _planned_base(plan: Plan) -> BaseImage:
+    from runner.engine.base_image import BaseImage
+
+    return BaseImage(
         reference=plan.images.base,
         digest=plan.images.base_digest or "",
         origin=plan.images.base_origin,
         python=plan.environment.python,
     )
-    layers = building_layers(plan.system_packages.names)
-    return ensure_layered_image(engine, base, layers, progress=progress, offline=offline).reference
 
 
 class _Counting:

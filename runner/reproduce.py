@@ -33,6 +33,7 @@ from runner.planning import Found, ImagesFor, cache_folder, make_plan, package_s
 from runner.prepare import (
     base_python,
     ensure_build_image,
+    ensure_image_for_remotes,
     images_of,
     open_engine,
     prepare,
@@ -202,6 +203,7 @@ def _rerun(
         network=read_network_settings(),
         host=found.host or NO_ACCESS,
         build_image=partial(ensure_build_image, session, plan, progress=progress, offline=settings.offline),
+        restore_image=partial(ensure_image_for_remotes, session, plan, progress=progress, offline=settings.offline),
         pythons=obtainable(session, plan.environment.python_others),
     )
     paper = Paper(

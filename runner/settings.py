@@ -109,9 +109,10 @@ class Settings(Value):
     """What the auditor wants, resolved. `sources` tells for each set field where it was set (`--repo`).
 
     `run_of_model` is what `--run` names, `model` the reference to a model that was asked for; `folder` is the absolute
-    directory from which relative local paths are meant; `pointers` maps digests (`md5:…`) to paths; `index_dates` names
-    a file, `upload_times` are what it holds; `invocation` is what was typed; `base_python` is what `base_image` has,
-    once that was looked into. None leaves the matter to the record or the engine.
+    directory from which relative local paths are meant; `remote_of_file` is asked beside `remote`; `pointers` maps
+    digests (`md5:…`) to paths; `index_dates` names a file, `upload_times` are what it holds; `invocation` is what was
+    typed; `base_python` is what `base_image` has, once that was looked into. None leaves the matter to the record or
+    the engine.
     """
 
     tracker: str | None = None
@@ -122,6 +123,7 @@ class Settings(Value):
     commit: str | None = None
     remote: str | None = None
     pull: str = "needed"
+    remote_of_file: str | None = None
     command: str | None = None
     working_directory: str | None = None
     python: str | None = None
@@ -159,6 +161,12 @@ class Settings(Value):
     def source(self, name: str) -> str:
         """Return where a field was set, in the user's words; `default` where it was not."""
         return self.sources.get(name, "default")
+
+    @property
+    def remotes_named(self) -> tuple[tuple[str, str], ...]:
+        """The remotes that the auditor names, each with where; the first to ask first."""
+        both = ((self.remote, self.source("remote")), (self.remote_of_file, self.source("remote_of_file")))
+        return tuple({text: (text, source) for text, source in reversed(both) if text}.values())[::-1]
 
     def allows(self, name: str) -> bool:
         """Tell whether the auditor lowered assurance in this way."""
@@ -363,6 +371,7 @@ class _Resolver:
             (variable("MLFLOW_REGISTRY_URI"), "MLFLOW_REGISTRY_URI"),
             (file.registry_uri, f"registry_uri in {FILE_NAME}"),
         )
+        self.take("remote_of_file", (file.remote, f"remote in {FILE_NAME}"))
         for name in ("repo", "remote", "base_image", "out", "offline"):
             flag = "--" + name.replace("_", "-")
             self.take(name, (getattr(flags, name), flag), (getattr(file, name), f"{name} in {FILE_NAME}"))

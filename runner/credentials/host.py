@@ -1,7 +1,7 @@
 """What this host says of remotes: places that its owner confirmed, and the keys for them.
 
-Said by the host's own DVC configuration (system, user, and `.dvc/config.local` of the auditor's clone) and by AWS's
-variables and files. The repository's `.dvc/config` says nothing here: it is input.
+Said by the host's own DVC configuration (system, user, and `.dvc/config.local` of the auditor's clone) and by the
+variables and files of each kind of remote. The repository's `.dvc/config` says nothing here: it is input.
 """
 
 from __future__ import annotations
@@ -11,11 +11,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from runner.credentials.aws import NO_KEYS, Aws, Keys, Reader, read_aws
-from runner.pointers.places import Place, place_of, scheme_of
+from runner.credentials.aws import EXPORT, NO_KEYS, Aws, Keys, Reader, read_aws
+from runner.credentials.azure import Account, azure_credentials, read_account
+from runner.credentials.google import google_credentials
+from runner.credentials.handed import Handed, NotHad
+from runner.credentials.ssh import ssh_credentials
+from runner.credentials.web import web_credentials
+from runner.pointers.places import IN_BUCKETS, Place, place_of, scheme_of
 from runner.pointers.remotes import is_local, read_entries, remote_of
 
-_PATHS = frozenset({"credentialpath", "configpath"})
+_PATHS = frozenset({"credentialpath", "configpath", "keyfile"})
+_WEB = frozenset({"http", "https", "webdav", "webdavs"})
 _NOT_USED = frozenset({"use_ssl", "sse_customer_key", "sse_kms_key_id"})
 
 
@@ -24,7 +30,8 @@ class HostRemote:
     """A remote as the host's DVC configuration has it. `url` is None where it only adds to one of a repository.
 
     `source` is the file that names the url, else the first that names the remote. `overrides` tells that it stands in
-    a clone's own configuration, which DVC reads after the repository's. `place` is None for all but S3.
+    a clone's own configuration, which DVC reads after the repository's. `place` is None for folders and odd addresses.
+    `options` are all others of its section.
     """
 
     name: str
@@ -33,19 +40,23 @@ class HostRemote:
     aws: Aws
     source: str
     overrides: bool
+    options: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class HostAccess:
     """The keys of this host and what they may be used for.
 
-    `aws` is what holds where no remote says otherwise; `confirmed` maps places to who confirmed them.
+    `aws` is what holds where no remote says otherwise; `confirmed` maps places to who confirmed them. Of `environ` and
+    the files that `read` reads only what one confirmed place needs is looked at, when it is needed.
     """
 
     aws: Aws = NO_KEYS
     remotes: tuple[HostRemote, ...] = ()
     confirmed: Mapping[Place, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    read: Reader = field(default=lambda _: None, repr=False)
 
     def with_confirmed(self, place: Place, who: str) -> HostAccess:
         """Return the same with one more place confirmed."""
@@ -61,20 +72,60 @@ class HostAccess:
             return remote.aws
         return self.aws
 
-    def names_endpoint(self, endpoint: str | None, name: str) -> bool:
+    def own(self, name: str, place: Place | None) -> tuple[Mapping[str, str], str]:
+        """Return the options of the host's DVC configuration for a remote, and the file that has them, as `aws_for`."""
+        named = [each for each in self.remotes if each.url is None and each.name.lower() == name.lower()]
+        at_place = [each for each in self.remotes if place is not None and each.place == place]
+        for remote in (*at_place, *named):
+            return remote.options, remote.source
+        return {}, "your DVC configuration"
+
+    def account(self, name: str, place: Place | None = None) -> Account | None:
+        """Return Azure's storage account that the host names for a remote. Raises ValueError for an odd one."""
+        return read_account(*self.own(name, place), self.environ, self.read)
+
+    def names_endpoint(self, endpoint: str | None, name: str, scheme: str = "s3") -> bool:
         """Tell whether the host itself names an endpoint (None: the provider's own) for a remote of that name."""
-        own = self.endpoint_for(name)
         try:
-            return place_of("s3://any", endpoint) == place_of("s3://any", own)
+            own = self.endpoint_for(name, scheme)
+            return place_of(f"{scheme}://any", endpoint) == place_of(f"{scheme}://any", own)
         except ValueError:
             return False
 
-    def endpoint_for(self, name: str) -> str | None:
-        """Return the endpoint that the host names for a remote of that name, None for the provider's own."""
+    def endpoint_for(self, name: str, scheme: str = "s3") -> str | None:
+        """Return the endpoint that the host names for a remote of that name, None for the provider's own.
+
+        Raises ValueError where it names an odd one.
+        """
+        if scheme == "azure":
+            account = self.account(name)
+            return None if account is None else account.endpoint
+        if scheme == "gs":
+            return self.own(name, None)[0].get("endpointurl") or self.environ.get("STORAGE_EMULATOR_HOST") or None
         for remote in self.remotes:
             if remote.url is None and remote.name.lower() == name.lower() and remote.aws.endpoint is not None:
                 return remote.aws.endpoint
         return self.aws.endpoint
+
+    def credentials_for(self, name: str, url: str, options: Mapping[str, str]) -> Handed | NotHad:
+        """Return what signs in at a remote. That its place was confirmed is for the caller to know.
+
+        `options` are the repository's, of which a user's name may count. Raises ValueError for an odd address.
+        """
+        scheme = scheme_of(url)
+        place = place_of(url, options.get("endpointurl"))
+        own, source = self.own(name, place)
+        if scheme == "s3":
+            return _of_aws(self.aws_for(name, place))
+        if scheme == "gs":
+            return google_credentials(own, source, self.environ, self.read)
+        if scheme == "azure":
+            return azure_credentials(self.account(name, place))
+        if scheme == "ssh":
+            return ssh_credentials(url, options, own, source, self.environ, self.read)
+        if scheme in _WEB:
+            return web_credentials(url, options.get("user"), own, source, self.environ, self.read)
+        return NotHad(missing=f"none are read for {scheme}", remedy="runner reproduce RUN --remote FOLDER")
 
 
 NO_ACCESS = HostAccess()
@@ -118,24 +169,48 @@ def host_access(environ: Mapping[str, str], levels: Iterable[tuple[Path, bool]],
         path, overrides = named_by[name]
         aws = _aws(options, path, environ, read, general)
         url = options.get("url")
-        place = _place(url, aws)
-        remotes.append(HostRemote(name=name, url=url, place=place, aws=aws, source=str(path), overrides=overrides))
+        rest = {key: value for key, value in options.items() if key != "url"}
+        place = _place(url, aws, rest, str(path))
+        remotes.append(
+            HostRemote(name=name, url=url, place=place, aws=aws, source=str(path), overrides=overrides, options=rest)
+        )
         refused = [key for key in sorted(options) if key in _NOT_USED or _switches_checks_off(key, options[key])]
         notes += [f"remote {name} of {path}: {key} is not used" for key in refused]
     for aws in (general, *(remote.aws for remote in remotes)):
         if aws.ca_file is not None and read(Path(aws.ca_file).expanduser()) is None:
             notes.append(f"{aws.ca_source}={aws.ca_file} is not passed on: it cannot be read")
     confirmed = {each.place: f"remote {each.name} of {each.source}" for each in remotes if each.place is not None}
-    return HostAccess(aws=general, remotes=tuple(remotes), confirmed=confirmed, notes=tuple(notes))
+    return HostAccess(
+        aws=general,
+        remotes=tuple(remotes),
+        confirmed=confirmed,
+        notes=tuple(notes),
+        environ=environ,
+        read=read,
+    )
 
 
-def _place(url: str | None, aws: Aws) -> Place | None:
-    if url is None or scheme_of(url) != "s3":
+def _place(url: str | None, aws: Aws, options: Mapping[str, str], source: str) -> Place | None:
+    if url is None or is_local(url):
         return None
+    scheme = scheme_of(url)
     try:
-        return place_of(url, aws.endpoint)
+        if scheme == "azure":
+            account = read_account(options, source, {}, lambda _: None)
+            return place_of(url, None if account is None else account.endpoint)
+        endpoint = aws.endpoint if scheme == "s3" else options.get("endpointurl")
+        return place_of(url, endpoint if scheme in IN_BUCKETS else None)
     except ValueError:
         return None
+
+
+def _of_aws(aws: Aws) -> Handed | NotHad:
+    if aws.keys is None:
+        return NotHad(missing=aws.missing, remedy=EXPORT)
+    keys = aws.keys
+    token = {} if keys.session_token is None else {"session_token": keys.session_token}
+    options = {"access_key_id": keys.access_key_id, "secret_access_key": keys.secret_access_key, **token}
+    return Handed(options=options, secrets=keys.secrets, source=keys.source)
 
 
 def _is_switch(text: str) -> bool:

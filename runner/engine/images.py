@@ -96,21 +96,27 @@ def ensure_layered_image(
         return there
     if offline and layers:
         raise _not_made(base, layers)
-    recipe = dockerfile()
-    below = _ensure_environment_image(engine, base, recipe, progress, network, offline=offline)
+    below = ensure_environment_image(engine, base, progress=progress, network=network, offline=offline)
     installed: dict[str, str] = {}
     for names in layers:
         layer = ensure_layer(engine, below, names, progress=progress)
         below = layer.reference
         installed |= layer.installed
-    tools = tools_reference(recipe, below)
-    progress.line("putting our own code into the tools image")
-    files = [("Dockerfile", last_stage(recipe).encode()), *library_files()]
-    _build(engine, tools, files, {"ENVIRONMENT_IMAGE": below}, NetworkSettings(), progress)
+    tools = ensure_tools_on(engine, below, progress=progress)
     digest = engine.image_digest(tools)
     if digest is None:
         raise ImageUnavailable(f"the engine did not keep {tools} after its build", "runner doctor")
     return ToolsImage(reference=tools, digest=digest, installed=installed)
+
+
+def ensure_tools_on(engine: DockerEngine, below: str, *, progress: Progress) -> str:
+    """Return the image with our own code on an environment or a layer above one, made if it is not there."""
+    recipe = dockerfile()
+    tools = tools_reference(recipe, below)
+    if engine.image_digest(tools) is None:
+        progress.line("putting our own code into the tools image")
+        _build(engine, tools, last_stage(recipe), library_files(), {"ENVIRONMENT_IMAGE": below}, progress)
+    return tools
 
 
 def _not_made(base: BaseImage, layers: Sequence[Sequence[str]]) -> ImageUnavailable:
@@ -125,15 +131,16 @@ def _not_made(base: BaseImage, layers: Sequence[Sequence[str]]) -> ImageUnavaila
     )
 
 
-def _ensure_environment_image(
+def ensure_environment_image(
     engine: DockerEngine,
     base: BaseImage,
-    recipe: str,
-    progress: Progress,
-    network: NetworkSettings | None,
     *,
-    offline: bool,
+    progress: Progress,
+    network: NetworkSettings | None = None,
+    offline: bool = False,
 ) -> str:
+    """Return the image that holds DVC and uv on this base, made if it is not there. Raises ImageUnavailable."""
+    recipe = dockerfile()
     base_id = engine.image_digest(base.reference)
     if base_id is None:
         raise ImageUnavailable(f"the base image {base.reference} is not there", "runner setup")
@@ -147,9 +154,11 @@ def _ensure_environment_image(
     for note in network.notes:
         progress.line(note)
     arguments = {"BASE_IMAGE": base.reference, "OWNER": labels.owner()}
-    context = _environment_context(first_stages(recipe), network)
+    files = [(name, _packaged(name).encode()) for name in ("requirements.txt", "constraints.txt")]
     try:
-        _build(engine, environment, context, arguments, network, progress)
+        build_image(
+            engine, environment, first_stages(recipe), files, arguments, network, progress, target="environment"
+        )
     finally:
         remove_build_images(engine, owned_by=labels.owner())
     return environment
@@ -300,34 +309,47 @@ def remove_build_images(engine: DockerEngine, *, owned_by: str | None = None) ->
     return removed
 
 
-def _environment_context(recipe: str, network: NetworkSettings) -> Files:
+def build_image(
+    engine: DockerEngine,
+    reference: str,
+    recipe: str,
+    files: Files,
+    arguments: Mapping[str, str],
+    network: NetworkSettings,
+    progress: Progress,
+    *,
+    target: str,
+) -> None:
+    """Build the stage `target` of a recipe whose stages may use this host's index, by `settings` in the context.
+
+    No stage that sees them may be part of the image. Raises ImageUnavailable with the end of the output, DiskFull.
+    """
     variables = network.variables(_CA_PATH)
     script = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in sorted(variables.items()))
-    return [
-        ("Dockerfile", recipe.encode()),
-        ("requirements.txt", _packaged("requirements.txt").encode()),
-        ("constraints.txt", _packaged("constraints.txt").encode()),
-        ("settings/environment", script.encode()),
-        ("settings/ca.pem", network.ca_bundle or b""),
-    ]
+    settings = [("settings/environment", script.encode()), ("settings/ca.pem", network.ca_bundle or b"")]
+    _build(engine, reference, recipe, [*files, *settings], arguments, progress, network=network, target=target)
 
 
 def _build(
     engine: DockerEngine,
     reference: str,
+    recipe: str,
     files: Files,
-    arguments: dict[str, str],
-    network: NetworkSettings,
+    arguments: Mapping[str, str],
     progress: Progress,
+    *,
+    network: NetworkSettings | None = None,
+    target: str = "tools",
 ) -> None:
+    network = network or NetworkSettings()
     proxies = {name: value for key, value in network.proxies.items() for name in (key, key.upper())}
     said: list[str] = []
     with engine_faults(f"building {reference}"):
         events: Iterator[dict[str, Any]] = engine.client.build(
-            fileobj=ByteStream(pack(files)),
+            fileobj=ByteStream(pack([("Dockerfile", recipe.encode()), *files])),
             custom_context=True,
             tag=reference,
-            target="environment" if reference.startswith(ENVIRONMENT_REPOSITORY) else "tools",
+            target=target,
             # Proxy variables are no part of an image's history.
             buildargs={**arguments, **proxies},
             network_mode="host" if network.needs_host_network else None,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Collection
 from typing import Any
 
 from runner.inside import layout, uses, workspace
@@ -24,6 +25,7 @@ from runner.inside.data.objects import (
     verify,
 )
 from runner.inside.data.remotes import Remotes
+from runner.inside.data.space import check_space, in_words
 from runner.inside.hashing import Hashing, hash_file
 from runner.inside.packages.environment import find_ready
 from runner.inside.protocol import MISSING, UNAVAILABLE, PhaseError, note, progress, receive
@@ -40,7 +42,7 @@ def handle(request: dict[str, Any]) -> dict[str, Any]:
     """Restore a rerun's workspace.
 
     Request: rerun, commit, branch, url, dvc_roots, outs[], pointer_edits[],
-    files[] {path, digest, role, use, origin, warm_start}, submodules[] {path, commit, place},
+    files[] {path, digest, role, use, origin, warm_start, size_bytes}, submodules[] {path, commit, place},
     supplied[] {path, digest, kind, source}, expected_outputs[], needs[], stages[] (see `Chain`), allow_cached,
     allow_line_endings, proxies,
     remotes[] (see `Remotes`), environment {specification, repository} (keys), base (the base image's reference).
@@ -76,7 +78,12 @@ def _restore(request: dict[str, Any]) -> dict[str, Any]:
     workspace.private_cache(root, request["dvc_roots"])
 
     remotes = Remotes(request["remotes"], root, layout.work(rerun, layout.STATE))
-    store = _Store(remotes, allow_cached=request["allow_cached"], allow_line_endings=request["allow_line_endings"])
+    store = _Store(
+        remotes,
+        {ObjectId.parse(file["digest"]): file.get("size_bytes") for file in request["files"]},
+        allow_cached=request["allow_cached"],
+        allow_line_endings=request["allow_line_endings"],
+    )
     chain = Chain(request, root, store)
     doubts = chain.doubts()
 
@@ -137,8 +144,16 @@ def _make_folders(rerun: str) -> None:
 class _Store:
     """Recorded objects: which remote holds each, and that our cache has verified bytes of it."""
 
-    def __init__(self, remotes: Remotes, *, allow_cached: bool, allow_line_endings: bool) -> None:
+    def __init__(
+        self,
+        remotes: Remotes,
+        recorded: dict[ObjectId, int | None],
+        *,
+        allow_cached: bool,
+        allow_line_endings: bool,
+    ) -> None:
         self._remotes = remotes
+        self._recorded = recorded
         self._allow_line_endings = allow_line_endings
         self.mended: dict[ObjectId, str] = {}
         self._allow_cached = allow_cached
@@ -229,7 +244,9 @@ class _Store:
         for each in missing:
             discard(each)  # bytes that nobody verified: a pull that broke off, for instance
         wrong: dict[ObjectId, str] = {}
-        progress(f"pulling {len(missing)} objects")
+        expected = self._expected_bytes(missing)
+        check_space(expected)
+        progress(f"pulling {len(missing)} objects, {in_words(expected)}")
         self._remotes.pull(missing)
         for number, each in enumerate(missing):
             progress("verifying", number, len(missing))
@@ -240,6 +257,19 @@ class _Store:
                 self._verified[each] = found
         return wrong
 
+    def _expected_bytes(self, missing: Collection[ObjectId]) -> int:
+        """Return how much is to be pulled: as remotes told it, else what a directory's pointer leaves for the rest."""
+        told = {each: size for each in missing if (size := self._remotes.sizes.get(each)) is not None}
+        left = 0
+        for directory, entries in self._entries.items():
+            objects = {entry for _, entry in entries}
+            if objects & set(missing) - told.keys():
+                known = sum(self._verified[each].size_bytes for each in objects & self._verified.keys())
+                known += sum(told[each] for each in objects & told.keys())
+                left += max(0, (self._recorded.get(directory) or 0) - known)
+        left += sum(self._recorded.get(each) or 0 for each in missing if each not in told and not each.directory)
+        return sum(told.values()) + left
+
     @property
     def asked(self) -> list[str]:
         """The remotes that were asked, for people."""
@@ -249,6 +279,11 @@ class _Store:
     def problem(self) -> PhaseError | None:
         """What kept a remote from being asked."""
         return self._remotes.problem
+
+    @property
+    def answered(self) -> list[str]:
+        """The remotes that answered."""
+        return self._remotes.answered
 
     @property
     def others(self) -> str:
@@ -383,7 +418,7 @@ def _check_deferred(chain: Chain) -> None:
         if file.get("mended"):
             raise PhaseError(
                 MISSING,
-                f"{file['path']} has the recorded digest with other line endings alone, and a stage makes what is beside",
+                f"{file['path']} has the recorded digest with other line endings alone, beside what a stage makes",
                 "runner reproduce RUN --remote URL    if another store has the bytes",
                 fact="data",
             )
@@ -463,9 +498,15 @@ def _link_reference(reference: str, path: str, object_id: ObjectId, store: _Stor
 def _missing(file: dict[str, Any], store: _Store, object_id: ObjectId) -> PhaseError:
     """Return why an input is not there: a remote that did not answer may hold it, a bucket that is gone does not."""
     problem = store.problem
-    if problem is not None and problem.event["kind"] == UNAVAILABLE:
-        return problem
     what = f"{file['path']} ({file['digest']})"
+    if problem is not None and problem.event["kind"] == UNAVAILABLE:
+        # One that refused may be the one that holds it: no verdict comes of that.
+        if not store.answered:
+            return problem
+        lacking = f"{what} is in none of the remotes that answered ({', '.join(store.answered)})"
+        event = problem.event
+        cause = f"{lacking}, and {event['cause']}"
+        return PhaseError(UNAVAILABLE, cause, event["remedy"], service=event["service"])
     absent = store.absent(object_id)
     if absent:
         what += f", of which {len(absent)} files such as {absent[0]} are absent,"

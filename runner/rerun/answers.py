@@ -1,12 +1,13 @@
 """What a phase may ask of this host while it runs, as bytes for its standard input; never held whole.
 
-The host answers about three things only: the repository's bundle, other repositories that the plan takes packages from,
-and the folders that are remotes of the plan. What a container asks for is input: it names objects by their digests, and
-never a path.
+The host answers about four things only: the repository's bundle, other repositories that the plan takes packages from,
+the folders that are remotes of the plan, and its SSH agent where a server of the plan was confirmed. What a container
+asks for is input: it names objects by their digests, and never a path.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from runner.credentials.ssh_agent import ask_agent
 from runner.errors import InternalError, RemoteUnavailable, RepositoryUnavailable
 from runner.inside.data.objects import ObjectId
 
@@ -82,6 +84,19 @@ def source_answer(allowed: Collection[str], fetch: Callable[[str, str | None], t
             raise InternalError("provision asked for a repository that the plan does not name", "report it")
         commit, archive = fetch(address, revision)
         yield from files([(commit, open_file(archive))])
+
+    return answer
+
+
+def agent_answer(agents: Mapping[str, tuple[str, str]]) -> Answer:
+    """Return what answers for the SSH agent: `agents` are its socket and the user to sign in, by confirmed address."""
+
+    def answer(asked: Any) -> Iterator[bytes]:
+        if asked["url"] not in agents:
+            raise InternalError("restore asked the SSH agent for a server that was not confirmed", "report it")
+        path, user = agents[asked["url"]]
+        message = base64.b64decode(asked["message"])
+        yield from value(base64.b64encode(ask_agent(path, user, message)).decode())
 
     return answer
 

@@ -21,7 +21,7 @@ from runner.rerun.in_image import environment_of_image
 from runner.rerun.preexisting import RecordedResults, find_results
 from runner.rerun.prefetch import prefetch
 from runner.rerun.provision import as_resolved, provision, ready_keys
-from runner.rerun.restore import Restored, restore
+from runner.rerun.restore import ImageFor, Restored, restore
 from runner.rerun.stages import doubts_of, run_stages
 from runner.rerun.supplies import NO_SUPPLIES, Supplies
 from runner.rerun.train import Trained, train
@@ -36,8 +36,9 @@ _NO_SPACE = re.compile(r"No space left on device|Errno 28\b|ENOSPC|Disk quota ex
 class Place:
     """Where a rerun happens: an engine, the cache volume, the name of the workspace in it, and this host's settings.
 
-    `build_image` returns the image that phase 2b runs on, made when it is first asked for. `pythons` are others
-    than the plan's that may be offered in its place, the best first.
+    `build_image` returns the image that phase 2b runs on, made when it is first asked for; `restore_image` that of
+    phase 1 for remotes of some schemes, None for the plan's own. `pythons` are others than the plan's that may be
+    offered in its place, the best first.
     """
 
     engine: Engine
@@ -47,6 +48,7 @@ class Place:
     build_image: Callable[[], str]
     host: HostAccess = NO_ACCESS
     pythons: tuple[str, ...] = ()
+    restore_image: ImageFor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,6 +204,7 @@ def _prepare(
                     host=place.host,
                     offline=offline,
                     supplies=paper.supplies,
+                    image_for=place.restore_image,
                 )
             with _timed("provision", timings, progress):
                 environment = ready[0] if ready else making[0].result()

@@ -1,20 +1,26 @@
 """Which remotes hold which digests, asked from this host without a container: one question to each remote.
 
-Folders of this host and of the commit are looked into; what is elsewhere needs the restore image, and is not asked.
+Folders of this host and of the commit are looked into; `held` asks the kinds elsewhere that need no package of
+DVC's, and the others are not asked.
 """
 
 from __future__ import annotations
 
 import os
+import shlex
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runner.credentials.host import NO_ACCESS, HostAccess
 from runner.errors import RemoteUnavailable
 from runner.inside.data.objects import ObjectId
+from runner.network import NetworkSettings
+from runner.pointers.places import IN_BUCKETS, scheme_of
 from runner.pointers.remotes import is_local
+from runner.rerun.held import Holding, holding
 from runner.schema.check import Held
 
 if TYPE_CHECKING:
@@ -25,11 +31,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Question:
-    """Whether a remote holds an object; `snapshot` is the commit, of which a folder may itself be the remote."""
+    """Whether a remote holds an object; `snapshot` is the commit, of which a folder may itself be the remote.
+
+    `host` is what this host says of remotes.
+    """
 
     remote: Remote
     digest: DigestValue
     snapshot: RepositorySnapshot | None = None
+    host: HostAccess = NO_ACCESS
 
 
 class Answers:
@@ -58,14 +68,18 @@ class Answers:
             self.add(remote, digest, Held.REFUSED)
 
 
-def ask_remotes(questions: Iterable[Question]) -> Answers:
-    """Ask each remote once about all of its digests."""
+def ask_remotes(questions: Iterable[Question], network: NetworkSettings, *, offline: bool = False) -> Answers:
+    """Ask each remote once about all of its digests; `offline` asks folders alone."""
     by_place: dict[str, dict[str, Question]] = {}
     for question in questions:
         by_place.setdefault(_place(question.remote), {}).setdefault(str(question.digest), question)
     answers = Answers()
     for asked in by_place.values():
-        remote = next(iter(asked.values())).remote
+        first = next(iter(asked.values()))
+        remote = first.remote
+        if remote.in_commit is None and not is_local(remote.url):
+            _ask_elsewhere(remote, asked, holding(remote, list(asked), first.host, network, offline=offline), answers)
+            continue
         try:
             for question in asked.values():
                 answers.add(remote, question.digest, _look(question))
@@ -78,8 +92,28 @@ def ask_remotes(questions: Iterable[Question]) -> Answers:
     return answers
 
 
+def _ask_elsewhere(remote: Remote, asked: Mapping[str, Question], found: Holding, answers: Answers) -> None:
+    for digest, question in asked.items():
+        if digest in found.held or digest in found.lacking:
+            answers.add(remote, question.digest, Held.HELD if digest in found.held else Held.ABSENT)
+    if found.refused is not None:
+        unknown = [question.digest for digest, question in asked.items() if digest not in found.held | found.lacking]
+        named = remote.name if scheme_of(remote.url) in IN_BUCKETS else remote.url
+        answers.refuse(
+            remote,
+            unknown,
+            RemoteUnavailable(
+                f"the remote {remote.url} {found.refused}",
+                "see that its credentials may read it"
+                if remote.confirmed_by
+                else f"--remote {shlex.quote(named)}    to have it asked with the credentials of this host",
+            ),
+        )
+
+
 def _place(remote: Remote) -> str:
-    return "\n".join((remote.url, remote.options.get("endpointurl") or "", remote.in_commit or ""))
+    parts = (remote.url, remote.options.get("endpointurl"), remote.in_commit, remote.confirmed_by)
+    return "\n".join(part or "" for part in parts)
 
 
 def _look(question: Question) -> Held:
@@ -88,8 +122,6 @@ def _look(question: Question) -> Held:
     if remote.in_commit is not None:
         held = question.snapshot is not None and question.snapshot.has(f"{remote.in_commit}/{path}")
         return Held.HELD if held else Held.ABSENT
-    if not is_local(remote.url):
-        return Held.UNASKED
     try:
         status = os.stat(Path(remote.url) / path)
     except (FileNotFoundError, NotADirectoryError):

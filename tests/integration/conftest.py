@@ -95,6 +95,16 @@ def s3(services: Services) -> S3Service:
     )
 
 
+@pytest.fixture(scope="session")
+def servers_image(shared_engine: DockerEngine, shared_images: Prepared) -> str:
+    """An image with OpenSSH's server and nginx, for containers of the tests' own."""
+    from runner.engine.images import ensure_layered_image
+    from runner.progress import NoProgress
+    from tests.support.file_servers import PACKAGES
+
+    return ensure_layered_image(shared_engine, shared_images.base, (PACKAGES,), progress=NoProgress()).reference
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> RecordedProject:
     """A project without commits yet."""

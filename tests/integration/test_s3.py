@@ -23,6 +23,7 @@ from runner.pointers.remotes import read_remotes
 from runner.prepare import Prepared, images_of
 from runner.progress import NoProgress
 from runner.rerun.carry_out import Place, discard_workspace
+from runner.rerun.held import holding
 from runner.rerun.restore import Restored, restore
 from runner.schema.lineage import LineageFile
 from runner.schema.plan import Plan, Policy
@@ -30,7 +31,7 @@ from tests.support import facts
 from tests.support.authorities import make_authority
 from tests.support.buckets import BucketStore, S3Service
 from tests.support.listeners import Relay, Trap
-from tests.support.repositories import Repository, Store, Stored, dvc_config
+from tests.support.repositories import Repository, Store, Stored, dvc_config, md5
 from tests.support.services import free_ports
 from tests.support.values import make_plan
 
@@ -167,7 +168,8 @@ def test_a_profile_with_keys_endpoint_and_a_session_token_reads_it(world: World)
     )
     done = world.restore(dvc_config("s3://elsewhere/x"), host, remote=world.store.url)
     assert done.files[0].held_by == "given"
-    assert f"with the credentials of profile audit of {world.home}/keys" in done.remotes_asked[0]
+    assert done.remotes_asked[0].startswith("s3://elsewhere/x at "), "the repository's own is asked first"
+    assert f"with the credentials of profile audit of {world.home}/keys" in done.remotes_asked[1]
 
 
 def test_the_hosts_own_dvc_configuration_confirms_a_place(world: World) -> None:
@@ -286,21 +288,19 @@ def test_a_hostile_configuration_runs_nothing_reaches_nobody_and_is_refused_by_n
     config += f"['remote \"spare\"']\n    url = {spare.path}\n[core]\n    remote = spare\n"
     try:
         done = world.restore(config, world.host(**world.s3.variables), wanted)
-        missing = world.refusal(
-            MissingFact,
+        unknown = world.refusal(
+            RemoteUnavailable,
             config.replace(f"url = {spare.path}", "url = /nonexistent"),
             world.host(),
             policy=Policy(),
             remote=str(world.folder / "empty"),
         )
-    except RemoteUnavailable as error:  # pragma: no cover  # told in full where it goes wrong
-        raise AssertionError(error.cause) from error
     finally:
         trap.close()
     assert done.files[0].held_by == "spare"
     assert trap.connections == 0
     assert not marker.exists()
-    assert missing.fact == "data"
+    assert "store.invalid/x did not answer as it should" in unknown.cause, "a host that nobody finds may hold it"
 
 
 def test_a_certificate_of_the_auditors_own_authority_is_trusted_by_aws_ca_bundle(world: World, tmp_path: Path) -> None:
@@ -416,6 +416,18 @@ def test_a_clock_that_is_wrong_is_named(world: World) -> None:
     finally:
         relay.close()
     assert "the clock of the engine's host is wrong (RequestTimeTooSkewed)" in error.cause
+
+
+def test_without_a_container_a_bucket_is_asked_with_a_signature_of_the_confirmed_place(world: World) -> None:
+    lost = str(md5(b"never stored"))
+    wanted = [str(world.data.digest), lost]
+    for remote, host, expected in (
+        ("storage", world.host(**world.s3.variables), ({wanted[0]}, {lost}, None)),
+        (None, world.host(**world.s3.variables), (set(), set(), "refuses (status 403)")),
+    ):
+        (asked,) = world.plan(dvc_config(world.store.url), host, remote=remote).remotes
+        found = holding(asked, wanted, host, NetworkSettings())
+        assert (found.held, found.lacking, found.refused) == expected
 
 
 def test_a_bucket_that_is_down_hides_no_folder_that_has_the_bytes(world: World) -> None:

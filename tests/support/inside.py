@@ -48,6 +48,8 @@ def remote(url: str, **fields: Any) -> dict[str, Any]:
         "source": "remote origin",
         "in_commit": None,
         "closed": None,
+        "failed": None,
+        "confirmed": False,
         "access": None,
         "credentials": None,
         "refusal": "refuses to be read without credentials",

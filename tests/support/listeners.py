@@ -6,7 +6,7 @@ import http.client
 import socket
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
@@ -45,6 +45,7 @@ class Seen:
     method: str
     path: str
     authorization: str | None
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 class Relay:
@@ -72,7 +73,8 @@ class Relay:
                 with lock:
                     if not relay.seen and hook is not None:
                         hook()
-                    relay.seen.append(Seen(self.command, self.path, self.headers.get("Authorization")))
+                    headers = dict(self.headers.items())
+                    relay.seen.append(Seen(self.command, self.path, self.headers.get("Authorization"), headers))
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 if answer is not None:
                     self._say(answer[0], [("Content-Type", "application/xml")], answer[1])
@@ -94,7 +96,7 @@ class Relay:
                 if self.command != "HEAD":
                     self.wfile.write(content)
 
-            do_GET = do_HEAD = _pass_on  # noqa: N815  # names of the library's
+            do_GET = do_HEAD = do_PROPFIND = _pass_on  # noqa: N815  # names of the library's
 
             def log_message(self, *_: object) -> None:
                 """Say nothing."""

@@ -8,31 +8,33 @@ Remotes that are folders are not DVC's matter: the host reads its own, and we th
 
 from __future__ import annotations
 
-import errno
-import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from runner.inside import layout, workspace
 from runner.inside.data import folders
+from runner.inside.data.kinds import register
 from runner.inside.data.objects import ObjectId
-from runner.inside.data.s3 import bucket_of, s3_problem
-from runner.inside.protocol import DISK_FULL, MISSING, UNAVAILABLE, PhaseError
+from runner.inside.data.problems import TransferErrors, bucket_asked, check_absent, mapped
+from runner.inside.data.s3 import bucket_of
+from runner.inside.protocol import MISSING, UNAVAILABLE, PhaseError
 
 _ASKED_SINGLY = 64  # objects; of more, DVC lists what the remote has, which gives no sizes
+_CONNECT_S = 15  # a remote that is gone must not keep those waiting that hold the bytes
 _DVC_ROOT = "/tmp/dvc"  # noqa: S108  # the container is ours alone and goes with the phase
 
 
 class Remotes:
     """The remotes of one restore, in the order in which they are asked.
 
-    Each is a dictionary {name, url, folder, in_commit, source, options, closed, access, credentials, refusal, remedy,
-    ca_bundle}: `folder` is true for a directory of the host's, `in_commit` the path of one in the clone; `closed` says
-    why it is not asked, None where it is; `access` is how it is asked, for people; `credentials` are options of DVC;
-    `refusal` and `remedy` are what a refusal means. `root` is the clone, `incoming` a folder beside the cache for what
-    has not arrived whole yet.
+    Each is a dictionary {name, url, folder, in_commit, source, options, closed, failed, access, credentials, confirmed,
+    refusal, remedy, ca_bundle}: `folder` is true for a directory of the host's, `in_commit` the path of one in the
+    clone; `closed` says why it is not asked, None where it is; `failed` are the fields of the error that asking it is
+    known to end in, None for all others; `access` is how it is asked, for people; `credentials` are what its kind
+    takes, for S3 options of DVC; `confirmed` tells that somebody vouches for its host; `refusal` and `remedy` are what
+    a refusal means. `root` is the clone, `incoming` a folder beside the cache for what has not arrived whole yet.
     """
 
     def __init__(self, remotes: list[dict[str, Any]], root: str, incoming: str) -> None:
@@ -40,13 +42,22 @@ class Remotes:
         self._root = root
         self._incoming = incoming
         self._repository: Any = None
-        self._problems: dict[str, PhaseError] = {}
+        self._problems = {
+            each["name"]: PhaseError(**each["failed"]) for each in remotes if each["failed"] and not each["closed"]
+        }
         self._others: dict[str, set[ObjectId]] = {}
+        self.sizes: dict[ObjectId, int] = {}
+        """Of the objects that were found, where a remote told it."""
 
     @property
     def asked(self) -> list[str]:
         """What is asked, for people, with what became of it where it did not answer."""
         return [self._described(remote) for remote in self._remotes]
+
+    @property
+    def answered(self) -> list[str]:
+        """Addresses of those that said what they hold."""
+        return [each["url"] for each in self._remotes if not each["closed"] and each["name"] not in self._problems]
 
     @property
     def problem(self) -> PhaseError | None:
@@ -106,6 +117,7 @@ class Remotes:
                     raise
                 self._problems[remote["name"]] = error
                 continue
+            self.sizes.update({each: size for each, size in here.items() if size is not None})
             other = {each for each, size in here.items() if size is not None and (sizes or {}).get(each, size) != size}
             for each in other:
                 self.refuse(each, remote["name"])
@@ -126,7 +138,7 @@ class Remotes:
         return os.path.dirname(workspace.inside(self._root, f"{remote['in_commit']}/files"))
 
     def _held_remotely(self, remote: dict[str, Any], wanted: set[ObjectId]) -> dict[ObjectId, int | None]:
-        with _mapped(remote):
+        with mapped(remote):
             try:
                 found = self._existing(remote, wanted)
             except OSError:  # what does not answer at all raises others
@@ -141,20 +153,27 @@ class Remotes:
         for algorithm in {each.algorithm for each in wanted}:
             store = self._opened().cloud.get_remote_odb(remote["name"], hash_name=algorithm)
             by_name = {each.oid: each for each in wanted if each.algorithm == algorithm}
-            if len(by_name) <= _ASKED_SINGLY:
+            if len(by_name) <= _ASKED_SINGLY or register.scheme_of(remote) not in register.LISTED:
                 found |= {by_name[oid]: size for oid, size in _sizes(store, list(by_name)).items()}
             else:
-                found |= dict.fromkeys(by_name[oid] for oid in store.oids_exist(list(by_name)))
+                with suppress(FileNotFoundError):  # the folder to be listed; whether its bucket is there is asked then
+                    found |= dict.fromkeys(by_name[oid] for oid in store.oids_exist(list(by_name)))
         return found
 
     def _ask_why(self, remote: dict[str, Any]) -> None:
-        """Raise what S3 says of a bucket: its answers about one object have a status alone, none that names a reason.
+        """Raise what a server says of a bucket: its answers about one object have a status alone, none with a reason.
 
         That an object is missing looks the same where the whole bucket is.
         """
-        if str(remote["url"]).startswith("s3://"):
-            files = self._opened().cloud.get_remote_odb(remote["name"]).fs.fs
-            files.call_s3("list_objects_v2", Bucket=bucket_of(remote), MaxKeys=1)
+        scheme = register.scheme_of(remote)
+        if scheme not in register.LISTED:
+            return
+        files = self._opened().cloud.get_remote_odb(remote["name"]).fs
+        if scheme == "s3":
+            files.fs.call_s3("list_objects_v2", Bucket=bucket_of(remote), MaxKeys=1)
+        else:
+            with bucket_asked():
+                files.ask_bucket(bucket_of(remote))
 
     def pull(self, wanted: dict[ObjectId, str]) -> None:
         """Copy objects from the remotes that hold them into the cache.
@@ -174,7 +193,7 @@ class Remotes:
         from dvc_data.hashfile.hash_info import HashInfo
 
         infos = [HashInfo(each.algorithm, each.oid) for each in objects]
-        with _mapped(remote), _Errors() as errors:
+        with mapped(remote), TransferErrors() as errors:
             result = self._opened().cloud.pull(infos, remote=remote["name"])
             if result.failed:
                 raise errors.as_phase_error(remote, len(result.failed))
@@ -190,6 +209,7 @@ class Remotes:
             from dvc.repo import Repo
 
             os.makedirs(f"{_DVC_ROOT}/.dvc", exist_ok=True)
+            register.register(self._remotes)
             self._repository = Repo(_DVC_ROOT, config=self._configuration())
         return self._repository
 
@@ -200,7 +220,7 @@ class Remotes:
             "remote": {
                 remote["name"]: _options(remote)
                 for remote in self._remotes
-                if not (remote["folder"] or remote["in_commit"] or remote["closed"])
+                if not (remote["folder"] or remote["in_commit"] or remote["closed"] or remote["failed"])
             },
         }
 
@@ -210,92 +230,24 @@ def _sizes(store: Any, oids: list[str]) -> dict[str, int | None]:
     answers = store.fs.info([store.oid_to_path(oid) for oid in oids], return_exceptions=True)
     sizes = {}
     for oid, answer in zip(oids, answers, strict=True):
-        if isinstance(answer, FileNotFoundError):
-            continue
         if isinstance(answer, BaseException):
-            raise answer
+            check_absent(answer)
+            continue
         sizes[oid] = answer.get("size")
     return sizes
 
 
 def _options(remote: dict[str, Any]) -> dict[str, Any]:
     """Return a remote's options as DVC takes them; nothing of them is written anywhere."""
-    options = {**remote["options"], "url": remote["url"]}
-    if str(remote["url"]).startswith("s3://"):
-        options |= remote["credentials"] or {}
+    if register.scheme_of(remote) == "s3":
+        options = {**remote["options"], "url": remote["url"], **(remote["credentials"] or {})}
         options["allow_anonymous_login"] = not remote["credentials"]
-    if remote["ca_bundle"]:
+        options.setdefault("connect_timeout", _CONNECT_S)
+    else:
+        options = register.options(remote)
+    if remote["ca_bundle"] and register.scheme_of(remote) in ("s3", "https", "webdavs"):
         path = f"{_DVC_ROOT}/{remote['name']}.pem"
         with open(path, "w", encoding="utf-8") as file:
             file.write(remote["ca_bundle"])
         options["ssl_verify"] = path
     return options
-
-
-class _Errors(logging.Handler):
-    """Keeps the exceptions that DVC logs where it should raise them: a failed transfer names no reason otherwise."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self._causes: list[BaseException] = []
-        self._logger = logging.getLogger("dvc_data.hashfile.transfer")
-
-    def __enter__(self) -> _Errors:
-        self._logger.addHandler(self)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._logger.removeHandler(self)
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep the record's exception."""
-        if record.exc_info and record.exc_info[1] is not None:
-            self._causes.append(record.exc_info[1])
-
-    def as_phase_error(self, remote: dict[str, Any], count: int) -> PhaseError:
-        """Return the error that the first known cause stands for."""
-        for cause in self._causes:
-            if _is_full(cause):
-                return _full(remote)
-        if self._causes:
-            return _problem(self._causes[0], remote)
-        return PhaseError(UNAVAILABLE, f"{count} objects could not be read from {remote['url']}", service="remote")
-
-
-@contextmanager
-def _mapped(remote: dict[str, Any]) -> Iterator[None]:
-    """Turn what DVC and its file systems raise about a remote into our phases' errors."""
-    try:
-        yield
-    except PhaseError:
-        raise
-    except Exception as error:
-        raise (_full(remote) if _is_full(error) else _problem(error, remote)) from error
-
-
-def _is_full(error: BaseException) -> bool:
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-
-
-def _full(remote: dict[str, Any]) -> PhaseError:
-    return PhaseError(DISK_FULL, f"no space is left in the cache volume for data from {remote['url']}")
-
-
-def _problem(error: BaseException, remote: dict[str, Any]) -> PhaseError:
-    kind = str(remote["url"]).partition("://")[0]
-    if isinstance(error, ImportError):  # DVC has a package of its own for each kind: trying again will not help
-        return PhaseError(
-            MISSING,
-            f"the remote {remote['url']} is of a kind that restoring cannot read yet: {kind}",
-            "copy what it holds into a folder (`dvc fetch`, then the folder files/ of the cache) and name that: "
-            "runner reproduce RUN --remote FOLDER",
-            fact="remote",
-        )
-    if kind == "s3":
-        return s3_problem(error, remote)
-    return PhaseError(
-        UNAVAILABLE,
-        f"the remote {remote['url']} did not answer as it should: {type(error).__name__}: {error}",
-        "check the remote and its credentials, then run again",
-        service="remote",
-    )

@@ -59,7 +59,7 @@ def s3_problem(error: BaseException, remote: dict[str, Any]) -> PhaseError:
             remote["remedy"],
             service="remote",
         )
-    names = [type(each).__name__ for each in _chain(error)]
+    names = [type(each).__name__ for each in chain(error)]
     if any(name in _UNTRUSTED for name in names):
         return PhaseError(
             UNAVAILABLE,
@@ -89,14 +89,15 @@ def bucket_of(remote: dict[str, Any]) -> str:
 
 
 def _code(error: BaseException) -> str:
-    for each in _chain(error):
+    for each in chain(error):
         response = getattr(each, "response", None)
         if isinstance(response, dict) and isinstance(response.get("Error"), dict):
             return str(response["Error"].get("Code", ""))[:60]
     return ""
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and what it came from."""
     seen = 0
     while error is not None and seen < 10:  # a chain may be a circle
         yield error

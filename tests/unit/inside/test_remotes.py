@@ -53,7 +53,6 @@ class Unreadable(Remotes):
 @pytest.mark.parametrize(
     ("raised", "kind", "words"),
     [
-        (ImportError("gs is supported, but requires 'dvc-gs'"), MISSING, "of a kind that restoring cannot read yet"),
         (refused_by_server("NoSuchBucket"), MISSING, "the bucket dvc at amazonaws.com does not exist"),
         (refused_by_server("InvalidAccessKeyId"), UNAVAILABLE, f"{REFUSAL} (InvalidAccessKeyId)"),
         (refused_by_server("SignatureDoesNotMatch"), UNAVAILABLE, f"{REFUSAL} (SignatureDoesNotMatch)"),
@@ -114,12 +113,15 @@ def test_what_is_asked_is_told_with_endpoint_and_access() -> None:
     assert Remotes([told], "", "").asked == ["s3://dvc/x at https://m.example (remote origin, without credentials)"]
 
 
+FIXED = {"connect_timeout": 15}  # a remote that is gone must not keep others waiting
+
+
 def test_keys_are_options_in_memory_and_none_means_anonymous(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runner.inside.data.remotes._DVC_ROOT", str(tmp_path))
     keys = {"access_key_id": "AKIA", "secret_access_key": "hunter2"}
-    assert _options(remote(credentials=keys)) == {"url": "s3://dvc/x", **keys, "allow_anonymous_login": False}
+    assert _options(remote(credentials=keys)) == {"url": "s3://dvc/x", **keys, **FIXED, "allow_anonymous_login": False}
     hostile = remote(options={"allow_anonymous_login": "false"})
-    assert _options(hostile) == {"url": "s3://dvc/x", "allow_anonymous_login": True}
+    assert _options(hostile) == {"url": "s3://dvc/x", **FIXED, "allow_anonymous_login": True}
     trusting = _options(remote(ca_bundle="PEM"))
     assert Path(trusting["ssl_verify"]).read_text() == "PEM"
     assert [path.name for path in tmp_path.iterdir()] == ["origin.pem"], "and nothing else is written"

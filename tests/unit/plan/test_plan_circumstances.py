@@ -107,16 +107,16 @@ def remotes(
     return choose_remotes(run(), repository, lineage(run(), repository, chosen), chosen)
 
 
-def test_remotes_come_in_the_order_flag_commits_default_todays_default_the_others() -> None:
+def test_remotes_come_in_the_order_commits_default_todays_default_flag_the_others() -> None:
     repository = snapshot(
         remotes=(DvcRemote(name="spare", url="s3://spare"), REMOTE),
         remotes_today=(DvcRemote(name="new", url="s3://new/x", default=True),),
     )
     found, _ = remotes(repository, settings(remote="s3://mine"))
     assert [(item.url, item.source, item.confirmed_by) for item in found] == [
-        ("s3://mine", "--remote", "--remote"),
         ("/srv/store", "default remote at commit 9f3c2e1d0b4a", None),
         ("s3://new/x", "default remote today", None),
+        ("s3://mine", "--remote", "--remote"),
         ("s3://spare", "remote spare at commit 9f3c2e1d0b4a", None),
     ]
 
@@ -129,8 +129,8 @@ def test_a_remote_named_by_the_auditor_is_confirmed() -> None:
 
 
 def test_a_given_folder_is_meant_from_where_the_command_is_called() -> None:
-    assert remotes(snapshot(), settings(remote="store"))[0][0].url == "/home/ann/store"
-    assert remotes(snapshot(), settings(remote="file:///x"))[0][0].url == "/x"
+    assert remotes(snapshot(), settings(remote="store"))[0][1].url == "/home/ann/store"
+    assert remotes(snapshot(), settings(remote="file:///x"))[0][1].url == "/x"
 
 
 @pytest.mark.parametrize(

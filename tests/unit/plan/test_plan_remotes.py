@@ -80,8 +80,6 @@ def first(source: RepositorySnapshot | str, access: HostAccess, **options: Any) 
             {"remote": "storage"},
             (None, MINIO.replace("https", "http")),
         ),
-        # an address never gets the repository's endpoint
-        (dvc_config("s3://data/x", endpointurl=EVIL), "", {}, {"remote": "s3://data/x"}, ("--remote", None)),
         # by this host's DVC configuration
         (
             dvc_config("s3://data/x", endpointurl=MINIO),
@@ -101,9 +99,6 @@ def first(source: RepositorySnapshot | str, access: HostAccess, **options: Any) 
             {"remote": "storage"},
             ("--remote", MINIO),
         ),
-        # a remote that only this host knows
-        (dvc_config("s3://data/x"), dvc_config("s3://mine/y", "own", endpointurl=MINIO), {}, {"remote": "own"},
-         ("remote own of /home/ann/dvc/config", MINIO)),
     ],
 )  # fmt: skip
 def test_who_confirmed_the_remote_that_is_asked_first(
@@ -139,9 +134,65 @@ def test_the_clones_own_configuration_replaces_what_the_repository_says_of_a_nam
 def test_one_bucket_at_two_endpoints_is_two_remotes() -> None:
     found, _ = choose(dvc_config("s3://data/x", endpointurl=EVIL), host(), remote="s3://data/x")
     assert [(remote.options.get("endpointurl"), remote.confirmed_by) for remote in found] == [
-        (None, "--remote"),
         (EVIL, None),
+        (None, "--remote"),
+    ], "an address never gets the repository's endpoint"
+
+
+def test_a_remote_that_only_this_host_knows_is_asked_where_it_is_named_after_those_of_the_repository() -> None:
+    own = host(dvc_config("s3://mine/y", "own", endpointurl=MINIO))
+    found, _ = choose(dvc_config("s3://data/x"), own, remote="own")
+    assert [(remote.url, remote.confirmed_by) for remote in found] == [
+        ("s3://data/x", None),
+        ("s3://mine/y", "remote own of /home/ann/dvc/config"),
     ]
+
+
+def test_the_repositorys_defaults_come_first_then_what_the_auditor_names_then_its_others() -> None:
+    at_commit = dvc_config("/srv/then") + "['remote \"old\"']\nurl = /srv/old\n"
+    source = repository(at_commit, today=dvc_config("/srv/today") + "['remote \"spare\"']\nurl = /srv/spare\n")
+    found, _ = choose(source, yaml="remote: /srv/file", remote="/srv/flag")
+    assert [(remote.url, remote.source) for remote in found] == [
+        ("/srv/then", f"default remote at commit {source.commit[:12]}"),
+        ("/srv/today", "default remote today"),
+        ("/srv/flag", "--remote"),
+        ("/srv/file", "remote in runner.yaml"),
+        ("/srv/old", f"remote old at commit {source.commit[:12]}"),
+        ("/srv/spare", "remote spare today"),
+    ]
+
+
+@pytest.mark.parametrize("url", ["https://files.example/x", "ssh://files.example/x", "webdavs://files.example/x"])
+def test_a_name_confirms_no_host_of_the_repositorys_and_a_typed_address_does(url: str) -> None:
+    own = host("['remote \"storage\"']\nuser = u\npassword = hunter2\n")
+    (remote,), _ = choose(dvc_config(url), own, remote="storage")
+    assert remote.confirmed_by is None, "the password of a name goes to nobody that the repository chose"
+    (remote,), _ = choose(dvc_config(url), own, remote=url)
+    assert (remote.name, remote.confirmed_by) == ("storage", "--remote")
+    (remote,), _ = choose(dvc_config(url), host(dvc_config(url.replace("/x", "/other"), "mine")))
+    assert remote.confirmed_by == "remote mine of /home/ann/dvc/config"
+    ported = url.replace(".example", ".example:4430")
+    assert choose(dvc_config(ported), own, remote=url)[0][0].confirmed_by is None, "another port is another server"
+
+
+def test_a_port_in_the_options_is_part_of_the_place() -> None:
+    (remote, typed), _ = choose(
+        dvc_config("ssh://a@files.example/x", port="2222"), host(), remote="ssh://files.example/x"
+    )
+    assert (remote.url, remote.confirmed_by) == ("ssh://a@files.example:2222/x", None)
+    assert typed.confirmed_by == "--remote"
+
+
+def test_a_key_of_azure_is_of_one_account() -> None:
+    key = {"AZURE_STORAGE_ACCOUNT": "ours", "AZURE_STORAGE_KEY": "hunter2"}
+    for config, by, endpoint in (
+        (dvc_config("azure://data/x"), "--remote", "https://ours.blob.core.windows.net"),
+        (dvc_config("azure://data/x", account_name="ours"), "--remote", "https://ours.blob.core.windows.net"),
+        (dvc_config("azure://data/x", account_name="evil"), None, "https://evil.blob.core.windows.net"),
+    ):
+        (remote,), _ = choose(config, host(**key), remote="storage")
+        assert (remote.confirmed_by, remote.options["endpointurl"]) == (by, endpoint)
+    assert choose(dvc_config("azure://data/x"), host(), remote="storage")[0] == (), "nobody names an account"
 
 
 @pytest.mark.parametrize("named", [None, "storage"])
@@ -173,7 +224,7 @@ def test_other_services_near_this_host_are_asked_only_where_the_auditor_names_th
     assert found == ()
     assert "not used: url (" in notes[0]
     assert choose(dvc_config(url), host(), remote="storage")[0][0].url == url
-    assert choose(dvc_config("/srv/x"), host(), remote=url)[0][0].url == url
+    assert choose(dvc_config("/srv/x"), host(), remote=url)[0][1].url == url
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from runner.credentials.handed import Handed
 from runner.credentials.host import NO_ACCESS, HostAccess, host_access
 from runner.network import NetworkSettings
 from runner.pointers.places import place_of
-from runner.rerun.remote_access import OFFLINE, keys_for, remote_access, secrets_of
+from runner.rerun.remote_access import OFFLINE, credentials_for, remote_access, secrets_of
 from runner.schema.plan import Remote
 from tests.support.values import make_plan
 
@@ -52,7 +53,7 @@ def test_keys_are_given_for_a_confirmed_place_whose_endpoint_this_host_names(
     asked: Remote, variables: dict[str, str], given: bool
 ) -> None:
     said = host(**variables)
-    assert (keys_for(asked, said) is not None) is given
+    assert isinstance(credentials_for(asked, said), Handed) is given
     told = access(asked, said)
     if given:
         assert told["credentials"] == {

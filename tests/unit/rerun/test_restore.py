@@ -90,8 +90,8 @@ def test_files_are_named_with_their_role_and_only_a_warm_start_is_put_in_its_pla
     payload = engine.payload("restore")
     others = {"use": "training", "origin": None, "warm_start": False}
     assert payload["files"] == [
-        {"path": DATA, "digest": str(data_file().digest), "role": "input", **others},
-        {"path": MODEL, "digest": str(model_file().digest), "role": "output", **others},
+        {"path": file.path, "digest": str(file.digest), "role": file.role, "size_bytes": file.size_bytes, **others}
+        for file in (data_file(), model_file())
     ]
     assert payload["expected_outputs"] == [MODEL]
     engine, _ = run(tmp_path, policy=Policy(warm_start=(MODEL,)))
@@ -119,7 +119,8 @@ def test_the_cache_alone_counts_only_where_the_auditor_allowed_it(tmp_path: Path
         (["/srv/store"], "none"),
         (["file:///srv/store", "D:\\store"], "none"),
         (["s3://bucket/path"], "bridge"),
-        (["/srv/store", "ssh://git@host.example/srv/store"], "bridge"),
+        (["/srv/store", "https://host.example/srv/store"], "bridge"),
+        (["ssh://git@host.example/srv/store"], "none"),  # nobody confirmed it
         (["http://localhost:9000/store"], "host"),
         (["https://127.0.0.1/store"], "host"),
         (["http://[::1]:9000/store"], "host"),
