@@ -13,7 +13,7 @@ from runner.schema.lineage import Considered, Provenance
 from runner.schema.run_record import RunRecord
 from runner.settings import Settings
 
-RECORDED_UNDER = ("git_commit", "git_sha", "mlflow.source.git.commit")
+RECORDED_UNDER = ("git_commit", "git_sha", "mlflow.source.git.commit", "wandb.git.commit")
 _VARIANTS = frozenset(
     {
         "commit",

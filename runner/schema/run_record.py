@@ -15,6 +15,12 @@ class StoreKind(str, Enum):
     MLFLOW_FILE = "mlflow-file"
     MLFLOW_SQLITE = "mlflow-sqlite"
     MLFLOW_HTTP = "mlflow-http"
+    WANDB_FILE = "wandb-file"
+
+    @property
+    def is_wandb(self) -> bool:
+        """Whether W&B kept the run."""
+        return self.value.startswith("wandb-")
 
 
 UNFINISHED = frozenset({"RUNNING", "SCHEDULED"})
@@ -71,7 +77,8 @@ class RunRecord(Value):
     another machine. Times are None where the store has none. `params_truncated` names the params whose text has the
     length at which the store cuts. `siblings` are the ids of all runs of the same parent, this one included, in order
     of start; empty where they were not looked for (VERDICTS rule 12). `notes` are sentences on what could not be read
-    whole. `experiment_name` is the id where the store lost the name.
+    whole. `experiment_name` is the id where the store lost the name. `patches` are W&B's of changes that no commit held,
+    or none that was pushed.
     """
 
     schema_version: Literal[1] = 1
@@ -92,6 +99,7 @@ class RunRecord(Value):
     artifacts: tuple[Artifact, ...] = ()
     dataset_inputs: tuple[DatasetInput, ...] = ()
     environment_files: tuple[TextFile, ...] = ()
+    patches: tuple[TextFile, ...] = ()
     params_truncated: tuple[str, ...] = ()
     siblings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
