@@ -77,7 +77,7 @@ class RunRecord(Value):
     another machine. Times are None where the store has none. `params_truncated` names the params whose text has the
     length at which the store cuts. `siblings` are the ids of all runs of the same parent, this one included, in order
     of start; empty where they were not looked for (VERDICTS rule 12). `notes` are sentences on what could not be read
-    whole. `experiment_name` is the id where the store lost the name. `patches` are W&B's of changes that no commit held,
+    whole. `experiment_name` is the id where the store lost the name. `patches` are W&B's: changes that no commit held,
     or none that was pushed.
     """
 

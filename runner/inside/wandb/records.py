@@ -64,8 +64,9 @@ class RunFile:
     """A run as its file tells it.
 
     `exit_code` is None where the run has no exit record. `complete` is false where the file is cut, was changed, or
-    does not end as its writer ends one; `problems` are sentences. `environment` has the keys of
-    `wandb-metadata.json`. `config` and `summary` are nested, with W&B's own `_wandb` and `_step`.
+    does not end as its writer ends one; `unreadable` where it was changed, or is none; `problems` are sentences.
+    `environment` has the keys of `wandb-metadata.json`. `config` and `summary` are nested, with W&B's own
+    `_wandb` and `_step`.
     """
 
     run_id: str = ""
@@ -94,6 +95,7 @@ class RunFile:
     environment: dict[str, Any] = field(default_factory=dict)
     exit_code: int | None = None
     complete: bool = False
+    unreadable: bool = False
     problems: list[str] = field(default_factory=list)
 
 
@@ -112,6 +114,7 @@ def read_run_file(file: BinaryIO, limit_bytes: int = FILE_BYTES) -> RunFile:
     run = reading.run
     if log.problem is not None:
         run.problems.append(f"W&B's file cannot be read to its end: {log.problem}")
+    run.unreadable = bool(run.problems)
     if log.cut:
         run.problems.append("W&B's file ends within a record")
     ended = reading.footer or (reading.by_core and run.exit_code is not None)
