@@ -58,7 +58,7 @@ class _Key:
 
 
 def match_run(record: RunRecord, plan: Plan, rerun: Rerun) -> Match:
-    """Find the counterpart by place in the parent chain, experiment, name, group, params, tags, then place among siblings.
+    """Find the counterpart by parent chain, experiment, name, group, params, tags, then place among siblings.
 
     A key that no candidate answers leaves none; where several are left at the end, none is taken.
     """

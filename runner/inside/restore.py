@@ -36,7 +36,8 @@ _COPIED_FILES = 1000
 def handle(request: dict[str, Any]) -> dict[str, Any]:
     """Restore a rerun's workspace.
 
-    Request: rerun, commit, branch, url, dvc_roots, outs[], pointer_edits[],
+    Request: rerun, commit, head (the same, or its parent where a recorded patch makes the difference), branch, url,
+    dvc_roots, outs[], pointer_edits[],
     files[] {path, digest, role, warm_start}, submodules[] {path, commit, place},
     supplied[] {path, digest, kind, source}, expected_outputs[], allow_cached, allow_line_endings, proxies,
     remotes[] (see `Remotes`), environment {specification, repository} (keys), base (the base image's reference).
@@ -63,6 +64,7 @@ def _restore(request: dict[str, Any]) -> dict[str, Any]:
     bundle = layout.work(rerun, f"{layout.STATE}/repository.bundle")
     receive("bundle", bundle)
     workspace.clone(bundle, root, commit=request["commit"], branch=request["branch"], url=request["url"])
+    workspace.move_head(root, request["head"])
     os.unlink(bundle)
     clone_submodules(root, request["submodules"], layout.work(rerun, layout.STATE))
     workspace.own(root)

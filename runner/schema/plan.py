@@ -366,6 +366,8 @@ class Plan(Value):
         for key in given:
             if document["environment"][key]:
                 what["environment"][key] = document["environment"][key]
+        if self.lineage.patch is not None:
+            what["patch"] = self.lineage.patch.sha256
         if self.system_packages.names:
             what["system_packages"] = document["system_packages"]["names"]
         pinned = [file.model_dump(mode="json") for file in self.supplied if file.kind != "lfs"]

@@ -1,4 +1,4 @@
-"""Finds stores of MLflow and folders of W&B that a training made in its workspace: some process of it logged past the capture.
+"""Finds stores of MLflow and folders of W&B that a training made in its workspace: a process logged past the capture.
 
 All calls of a captured process go to the scratch place, whatever store they name. A Python that skipped the capture, as
 `python -S` does, or that is not the environment's, leaves what MLflow makes by itself: a folder or a database.
