@@ -76,18 +76,19 @@ def _apply(patch: RecordedPatch, commit: str, mirror: Mirror, record: RunRecord,
     from runner.repository.patched import PatchRefused, commit_patched
 
     data = patch.text.encode("utf-8", "replace")
+    problem = patch.problem
     try:
-        if patch.problem is not None:
-            raise PatchRefused(patch.problem)
-        tree, paths = commit_patched(mirror, commit, data)
+        tree, paths = ("", ()) if problem is not None else commit_patched(mirror, commit, data)
     except PatchRefused as refused:
+        problem = str(refused)
+    if problem is not None:
         raise MissingFact(
             f"the run was made with changes that no commit holds, and {patch.source} cannot be applied to "
-            f"{commit[:12]}: {refused}",
+            f"{commit[:12]}: {problem}",
             command_again(record, settings, "--allow dirty") + "   # reruns the commit without these changes",
             fact="diff",
             looked_in=(patch.source,),
-        ) from refused
+        )
     return AppliedPatch(source=patch.source, sha256=hashlib.sha256(data).hexdigest(), paths=paths, tree=tree)
 
 

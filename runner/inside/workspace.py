@@ -44,7 +44,7 @@ def clone(bundle: str, target: str, *, commit: str, branch: str | None, url: str
 
 
 def move_head(root: str, commit: str) -> None:
-    """Have HEAD be a commit, and leave files as they are: what differs is a change that none holds, as the run had it."""
+    """Have HEAD be a commit, and leave files as they are: what differs then is a change that none holds."""
     _git(root, "reset", "--quiet", "--soft", commit)
 
 
