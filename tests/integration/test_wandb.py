@@ -10,6 +10,7 @@ import pytest
 
 from runner.engine.docker import DockerEngine
 from runner.prepare import Prepared
+from runner.schema.comparison import Outcome
 from runner.schema.reproduction import Reproduction, Verdict
 from tests.support.capture_environments import Environment, Specification
 from tests.support.judging import judging, why
@@ -76,3 +77,55 @@ def test_an_offline_run_whose_script_asks_for_online_comes_out_identical(
     assert any(line.startswith("params: ") for line in result.verified)
     assert result.rerun is not None
     assert result.rerun.capture.hosts_tried == ()
+
+
+def test_another_number_of_the_record_shows_as_a_divergence_of_that_metric(
+    author: WandbProject, reproduced: Callable[..., Reproduction]
+) -> None:
+    """The recorded run has a value that the committed script does not log: the summary's alone."""
+    author.commit_training(script())
+    (author.repository.path / "train.py").write_text(script(inside='run.summary["total"] += 1'))
+    run = author.record()
+    result = reproduced(run)
+    assert result.verdict is Verdict.DIVERGED, why(result)
+    assert result.comparison is not None
+    outside = [metric.name for metric in result.comparison.metrics if metric.outcome is Outcome.OUTSIDE]
+    assert outside == ["total (summary)"]
+
+
+def test_a_config_that_the_command_does_not_give_is_another_experiment(
+    author: WandbProject, reproduced: Callable[..., Reproduction]
+) -> None:
+    author.commit_training(script())
+    result = reproduced(author.record("--scale", "2"))
+    assert result.verdict is Verdict.DIVERGED, why(result)
+    assert "scale" in result.reason
+
+
+def test_a_run_of_a_dirty_tree_is_rerun_with_its_whole_patch(
+    author: WandbProject, reproduced: Callable[..., Reproduction]
+) -> None:
+    author.commit_training(script())
+    (author.repository.path / "train.py").write_text(script().replace("2 ** step", "3 ** step"))
+    run = author.record(WANDB_SAVE_CODE="true")
+    assert (run / "files" / "diff.patch").is_file()
+    result = reproduced(run)
+    assert result.verdict is Verdict.IDENTICAL, why(result)
+    assert any(line.startswith("patch applied: diff.patch of the run (train.py) on ") for line in result.not_verified)
+    assert result.lineage.commit == author.commit
+
+
+def test_a_patch_that_applies_only_in_part_makes_the_run_unverifiable(
+    author: WandbProject, reproduced: Callable[..., Reproduction]
+) -> None:
+    author.commit_training(script())
+    (author.repository.path / "train.py").write_text(script().replace("2 ** step", "3 ** step"))
+    run = author.record(WANDB_SAVE_CODE="true")
+    with (run / "files" / "diff.patch").open("a") as file:
+        file.write("diff --git a/gone.py b/gone.py\n--- a/gone.py\n+++ b/gone.py\n@@ -1 +1 @@\n-one\n+two\n")
+    result = reproduced(run)
+    assert result.verdict is Verdict.UNVERIFIABLE
+    assert result.missing is not None
+    assert result.missing.fact == "diff"
+    assert "does not apply whole" in result.reason
+    assert result.rerun is None
