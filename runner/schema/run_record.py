@@ -26,6 +26,9 @@ class StoreKind(str, Enum):
 UNFINISHED = frozenset({"RUNNING", "SCHEDULED"})
 """Statuses of a run that may still change (VERDICTS rule 13)."""
 
+CONTINUED = "wandb.continued"
+"""The tag of ours that says in words that a run of W&B goes on from an earlier one (VERDICTS rule 14)."""
+
 
 class MetricPoint(Value):
     """One logged value of a metric."""

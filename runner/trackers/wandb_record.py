@@ -16,7 +16,7 @@ from typing import Any
 
 from runner.inside.wandb import values
 from runner.inside.wandb.records import RunFile
-from runner.schema.run_record import Artifact, MetricHistory, MetricPoint, RunRecord, StoreKind, TextFile
+from runner.schema.run_record import CONTINUED, Artifact, MetricHistory, MetricPoint, RunRecord, StoreKind, TextFile
 from runner.trackers.recorded import utc_time
 
 METADATA = "wandb-metadata.json"
@@ -123,10 +123,6 @@ def _tags(run: RunFile, metadata: Mapping[str, Any]) -> dict[str, str]:
         CONTINUED: continued(run),
     }
     return {name: str(value) for name, value in sorted(found.items()) if value not in (None, "")}
-
-
-CONTINUED = "wandb.continued"
-"""The tag that says in words that a run goes on from an earlier one (VERDICTS rule 14)."""
 
 
 def continued(run: RunFile) -> str | None:

@@ -21,6 +21,7 @@ WANDB_0_17 = Specification("wandb-0.17", None, ("wandb==0.17.9", *_OLD))
 WANDB_0_19 = Specification("wandb-0.19", None, ("wandb==0.19.11", "numpy<2"))
 WANDB_0_31 = Specification("wandb-0.31", None, ("wandb==0.31.0", "numpy<2"))
 EACH_WANDB = (WANDB_0_12, WANDB_0_15, WANDB_0_17, WANDB_0_19, WANDB_0_31)
+WITH_MLFLOW = Specification("wandb-and-mlflow", None, ("wandb==0.31.0", "mlflow-skinny==2.22.5"))
 
 SCRIPT = '''\
 """Sums a column, badly on purpose: each step is a little nearer."""
