@@ -109,8 +109,8 @@ class RunRecord(Value):
 
     @property
     def experiment_is_named(self) -> bool:
-        """Whether the store knows the name of the experiment."""
-        return self.experiment_name not in ("", self.experiment_id)
+        """Whether the store knows the name of the experiment; a project of W&B's has its name for an id."""
+        return self.store.is_wandb or self.experiment_name not in ("", self.experiment_id)
 
     @property
     def parent_run_id(self) -> str | None:
