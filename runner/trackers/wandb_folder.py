@@ -36,7 +36,6 @@ _OWN = re.compile(
 )
 _METADATA_BYTES = 1 << 20
 PATCH_BYTES = 16 << 20
-_SUGGESTED = 500
 
 
 def holds_runs(root: Path) -> bool:
@@ -123,7 +122,7 @@ class WandbFolder(WandbTracker):
 
     def _runs(self, experiment: str | None) -> list[RunSummary]:
         with self._reading():
-            runs = [self._summary(*place) for place in self._places()[:_SUGGESTED]]
+            runs = [self._summary(*place) for place in self._places()]
             return [run for run in runs if experiment in (None, run.experiment)]
 
     def _reading(self) -> AbstractContextManager[None]:
@@ -152,7 +151,7 @@ class WandbFolder(WandbTracker):
     def _read(self, folder: str, file: str) -> RunFile:
         data = self._folder.read(f"{folder}/{file}", FILE_BYTES)
         if data is None:
-            return RunFile(problems=[f"{file} is no plain file of at most {FILE_BYTES} bytes"])
+            return RunFile(problems=[f"{file} is no plain file of at most {FILE_BYTES} bytes"], unreadable=True)
         return read_run_file(io.BytesIO(data))
 
     def _summary(self, run_id: str, folder: str, file: str) -> RunSummary:
@@ -162,6 +161,7 @@ class WandbFolder(WandbTracker):
             experiment=run.project or UNCATEGORIZED,
             name=run.name or None,
             start_ms=run.start_ms,
+            damaged=run.unreadable,
         )
 
     def _files(self, folder: str) -> Folder | None:
