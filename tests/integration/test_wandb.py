@@ -15,7 +15,7 @@ from runner.schema.reproduction import Reproduction, Verdict
 from tests.support.capture_environments import Environment, Specification
 from tests.support.judging import judging, why
 from tests.support.projects import RecordedProject
-from tests.support.wandb_authors import WANDB_0_31, WandbProject, digest_of, script
+from tests.support.wandb_authors import EACH_WANDB, WANDB_0_31, WandbProject, digest_of, script
 
 COMMAND = "python train.py"
 
@@ -129,3 +129,39 @@ def test_a_patch_that_applies_only_in_part_makes_the_run_unverifiable(
     assert result.missing.fact == "diff"
     assert "does not apply whole" in result.reason
     assert result.rerun is None
+
+
+SKLEARN = '''\
+"""A small forest, as wandb's quickstart has it."""
+import wandb
+from sklearn.datasets import load_iris
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.metrics import accuracy_score, log_loss
+from sklearn.model_selection import train_test_split
+
+run = wandb.init(project="iris", config={"n_estimators": 20, "max_depth": 3, "seed": 7})
+config = wandb.config
+train_x, test_x, train_y, test_y = train_test_split(*load_iris(return_X_y=True), random_state=config.seed)
+for trees in range(5, config.n_estimators + 1, 5):
+    model = RandomForestClassifier(trees, max_depth=config.max_depth, random_state=config.seed).fit(train_x, train_y)
+    probabilities = model.predict_proba(test_x)
+    wandb.log({"accuracy": accuracy_score(test_y, model.predict(test_x)), "loss": log_loss(test_y, probabilities)})
+'''
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("version", EACH_WANDB, ids=lambda version: version.name)
+def test_a_forest_of_scikit_learn_that_any_version_tracked_comes_out_identical(
+    version: Specification,
+    author: WandbProject,
+    environment_of: Callable[[Specification], Environment],
+    reproduced: Callable[..., Reproduction],
+) -> None:
+    packages = (*version.packages, "scikit-learn==1.5.2")
+    author.environment = environment_of(Specification(f"{version.name}-sklearn", None, packages))
+    author.packages = packages
+    author.commit_training(SKLEARN)
+    result = reproduced(author.record())
+    assert result.verdict is Verdict.IDENTICAL, why(result)
+    assert result.comparison is not None
+    assert {"accuracy", "loss", "loss (summary)"} <= {metric.name for metric in result.comparison.metrics}
