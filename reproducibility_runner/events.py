@@ -23,6 +23,7 @@ EVENTS = "events.jsonl"
 COUNTER = "events.counter"  # 8 bytes each: the next number, and the length that the log has once that is written
 LOADED = "loaded.jsonl"
 SCRATCH = "scratch"
+WANDB = "wandb"  # where W&B makes its own folder of runs
 _LONG = 4096  # the longest text of a kind that nobody needs in full
 
 

@@ -68,7 +68,7 @@ def write(writer: Writer) -> None:
     """Write what is loaded, if this process computed or logged anything. Never raises."""
     try:
         paths = list(loaded(MAPS))
-        if paths or "mlflow" in sys.modules:
+        if paths or "mlflow" in sys.modules or "wandb" in sys.modules:
             fields = {"libraries": [_described(path) for path in paths[:_MOST]], "variables": variables(os.environ)}
             # Every process of a machine with the driver could read of its GPUs; this one uses them.
             uses = any(path.rpartition("/")[2].startswith("libcuda.so") for path in paths)

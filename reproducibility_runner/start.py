@@ -88,8 +88,21 @@ def _program() -> tuple[str, str]:
     return "stdin", ""
 
 
+_WANDB = {
+    "wandb.sdk.wandb_init": "claim_init",
+    "wandb.sdk.wandb_login": "claim_login",
+    "wandb.sdk.wandb_run": "claim_run",
+    "wandb.apis.public": "claim_api",
+    "wandb.apis.public.api": "claim_api",
+    "wandb.sdk.wandb_sweep": "claim_sweep",
+    "wandb.wandb_agent": "claim_sweep",
+    "wandb.sdk.artifacts.artifact": "claim_artifact",
+    "wandb.sdk.wandb_artifacts": "claim_artifact",
+}
+
+
 class _Watch:
-    """Stands first among the finders, to act right after a few of MLflow's modules have been loaded.
+    """Stands first among the finders, to act right after a few modules of MLflow and of W&B have been loaded.
 
     Entry points alone would do, but a program may rearrange `sys.path` so that they are not found, and other plugins
     may claim the same schemes.
@@ -102,6 +115,8 @@ class _Watch:
             "mlflow.tracking._tracking_service.utils": _claim_tracking,
             "mlflow.tracking._model_registry.utils": _claim_registry,
             "mlflow.store.artifact.artifact_repository_registry": _claim_artifacts,
+            "wandb": _note_wandb,
+            **dict.fromkeys(_WANDB, _claim_wandb),
         }
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
@@ -109,6 +124,8 @@ class _Watch:
         action = self._actions.get(name)
         if action is None:
             return None
+        if name == "wandb":
+            _prepare_wandb()
         for finder in sys.meta_path:
             if finder is self or not hasattr(finder, "find_spec"):
                 continue
@@ -133,7 +150,23 @@ def _act_after(loader: Any, action: Callable[[Any], None]) -> None:
     try:
         loader.exec_module = exec_module
     except AttributeError:
-        session.problem(f"the capture could not watch how {type(loader).__name__} loads a module of MLflow")
+        session.problem(f"the capture could not watch how {type(loader).__name__} loads a module of the tracker")
+
+
+def _note_wandb(_: Any) -> None:
+    session.record("wandb", {})
+
+
+def _prepare_wandb() -> None:
+    from reproducibility_runner import wandb_runs
+
+    wandb_runs.prepare()
+
+
+def _claim_wandb(module: Any) -> None:
+    from reproducibility_runner import wandb_runs
+
+    getattr(wandb_runs, _WANDB[module.__name__])(module)
 
 
 def _watch_stores(module: Any) -> None:

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from runner.schema.run_record import RunRecord
     from runner.settings import Settings
     from runner.trackers.interface import Tracker
-    from runner.trackers.reference import ModelReference, Page, RunReference
+    from runner.trackers.reference import ModelReference, OfflineRun, Page, RunReference
 
 
 _USUAL = "mlruns"  # where MLflow keeps what no address was given for
+_USUAL_OF_WANDB = "wandb"
 _LISTED = 6  # stores named in a message
 
 
@@ -97,9 +98,19 @@ def find_run(text: str, settings: Settings) -> Asked:
     """
     from runner.registry.open import open_registry
     from runner.registry.read import find_meant
-    from runner.trackers.reference import LoggedModelId, Page, RunId, RunIdPrefix, RunName, parse_reference
+    from runner.trackers.reference import (
+        LoggedModelId,
+        OfflineRun,
+        Page,
+        RunId,
+        RunIdPrefix,
+        RunName,
+        parse_reference,
+    )
 
     reference = parse_reference(text)
+    if isinstance(reference, OfflineRun):
+        return _offline_run(reference, settings)
     notes: tuple[str, ...] = ()
     if isinstance(reference, Page):
         settings, notes = _with_page(reference, settings)
@@ -179,7 +190,7 @@ def _with_store_beneath(
 
 
 def open_named_tracker(settings: Settings, *words: str) -> tuple[str, Tracker]:
-    """Return the address of the tracker that the user named, or of an mlruns here, and the tracker.
+    """Return the address of the tracker that the user named, or of an mlruns or wandb here, and the tracker.
 
     `words` are what to type with it. Raises UsageError where there is none, NotAStore.
     """
@@ -187,14 +198,30 @@ def open_named_tracker(settings: Settings, *words: str) -> tuple[str, Tracker]:
     from runner.trackers.open import open_tracker
 
     folder = Path(settings.folder)
-    if settings.tracker is None and not (folder / _USUAL).is_dir():
+    usual = next((name for name in (_USUAL, _USUAL_OF_WANDB) if (folder / name).is_dir()), None)
+    if settings.tracker is None and usual is None:
         raise UsageError(
             f"no tracker is named, and there is no {_USUAL} here",
             f"{settings.invocation.again(*words, '--tracker', 'URI')}    or set MLFLOW_TRACKING_URI",
         )
-    address = settings.tracker or _USUAL
+    address = settings.tracker or str(usual)
     named = None if settings.repo is None else local_root(settings.repo, settings.folder)
     return address, open_tracker(address, folder=folder, repository=None if named is None else Path(named))
+
+
+def _offline_run(reference: OfflineRun, settings: Settings) -> Asked:
+    """Read the run of W&B at a path: its folder is the tracker, whatever else is named. Raises NotAStore."""
+    from runner.trackers.wandb_folder import open_run
+
+    if settings.run_of_model is not None:
+        raise UsageError("--run is for a model that names no run, and RUN is a run", f"runner reproduce {reference}")
+    tracker, run_id = open_run(Path(settings.folder) / Path(reference.path).expanduser())
+    # What is to be pasted names the run by its path, from wherever it is pasted.
+    return Asked(
+        record=tracker.read_run(run_id),
+        settings=settings.model_copy(update={"model": str(tracker.place)}),
+        tracker=tracker,
+    )
 
 
 def _run_reference(settings: Settings) -> RunReference | None:

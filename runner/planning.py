@@ -95,7 +95,7 @@ def make_plan(
     the remote that is asked first gets this host's credentials.
     Raises MissingFact where a fact is missing, RepositoryUnavailable, UsageError for a `--commit` that is no id.
     """
-    from runner.lineage.commit import check_clean, recorded_commit
+    from runner.code import find_code
     from runner.lineage.resolve import commit_facts, resolve_lineage
     from runner.plan.build import build_plan
     from runner.plan.images import NOT_MADE
@@ -108,29 +108,27 @@ def make_plan(
 
     _check_typed_commit(record, settings, progress)
     registered = _read_registered(record, settings, found, progress)
-    clean = check_clean(record, settings)
-    commit = recorded_commit(record, settings)
     with progress.phase("fetch"):
-        repository, mirror = _open_repository(record, settings, commit.value, progress)
-        found.mirror = mirror
-        resolved = mirror.resolve_commit(commit.value)
-        found.snapshot = _read_snapshot(record, settings, mirror, resolved)
+        code = find_code(record, settings, partial(_open_repository, record, settings, progress=progress))
+        mirror, found.mirror = code.mirror, code.mirror
+        found.snapshot = _read_snapshot(record, settings, mirror, code.tree)
         found.parts, found.snapshot = look_at_parts(
             mirror,
             found.snapshot,
-            settings.repo if settings.repo is not None else repository.value,
+            settings.repo if settings.repo is not None else code.repository.value,
             mirrors_folder(),
-            recorded=_is_recorded(repository, record, settings),
+            recorded=_is_recorded(code.repository, record, settings),
             offline=settings.offline,
             progress=progress,
         )
-    commit = commit.model_copy(update={"value": resolved})
-    agreed = _check_commits(record, settings, mirror)
+        found.snapshot = found.snapshot.model_copy(update={"commit": code.commit.value})
+    agreed = None if code.patch is not None else _check_commits(record, settings, mirror)
     asked = found.asked.notes if found.asked is not None else ()
-    notes = tuple(note for note in (*asked, clean, agreed) if note is not None)
+    notes = tuple(note for note in (*asked, *code.notes, agreed) if note is not None)
     stages = own_stages(record, found.snapshot, settings, commit_facts(found.snapshot, settings))
-    found.lineage = resolve_lineage(record, found.snapshot, settings, repository, commit, notes, stages)
-    committed = find_committed(mirror, resolved, found.snapshot.tree, recorded_hashes(record, found.lineage))
+    lineage = resolve_lineage(record, found.snapshot, settings, code.repository, code.commit, notes, stages)
+    found.lineage = lineage.model_copy(update={"patch": code.patch})
+    committed = find_committed(mirror, code.tree, found.snapshot.tree, recorded_hashes(record, found.lineage))
     found.snapshot = found.snapshot.model_copy(update={"committed": committed})
     imported = fetch_imports(found.lineage, found.snapshot, cache_folder() / "imports", offline=settings.offline)
     found.lineage = found.lineage.model_copy(update={"notes": (*found.lineage.notes, *imported.notes)})
@@ -318,7 +316,7 @@ def _check_commits(record: RunRecord, settings: Settings, mirror: Mirror) -> str
 
 
 def _open_repository(
-    record: RunRecord, settings: Settings, commit: str, progress: Progress
+    record: RunRecord, settings: Settings, commit: str, *, progress: Progress
 ) -> tuple[Provenance, Mirror]:
     """Return where the repository is, with its mirror."""
     from runner.lineage.repository import repository_location

@@ -207,7 +207,7 @@ def _rerun(
         pythons=obtainable(session, plan.environment.python_others),
     )
     paper = Paper(
-        bundle=cached_bundle(found.mirror, plan.lineage.commit),
+        bundle=cached_bundle(found.mirror, plan.lineage.tree),
         package_sources=package_sources_folder(),
         dvc_roots=found.snapshot.dvc_roots,
         outs=tuple(

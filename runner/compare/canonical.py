@@ -73,6 +73,8 @@ class Form:
 
 FILE = Form(store="file store")
 SQL = Form(store="SQL store", clamps_infinity=True, drops_sign_of_zero=True, drops_duplicates=True, keeps_order=False)
+WANDB = Form(store="W&B's file")
+"""W&B writes every number with all its digits, NaN and infinities as words of JSON, in the order of logging."""
 
 
 def form_of(record: RunRecord) -> Form:
@@ -85,6 +87,8 @@ def form_of(record: RunRecord) -> Form:
         return FILE
     if record.store is StoreKind.MLFLOW_SQLITE:
         return SQL
+    if record.store is StoreKind.WANDB_FILE:
+        return WANDB
     values = [point.value for history in record.metrics for point in history.points]
     keeps_duplicates = any(map(_has_duplicates, record.metrics))  # only the file store does
     return Form(

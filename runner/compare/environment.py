@@ -16,6 +16,7 @@ from runner.schema.plan import Plan
 from runner.schema.rerun import Rerun
 from runner.schema.run_record import RunRecord
 
+_OS = "wandb.os"
 _SHOWN = 5
 
 
@@ -98,7 +99,12 @@ def _platform(record: RunRecord, plan: Plan, rerun: Rerun) -> PlatformComparison
 
 
 def recorded_platform(record: RunRecord) -> str | None:
-    """Return the operating system that the recorded paths betray, None where they do not (rule 25)."""
+    """Return the platform that W&B recorded, or the system that recorded paths betray; None for neither (rule 25)."""
+    told = re.match(r"(?P<system>Linux|Windows|macOS|Darwin)\b", record.tags.get(_OS, ""))
+    if told is not None:
+        system = "macOS" if told["system"] == "Darwin" else told["system"]
+        machine = re.search(r"x86_64|aarch64", record.tags[_OS])
+        return system if machine is None or system != "Linux" else f"{system} {machine[0]}"
     places = [record.tags.get("mlflow.source.name", ""), record.artifact_root or ""]
     if any(re.search(r"(?:^|///?)[A-Za-z]:[\\/]", place) for place in places):
         return "Windows"

@@ -18,7 +18,7 @@ from runner.compare.history import (
     only_recorded,
     summarise,
 )
-from runner.compare.names import CONSTANT_METRICS, IGNORED_METRICS, IGNORED_PREFIX, renamed_to
+from runner.compare.names import CONSTANT_METRICS, IGNORED_METRICS, IGNORED_PREFIX, logged_name, renamed_to
 from runner.compare.tolerance import bits, compare_numbers, worst
 from runner.schema.comparison import MetricComparison, Outcome
 from runner.schema.plan import MetricPolicy, Policy
@@ -121,7 +121,7 @@ def why_ignored(name: str, policy: Policy) -> str | None:
         return None
     if name.startswith(IGNORED_PREFIX):
         return "ignored: a measurement of the system"
-    return "ignored: wall-clock time" if name in IGNORED_METRICS else None
+    return "ignored: wall-clock time" if logged_name(name) in IGNORED_METRICS else None
 
 
 def _counterpart(history: MetricHistory, sides: _Sides) -> str:
@@ -271,8 +271,8 @@ def _kind(name: str, record: RunRecord, *sides: Sequence[Point]) -> Kind:
     if all(bits(point.value) == b"NaN" for side in sides for point in side):
         return "nan"
     # Libraries put the phase before it: `train/epoch`.
-    known = name.lower().rpartition("/")[2] in CONSTANT_METRICS
-    return "constant" if known or name in record.params else "measured"
+    known = logged_name(name).lower().rpartition("/")[2] in CONSTANT_METRICS
+    return "constant" if known or logged_name(name) in record.params else "measured"
 
 
 def _alone(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
+from runner.inside.wandb.values import SUMMARY
+
 IGNORED_PREFIX = "system/"
 """MLflow's own measurements of CPU, memory and network."""
 
@@ -52,3 +56,12 @@ RENAMES: tuple[tuple[str, str], ...] = (
 def renamed_to(name: str) -> tuple[str, ...]:
     """Return the names under which another version of a library logs this metric."""
     return tuple(new for old, new in RENAMES if old == name) + tuple(old for old, new in RENAMES if new == name)
+
+
+_OF_SUMMARY = re.compile(rf"(?P<name>.+?)(?:[.](?:min|max|mean|last|best|first))?{re.escape(SUMMARY)}")
+
+
+def logged_name(name: str) -> str:
+    """Return the name under which a script logged a metric: W&B's summary of it is a metric of its own."""
+    match = _OF_SUMMARY.fullmatch(name)
+    return name if match is None else match["name"]

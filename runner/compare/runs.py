@@ -19,9 +19,10 @@ from runner.schema.rerun import CapturedRun, Rerun
 from runner.schema.run_record import RunRecord
 
 _GENERATED_NAME = re.compile(r"[a-z]{3,}-[a-z]{3,}-\d{1,4}")
-_DEFAULT_EXPERIMENT = "Default"
-_LINEAGE_TAG = re.compile(r"(?i)(?:mlflow|git|dvc|runner|reproducibility_runner)[._-]|.*(?:commit|dirty)$")
-"""Tags of MLflow itself, and those of code and data, which are compared as commits and bytes (rule 22)."""
+_TRACKERS = {"mlflow": "MLflow", "wandb": "W&B"}
+_DEFAULT_EXPERIMENTS = ("Default", "uncategorized")
+_LINEAGE_TAG = re.compile(r"(?i)(?:mlflow|wandb|git|dvc|runner|reproducibility_runner)[._-]|.*(?:commit|dirty)$")
+"""Tags of MLflow and W&B themselves, and those of code and data, which are compared as commits and bytes (rule 22)."""
 _SHOWN_SIBLINGS = 6
 _SHOWN_CHARACTERS = 60
 
@@ -57,19 +58,24 @@ class _Key:
 
 
 def match_run(record: RunRecord, plan: Plan, rerun: Rerun) -> Match:
-    """Find the counterpart by place in the parent chain, experiment, name, params, tags, then place among siblings.
+    """Find the counterpart by parent chain, experiment, name, group, params, tags, then place among siblings.
 
     A key that no candidate answers leaves none; where several are left at the end, none is taken.
     """
-    runs = sorted(rerun.capture.runs, key=lambda run: run.started)
+    kept_by = "wandb" if record.store.is_wandb else "mlflow"
+    runs = sorted((run for run in rerun.capture.runs if run.tracker == kept_by), key=lambda run: run.started)
     if not runs:
-        return Match(None, "the training logged no run")
+        which = f" to {_TRACKERS[kept_by]}, which has the recorded one" if rerun.capture.runs else ""
+        return Match(None, f"the training logged no run{which}")
     ours = _facts(record, plan)
     logged = frozenset(name for run in runs for name in run.tags)
     keys = (
         _Key("is at the recorded place in the chain of parent runs", lambda run: _parent_fit(record, run)),
         _Key("is in the recorded experiment", lambda run: _experiment_fit(record, run)),
         _Key("has the recorded name", lambda run: _name_fit(record, run), decides_alone=False),
+        _Key(
+            "is in the recorded group, for the recorded job", lambda run: _group_fit(record, run), decides_alone=False
+        ),
         _Key("has the recorded params", lambda run: _params_fit(record, run), decides_alone=False),
         _Key("has the recorded tags", lambda run: _tags_fit(record, run, ours, logged)),
     )
@@ -103,7 +109,7 @@ def _experiment_fit(record: RunRecord, run: CapturedRun) -> _Fit:
         return _Fit.SAME if run.experiment_id == record.experiment_id else _Fit.OTHER
     if run.experiment in (record.experiment_name, record.experiment_id):
         return _Fit.SAME
-    untold = run.experiment in (None, _DEFAULT_EXPERIMENT) or not record.experiment_is_named
+    untold = run.experiment in (None, *_DEFAULT_EXPERIMENTS) or not record.experiment_is_named
     return _Fit.UNTOLD if untold else _Fit.OTHER
 
 
@@ -111,6 +117,15 @@ def _name_fit(record: RunRecord, run: CapturedRun) -> _Fit:
     if is_unnamed(record.name) == is_unnamed(run.name):
         return _Fit.SAME if is_unnamed(run.name) or run.name == record.name else _Fit.OTHER
     return _Fit.UNTOLD if is_unnamed(run.name) else _Fit.OTHER  # a person may have named the recorded one
+
+
+def _group_fit(record: RunRecord, run: CapturedRun) -> _Fit:
+    """Compare W&B's group and job type, which an environment variable may have set, or a name with a date."""
+    fits = set()
+    for tag in ("wandb.group", "wandb.job_type"):
+        original, rerun = record.tags.get(tag), run.tags.get(tag)
+        fits.add(_Fit.SAME if original == rerun else _Fit.UNTOLD if rerun is None else _Fit.OTHER)
+    return next(fit for fit in (_Fit.OTHER, _Fit.UNTOLD, _Fit.SAME) if fit in fits)
 
 
 def is_unnamed(name: str | None) -> bool:

@@ -41,7 +41,8 @@ _TRAINING, _EARLIER, _ASKED_FOR = "training", "earlier stages", "asked for"
 def handle(request: dict[str, Any]) -> dict[str, Any]:
     """Restore a rerun's workspace.
 
-    Request: rerun, commit, branch, url, dvc_roots, outs[], pointer_edits[],
+    Request: rerun, commit, head (the same, or its parent where a recorded patch makes the difference), branch, url,
+    dvc_roots, outs[], pointer_edits[],
     files[] {path, digest, role, use, origin, warm_start, size_bytes}, submodules[] {path, commit, place},
     supplied[] {path, digest, kind, source}, expected_outputs[], needs[], stages[] (see `Chain`), allow_cached,
     allow_line_endings, proxies,
@@ -70,6 +71,7 @@ def _restore(request: dict[str, Any]) -> dict[str, Any]:
     bundle = layout.work(rerun, f"{layout.STATE}/repository.bundle")
     receive("bundle", bundle)
     workspace.clone(bundle, root, commit=request["commit"], branch=request["branch"], url=request["url"])
+    workspace.move_head(root, request["head"])
     os.unlink(bundle)
     clone_submodules(root, request["submodules"], layout.work(rerun, layout.STATE))
     workspace.own(root)

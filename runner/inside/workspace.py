@@ -43,6 +43,11 @@ def clone(bundle: str, target: str, *, commit: str, branch: str | None, url: str
     _git(target, "remote", "set-url", "origin", url)
 
 
+def move_head(root: str, commit: str) -> None:
+    """Have HEAD be a commit, and leave files as they are: what differs then is a change that none holds."""
+    _git(root, "reset", "--quiet", "--soft", commit)
+
+
 def _git(directory: str | None, *arguments: str, stdin: str | None = None, accept: tuple[int, ...] = (0,)) -> str:
     done = subprocess.run(
         [*_GIT, *arguments],

@@ -13,7 +13,7 @@ from runner.schema.lineage import Considered, Provenance
 from runner.schema.run_record import RunRecord
 from runner.settings import Settings
 
-RECORDED_UNDER = ("git_commit", "git_sha", "mlflow.source.git.commit")
+RECORDED_UNDER = ("git_commit", "git_sha", "mlflow.source.git.commit", "wandb.git.commit")
 _VARIANTS = frozenset(
     {
         "commit",
@@ -123,7 +123,7 @@ def is_pointer_file(path: str) -> bool:
 def check_clean(record: RunRecord, settings: Settings) -> str | None:
     """Return None for a run that is not recorded as dirty, and a note where `--allow dirty` lets it pass.
 
-    Raises MissingFact for a dirty one: its diff is not applied.
+    Raises MissingFact for a dirty one; call it where no recorded patch stands for the changes.
     """
     signs = _dirty_signs(record, settings)
     if not signs:
@@ -162,6 +162,7 @@ def _dirty_signs(record: RunRecord, settings: Settings) -> list[str]:
     signs = [found.source for found in like(record, _DIRTY.__contains__) if says_yes(found.value)]
     signs += [found.source for found in like(record, _CLEAN.__contains__) if not says_yes(found.value)]
     signs += [found.source for found in like(record, _DIFFS.__contains__) if not says_no(found.value)]
+    signs += [f"{file.path} of the run" for file in record.patches if file.path == "diff.patch"]
     signs += [
         found.source
         for found in _recorded(record, settings)

@@ -22,6 +22,7 @@ RECORDED_UNDER = (
     "git_repository",
     "git_remote",
     "repo_url",
+    "wandb.git.remote",
 )
 
 

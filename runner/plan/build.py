@@ -30,7 +30,7 @@ from runner.redact import redact
 from runner.schema.lineage import Lineage, Provenance
 from runner.schema.model_files import RegisteredModel
 from runner.schema.plan import Images, Plan, Remote, RunSummary, ValuesElsewhere
-from runner.schema.run_record import UNFINISHED, RunRecord
+from runner.schema.run_record import CONTINUED, UNFINISHED, RunRecord
 from runner.schema.snapshot import RepositorySnapshot
 from runner.settings import Settings, with_policy_of_commit
 
@@ -211,6 +211,14 @@ def check_comparable(record: RunRecord, settings: Settings) -> None:
             command_again(record, settings, "--allow unfinished"),
             fact="finished run",
             looked_in=("status of the run",),
+        )
+    earlier = record.tags.get(CONTINUED)
+    if earlier is not None:
+        raise MissingFact(
+            f"the run continues an earlier one, which is not rerun with it: {earlier}",
+            "name the run that it continues, or one that starts from the beginning",
+            fact="earlier run",
+            looked_in=(f"tag {CONTINUED}",),
         )
     if not any(history.points for history in record.metrics):
         raise MissingFact(

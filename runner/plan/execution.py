@@ -45,7 +45,7 @@ def plan_of_other(
     return plan.model_copy(
         update={
             "run": summarise(other, baseline_digest),
-            "lineage": lineage,
+            "lineage": lineage.model_copy(update={"patch": plan.lineage.patch}),
             "registered": None,
             "options_uncovered": command.uncovered,
             "params_given": params_given(command, other),

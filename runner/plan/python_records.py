@@ -28,7 +28,15 @@ Strength = Literal["recorded", "declared", "bound", "hint"]
 """The run recorded it; the commit says it; the commit admits it among others; something beside the training has it."""
 
 _RECORDED_UNDER = frozenset(
-    {"python_version", "python", "sys_version", "env_python_version", "env_python", "runner_python"}
+    {
+        "python_version",
+        "python",
+        "sys_version",
+        "env_python_version",
+        "env_python",
+        "runner_python",
+        "wandb_python",
+    }
 )
 _HISTORY = "mlflow.log-model.history"
 _VERSION = re.compile(r"(?:cpython|python)?[-@=\s]*v?(?P<version>3\.\d{1,2}(?:\.\d{1,2})?)\b")

@@ -63,7 +63,7 @@ def ready_keys(plan: Plan) -> dict[str, str]:
     built_with = [_image(plan), "compilers", *plan.system_packages.names, "build-network" in plan.policy.allow]
     return {
         "specification": specification,
-        "repository": _key([plan.lineage.repository, plan.lineage.commit, *built_with]),
+        "repository": _key([plan.lineage.repository, plan.lineage.tree, *built_with]),
     }
 
 
@@ -304,7 +304,7 @@ def _payload(
     return {
         **keys,
         "builds": _key({**keys, "as_of": as_of, "build_as_of": dated}),
-        "commit": plan.lineage.commit,
+        "commit": plan.lineage.tree,
         "kind": spec.kind,
         "root": spec.root,
         "main": spec.main,

@@ -90,7 +90,8 @@ def restore(
     warm = set(plan.policy.warm_start)
     payload = {
         "rerun": rerun,
-        "commit": plan.lineage.commit,
+        "commit": plan.lineage.tree,
+        "head": plan.lineage.commit,
         "branch": plan.lineage.branch,
         "url": plan.lineage.repository,
         "dvc_roots": list(dvc_roots),

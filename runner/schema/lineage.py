@@ -51,12 +51,25 @@ class LineageFile(Value):
     considered: tuple[Considered, ...] = ()
 
 
+class AppliedPatch(Value):
+    """Recorded changes that no commit holds; `tree` is the commit that we made of them, whose parent is the run's.
+
+    `source` says where they were recorded, `sha256` is of the patch, `paths` are those that it changes.
+    """
+
+    source: str
+    sha256: str
+    paths: tuple[str, ...]
+    tree: str
+
+
 class Lineage(Value):
     """Code and data of a run. `provenance` has one entry per fact (`repository`, `commit`, each file's digest).
 
     `recorded_commit` is what the run recorded where the auditor had another commit used, else None; `commit_known` is
     false where it records none, so that the commit is the auditor's word. `clean` tells that
-    the record proves a work tree without changes; most records say nothing of it.
+    the record proves a work tree without changes; most records say nothing of it. `patch` are recorded changes on top
+    of the commit.
     """
 
     schema_version: Literal[1] = 1
@@ -65,7 +78,13 @@ class Lineage(Value):
     recorded_commit: str | None = None
     commit_known: bool = True
     clean: bool = False
+    patch: AppliedPatch | None = None
     branch: str | None = None
     files: tuple[LineageFile, ...]
     provenance: tuple[Provenance, ...]
     notes: tuple[str, ...] = ()
+
+    @property
+    def tree(self) -> str:
+        """The commit whose tree is the training's code: the run's own, or that with the recorded patch."""
+        return self.commit if self.patch is None else self.patch.tree

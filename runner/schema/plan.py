@@ -420,6 +420,8 @@ class Plan(Value):
                 what["environment"][key] = document["environment"][key]
         if self.params_given:
             what["params_given"] = document["params_given"]
+        if self.lineage.patch is not None:
+            what["patch"] = self.lineage.patch.sha256
         if self.system_packages.names:
             what["system_packages"] = document["system_packages"]["names"]
         pinned = [file.model_dump(mode="json") for file in self.supplied if file.kind != "lfs"]

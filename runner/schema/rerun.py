@@ -56,9 +56,11 @@ class CapturedRun(Value):
     """A run that the training made, as captured. `status` is None where it was never ended.
 
     `started` and `ended` are sequence numbers. `artifacts` are all files that were logged, by their paths. `experiment`
-    is None where the training named an experiment by its id alone, which `experiment_id` then holds.
+    is None where the training named an experiment by its id alone, which `experiment_id` then holds. Of a run of W&B's
+    the experiment is the project, and its values have numbers after those of all events.
     """
 
+    tracker: Literal["mlflow", "wandb"] = "mlflow"
     run_id: str
     experiment: str | None
     experiment_id: str | None = None
@@ -129,7 +131,8 @@ class LoadedLibrary(Value):
 class CaptureReport(Value):
     """All that the capture wrote, and whether it can be trusted to be whole.
 
-    `processes` counts the Python processes that loaded it, `mlflow_processes` those that imported MLflow;
+    `processes` counts the Python processes that loaded it, `mlflow_processes` and `wandb_processes` those that
+    imported MLflow and W&B;
     `files_absent` were opened for reading, and neither there nor made by the training;
     `libraries`, `variables` (of the environment, those that can move numbers) and `gpus` are as its processes ended;
     `unobserved` are sentences on files and hosts that went unseen, which leaves the logged values whole;
@@ -142,6 +145,7 @@ class CaptureReport(Value):
     reads: tuple[TrackerRead, ...] = ()
     processes: int = 0
     mlflow_processes: int = 0
+    wandb_processes: int = 0
     files_opened: tuple[str, ...] = ()
     files_opened_before_output: tuple[str, ...] = ()
     files_absent: tuple[str, ...] = ()

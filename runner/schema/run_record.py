@@ -15,10 +15,19 @@ class StoreKind(str, Enum):
     MLFLOW_FILE = "mlflow-file"
     MLFLOW_SQLITE = "mlflow-sqlite"
     MLFLOW_HTTP = "mlflow-http"
+    WANDB_FILE = "wandb-file"
+
+    @property
+    def is_wandb(self) -> bool:
+        """Whether W&B kept the run."""
+        return self.value.startswith("wandb-")
 
 
 UNFINISHED = frozenset({"RUNNING", "SCHEDULED"})
 """Statuses of a run that may still change (VERDICTS rule 13)."""
+
+CONTINUED = "wandb.continued"
+"""The tag of ours that says in words that a run of W&B goes on from an earlier one (VERDICTS rule 14)."""
 
 
 class MetricPoint(Value):
@@ -72,7 +81,8 @@ class RunRecord(Value):
     length at which the store cuts. `siblings` are the ids of all runs of the same parent, this one included, in order
     of start; empty where they were not looked for (VERDICTS rule 12). `model_sources` are the scripts that MLflow noted
     with the models which the run logged (since MLflow 3). `notes` are sentences on what could not be read
-    whole. `experiment_name` is the id where the store lost the name.
+    whole. `experiment_name` is the id where the store lost the name. `patches` are W&B's: changes that no
+    commit held, or none that was pushed.
     """
 
     schema_version: Literal[1] = 1
@@ -93,6 +103,7 @@ class RunRecord(Value):
     artifacts: tuple[Artifact, ...] = ()
     dataset_inputs: tuple[DatasetInput, ...] = ()
     environment_files: tuple[TextFile, ...] = ()
+    patches: tuple[TextFile, ...] = ()
     params_truncated: tuple[str, ...] = ()
     siblings: tuple[str, ...] = ()
     model_sources: tuple[str, ...] = ()
@@ -100,8 +111,8 @@ class RunRecord(Value):
 
     @property
     def experiment_is_named(self) -> bool:
-        """Whether the store knows the name of the experiment."""
-        return self.experiment_name not in ("", self.experiment_id)
+        """Whether the store knows the name of the experiment; a project of W&B's has its name for an id."""
+        return self.store.is_wandb or self.experiment_name not in ("", self.experiment_id)
 
     @property
     def parent_run_id(self) -> str | None:

@@ -16,7 +16,9 @@ from runner.trackers.interface import RunSummary, Selection, Tracker
 _PAUSE = timedelta(seconds=60)  # between two runs of a script, for what it loads in between
 _REACH = timedelta(hours=12)  # from the run to where others are looked for
 _MOST = 200  # runs that are read
-_OF_PROCESS = ("mlflow.source.name", "mlflow.user", "mlflow.source.git.commit", "git_commit")
+_OF_PROCESS = (
+    *("mlflow.source.name", "mlflow.user", "mlflow.source.git.commit", "mlflow.source.git.diff", "git_commit"),
+)
 
 
 def other_runs(tracker: Tracker, record: RunRecord) -> tuple[RunRecord, ...]:

@@ -39,6 +39,8 @@ class Readers(Generic[Store]):
 def open_tracker(uri: str, folder: Path | None = None, repository: Path | None = None) -> Tracker:
     """Return the tracker at `uri`: `file:`, a path, `sqlite:///`, `http:` or `https:`.
 
+    A folder of W&B's runs is one too.
+
     Relative paths are meant from `folder`, by default the current directory. `repository` is one on this machine that
     the user named: artifacts of a store of files may lie in it. A server is not asked yet. Raises NotAStore where
     there is no store, or none of a kind that we read; nothing is created.
@@ -51,7 +53,10 @@ def open_tracker(uri: str, folder: Path | None = None, repository: Path | None =
 
     def in_folder(path: Path) -> Tracker:
         from runner.trackers.file_store import FileTracker
+        from runner.trackers.wandb_folder import WandbFolder, holds_runs
 
+        if holds_runs(path):
+            return WandbFolder(path)
         return FileTracker(path, repository)
 
     def database(path: Path) -> Tracker:

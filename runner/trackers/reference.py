@@ -12,7 +12,7 @@ from runner.redact import redact
 
 FORMS = (
     "a run id, a unique prefix of it (4 digits or more), runs:/ID, EXPERIMENT/RUN_NAME, models:/NAME/VERSION, "
-    "models:/NAME@ALIAS, models:/m-ID, or the address of a run's page"
+    "models:/NAME@ALIAS, models:/m-ID, the address of a run's page, or the path of an offline run of W&B"
 )
 MODEL_FORMS = "models:/NAME/VERSION, models:/NAME@ALIAS, models:/NAME/STAGE, models:/NAME/latest, or models:/m-ID"
 
@@ -22,6 +22,7 @@ _MODEL_ID = re.compile(r"m-[0-9a-zA-Z]{4,64}", re.ASCII)
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _PATH = re.compile(r"\.{1,2}([/\\]|$)|~|[A-Za-z]:[/\\]|\\\\")
 _NUMBER = re.compile(r"[0-9]{1,18}")
+_RUN_OF_WANDB = re.compile(r"(?:.*[/\\])?(?:(?:offline-)?run-\d{8}_\d{6}-[^/\\]+|latest-run|[^/\\]+\.wandb)[/\\]*")
 _FULL_ID = 32
 _SHORTEST_PREFIX = 4
 _LATEST = "latest"
@@ -56,6 +57,16 @@ class RunName:
 
     def __str__(self) -> str:
         return f"{self.experiment}/{self.name}"
+
+
+@dataclass(frozen=True)
+class OfflineRun:
+    """The path of a run's folder of W&B, or of its `.wandb` file."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return self.path
 
 
 @dataclass(frozen=True)
@@ -117,7 +128,7 @@ class Page:
         return str(self.reference)
 
 
-Reference = Union[RunReference, ModelReference, Page]  # noqa: UP007
+Reference = Union[RunReference, ModelReference, Page, OfflineRun]  # noqa: UP007
 
 
 def parse_reference(text: str) -> Reference:
@@ -129,6 +140,8 @@ def parse_reference(text: str) -> Reference:
         return _model(text)
     if re.match(r"https?://", text, re.IGNORECASE):
         return _page(text)
+    if _RUN_OF_WANDB.fullmatch(text) and not _URL.match(text):
+        return OfflineRun(text)
     refused = _refused(text)
     if refused:
         raise _usage(text, refused)
@@ -142,7 +155,7 @@ def parse_reference(text: str) -> Reference:
 
 def _refused(text: str) -> str:
     """Return why a text of another kind is not taken, or nothing."""
-    if text.startswith("wandb:") or "offline-run-" in text:
+    if text.startswith("wandb:"):
         return "refers to a run of W&B, not of MLflow"
     if _URL.match(text):
         return "is a URL, and not of a page of MLflow"

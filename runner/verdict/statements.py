@@ -20,7 +20,8 @@ _TOLD = 6  # packages that a sentence names
 def verified(plan: Plan, rerun: Rerun, comparison: Comparison, *, finished: bool) -> tuple[str, ...]:
     """Return what was checked and holds; numbers only where the training finished well."""
     as_recorded = plan.lineage.commit_known and plan.lineage.recorded_commit is None
-    lines = [f"code: commit {plan.lineage.commit[:12]}"] if as_recorded else []
+    patch = "" if plan.lineage.patch is None else f" with {plan.lineage.patch.source}"
+    lines = [f"code: commit {plan.lineage.commit[:12]}{patch}"] if as_recorded else []
     for file in workspace_inputs(plan, rerun):
         if file.opened and file.unchanged and file.digest == file.expected and file.held_by not in (None, CACHE):
             lines.append(f"data: {file.path} {file.digest}, bytes checked, opened by the training")

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from runner.inside.capture.models import CapturedModels, Files
+from runner.inside.capture.wandb_runs import CapturedWandb
 
 EVENTS = "events.jsonl"
 COUNTER = "events.counter"
@@ -73,6 +74,7 @@ class _Run:
 
     def to_json(self) -> dict[str, Any]:
         return {
+            "tracker": "mlflow",
             "run_id": self.run_id,
             "experiment": self.experiment,
             "experiment_id": self.experiment_id,
@@ -112,6 +114,8 @@ class _Reading:
         self._reads: list[dict[str, Any]] = []
         self._processes: set[int] = set()
         self._mlflow_processes: set[int] = set()
+        self._wandb_processes: set[int] = set()
+        self._wandb = CapturedWandb()
         self._began_ns: int | None = None
         self._first_read: dict[str, tuple[int, bool]] = {}
         self._first_write: dict[str, int] = {}
@@ -127,6 +131,9 @@ class _Reading:
         self._handlers: dict[str, Callable[[int, dict[str, Any]], None]] = {
             "start": self._on_start,
             "mlflow": self._on_mlflow,
+            "wandb": self._on_wandb,
+            "wandb run": self._on_wandb_run,
+            "wandb ended": self._on_wandb_ended,
             "run": self._on_run,
             "metrics": self._on_metrics,
             "params": self._on_params,
@@ -172,6 +179,10 @@ class _Reading:
                     self._take(line)
             self._check_end(folder)
             self._read_loaded(folder)
+            self._wandb.read(folder, self._next, self._limits.points)
+            for sentence in self._wandb.problems:
+                self._problem(sentence)
+            self._last_logged = max(self._last_logged, self._wandb.last_logged)
         finally:
             os.close(folder)
 
@@ -306,6 +317,17 @@ class _Reading:
 
     def _on_mlflow(self, _: int, event: dict[str, Any]) -> None:
         self._mlflow_processes.add(_integer(event, "pid"))
+
+    def _on_wandb(self, _: int, event: dict[str, Any]) -> None:
+        self._wandb_processes.add(_integer(event, "pid"))
+
+    def _on_wandb_run(self, sequence: int, event: dict[str, Any]) -> None:
+        if self._has_room():
+            self._wandb.began(self._text(event.get("folder")), sequence, continues=event.get("continues") is True)
+
+    def _on_wandb_ended(self, sequence: int, event: dict[str, Any]) -> None:
+        if self._has_room():
+            self._wandb.ended(self._text(event.get("folder")), sequence)
 
     def _on_run(self, sequence: int, event: dict[str, Any]) -> None:
         run_id = self._text(event.get("run"))
@@ -496,12 +518,13 @@ class _Reading:
         artifacts = {run.run_id: run.artifacts for run in self._runs.values()}
         models = self._models.place(artifacts)
         return {
-            "runs": [run.to_json() for run in sorted(runs, key=lambda run: run.started)],
+            "runs": sorted([*(run.to_json() for run in runs), *self._wandb.runs], key=lambda run: int(run["started"])),
             "models": models,
             "versions": self._models.versions(artifacts),
             "reads": self._reads,
             "processes": len(self._processes),
             "mlflow_processes": len(self._mlflow_processes),
+            "wandb_processes": len(self._wandb_processes),
             "files_opened": sorted(self._first_read),
             "files_opened_before_output": sorted(
                 path

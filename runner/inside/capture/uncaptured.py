@@ -1,4 +1,4 @@
-"""Finds MLflow stores that a training made in its workspace: some process of it logged past the capture.
+"""Finds stores of MLflow and folders of W&B that a training made in its workspace: a process logged past the capture.
 
 All calls of a captured process go to the scratch place, whatever store they name. A Python that skipped the capture, as
 `python -S` does, or that is not the environment's, leaves what MLflow makes by itself: a folder or a database.
@@ -10,6 +10,8 @@ import os
 import re
 import stat
 from collections.abc import Iterable
+
+from runner.inside.wandb.log import HEADER
 
 _RUN = re.compile(rb"^artifact_uri:.*^run_(?:id|uuid): ", re.MULTILINE | re.DOTALL)
 _EXPERIMENT = re.compile(rb"^artifact_location:.*^experiment_id: ", re.MULTILINE | re.DOTALL)
@@ -29,6 +31,9 @@ def stores_made(root: str, written: Iterable[str]) -> list[str]:
             text = _start_of(root, path, _DESCRIPTION_BYTES)
             above = 2 if _RUN.search(text) else 1 if _EXPERIMENT.search(text) else 0
             found |= {"/".join(folder.split("/")[:-above]) or "."} if above else set()
+        elif name.endswith(".wandb"):
+            if _start_of(root, path, len(HEADER)) == HEADER:
+                found.add(folder.rpartition("/")[0] or ".")
         elif name.endswith(_DATABASES):
             data = _start_of(root, path, _DATABASE_BYTES)
             if data.startswith(_DATABASE) and _RUNS_TABLE.search(data):

@@ -7,7 +7,7 @@ from runner.plan.lists.found import PackageList
 
 
 def recorded_list(recorded: RecordedVersions) -> list[PackageList]:
-    """Return the packages that MLflow recorded with the run's models, for a commit that lists none."""
+    """Return the packages that the tracker recorded with the run or its models, for a commit that lists none."""
     if not recorded.pins:
         return []
     name = "requirements.txt"
@@ -21,7 +21,7 @@ def recorded_list(recorded: RecordedVersions) -> list[PackageList]:
             source=recorded.source,
             requirements=tuple(recorded.list.splitlines()),
             notes=(
-                "environment: only packages that MLflow recorded with the model; the commit lists none",
+                "environment: only packages that the tracker recorded; the commit lists none",
                 *recorded.notes,
             ),
             recorded=True,

@@ -81,6 +81,7 @@ class World:
         request = {
             "rerun": "r1",
             "commit": self.repository.head,
+            "head": self.repository.head,
             "branch": "main",
             "url": "https://git.example/acme.git",
             "dvc_roots": ["."],

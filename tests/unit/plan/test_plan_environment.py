@@ -120,7 +120,7 @@ def test_without_files_the_logged_models_packages_stand_in_with_a_note() -> None
     record = run(environment_files=(TextFile(path="model/requirements.txt", text="numpy==1.26.4\n"),))
     spec, _ = specified({}, record=record)
     assert (spec.source, spec.files) == ("model/requirements.txt of the run", {"requirements.txt": "numpy==1.26.4\n"})
-    assert "MLflow recorded" in spec.notes[0]
+    assert "the tracker recorded" in spec.notes[0]
 
 
 def test_nothing_at_all_is_a_missing_fact_that_names_where_it_was_looked_for() -> None:

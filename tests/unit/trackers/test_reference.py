@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
 from runner.errors import UsageError
@@ -11,6 +13,7 @@ from runner.trackers.reference import (
     AliasOf,
     LatestOf,
     LoggedModelId,
+    OfflineRun,
     Page,
     Reference,
     RunId,
@@ -54,7 +57,6 @@ def test_each_form_is_read_as_what_it_means(text: str, meant: Reference) -> None
         "runs:/a/model",
         "two words",
         "wandb:team/project/abc",
-        "wandb/offline-run-20240101_000000-abc",
         "https://host/#/experiments/1",
         "https://host/#/compare-runs?runs=[%22a%22,%22b%22]&experiments=[%220%22]",
         "https://host/#/models/fraud",
@@ -150,3 +152,25 @@ def test_a_reference_to_a_model_that_means_none_is_refused_with_the_forms(text: 
 )
 def test_the_address_of_a_page_names_the_server_and_what_it_shows(text: str, server: str, meant: Reference) -> None:
     assert parse_reference(text) == Page(server, meant)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "wandb/offline-run-20240101_000000-abc",
+        "/home/ann/p/wandb/run-20240101_000000-3n1pwvbd/",
+        "offline-run-20240101_000000-abc",
+        "wandb/latest-run",
+        "latest-run",
+        "./copies/run-3n1pwvbd.wandb",
+    ],
+)
+def test_the_path_of_a_run_of_wandb_is_a_run(path: str) -> None:
+    assert parse_reference(path) == OfflineRun(path)
+    assert str(parse_reference(path)) == path
+
+
+@pytest.mark.parametrize("text", ["sums/run-1", "runs/offline", "https://host/wandb/latest-run"])
+def test_what_only_resembles_a_path_of_wandb_is_none(text: str) -> None:
+    with suppress(UsageError):
+        assert not isinstance(parse_reference(text), OfflineRun)
