@@ -85,6 +85,7 @@ def test_what_no_store_holds_is_made_by_the_stages_before_from_what_one_does(pro
     assert any("data/features" in line and "rebuilt by stage featurize" in line for line in reproduction.verified)
 
 
+@pytest.mark.full
 def test_rebuilt_bytes_that_differ_from_the_locks_are_said_and_a_divergence_is_nobodys_fault(
     project: DvcProject, judge: Judge
 ) -> None:
@@ -101,6 +102,7 @@ def test_rebuilt_bytes_that_differ_from_the_locks_are_said_and_a_divergence_is_n
     assert len(reproduction.rerun.doubts) == 1
 
 
+@pytest.mark.full
 def test_a_stage_that_cannot_be_run_again_stops_the_rerun_with_what_it_said(project: DvcProject, judge: Judge) -> None:
     built(project)
     project.push("data/raw.csv")

@@ -51,7 +51,9 @@ def identical(judge: Judge) -> list[str]:
     return sorted(f"{file.path} {file.digest}" for file in reproduction.rerun.inputs if file.place == "workspace")
 
 
-@pytest.mark.parametrize("specification", [DVC_1, DVC_2], ids=["1", "2"])
+@pytest.mark.parametrize(
+    "specification", [pytest.param(DVC_1, marks=pytest.mark.full, id="1"), pytest.param(DVC_2, id="2")]
+)
 def test_what_dvc_of_other_years_added_is_found_where_it_was_pushed(
     judged: Callable[..., tuple[DvcProject, Judge]], specification: Specification
 ) -> None:
@@ -68,6 +70,7 @@ def test_what_dvc_of_other_years_added_is_found_where_it_was_pushed(
     assert [line.split(":")[0] for line in laid] == ["data/more md5-dos2unix", "data/train.csv md5-dos2unix"]
 
 
+@pytest.mark.full
 def test_two_projects_in_folders_of_one_repository_have_each_its_own_remote(
     judged: Callable[..., tuple[DvcProject, Judge]],
 ) -> None:
@@ -85,6 +88,7 @@ def test_two_projects_in_folders_of_one_repository_have_each_its_own_remote(
     assert [line.split()[0] for line in identical(judge)] == ["a/data/x.csv", "b/data/x.csv"]
 
 
+@pytest.mark.full
 def test_each_out_is_found_in_the_remote_that_its_pointer_names(
     judged: Callable[..., tuple[DvcProject, Judge]],
 ) -> None:
@@ -195,7 +199,7 @@ def test_a_training_that_looks_for_what_its_stage_does_not_declare_is_unverifiab
     assert "--pull all" in reproduction.missing.remedy
 
 
-@pytest.mark.parametrize("path", ["tables", "tables/train.csv"])
+@pytest.mark.parametrize("path", ["tables", pytest.param("tables/train.csv", marks=pytest.mark.full)])
 def test_what_was_imported_from_another_repository_is_fetched_from_there(
     judged: Callable[..., tuple[DvcProject, Judge]], tmp_path: Path, path: str
 ) -> None:
@@ -226,6 +230,7 @@ def test_what_was_imported_from_another_repository_is_fetched_from_there(
     assert [line.split()[0] for line in identical(judge)] == [f"data/{Path(path).name}"]
 
 
+@pytest.mark.full
 def test_an_import_of_a_folder_of_the_author_is_read_by_nobody_and_its_source_is_named(
     judged: Callable[..., tuple[DvcProject, Judge]], tmp_path: Path
 ) -> None:
@@ -245,6 +250,7 @@ def test_an_import_of_a_folder_of_the_author_is_read_by_nobody_and_its_source_is
     assert any("a folder of the author's machine" in line for line in reproduction.not_verified)
 
 
+@pytest.mark.full
 def test_import_url_is_found_in_the_remote_that_dvc_pushed_it_to(
     judged: Callable[..., tuple[DvcProject, Judge]], tmp_path: Path
 ) -> None:

@@ -79,6 +79,7 @@ def test_an_offline_run_whose_script_asks_for_online_comes_out_identical(
     assert result.rerun.capture.hosts_tried == ()
 
 
+@pytest.mark.full
 def test_another_number_of_the_record_shows_as_a_divergence_of_that_metric(
     author: WandbProject, reproduced: Callable[..., Reproduction]
 ) -> None:
@@ -93,6 +94,7 @@ def test_another_number_of_the_record_shows_as_a_divergence_of_that_metric(
     assert outside == ["total (summary)"]
 
 
+@pytest.mark.full
 def test_a_config_that_the_command_does_not_give_is_another_experiment(
     author: WandbProject, reproduced: Callable[..., Reproduction]
 ) -> None:
