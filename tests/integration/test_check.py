@@ -68,7 +68,7 @@ def test_bytes_that_no_remote_holds_are_missing_and_the_remedy_names_another_rem
 def test_a_run_that_lacks_several_facts_is_told_all_of_them_at_once(
     project: RecordedProject, typed: CommandLine
 ) -> None:
-    project.commit_training(files={"requirements.txt": "mlflow==\n", ".dvc/config": None})
+    project.commit_training(files={"requirements.txt": "mlflow==\n", ".dvc/config": "[core]\n"})
     project.record(tags={"mlflow.source.name": "elsewhere.py"})
     said = typed.run("check", RUN_ID, "--repo", str(project.repository.path), "--json")
     missing = [each["fact"] for each in rows(said)[RUN_ID]["missing"]]
@@ -93,11 +93,11 @@ def test_a_repository_that_does_not_answer_is_not_known_and_the_other_runs_are_s
     project: RecordedProject, tmp_path: Path
 ) -> None:
     project.commit_training()
-    project.record(tags={"mlflow.source.git.repoURL": "https://127.0.0.1:9/nothing.git"})
+    project.record()
     project.record(run_id=OTHER, tags={"git_commit": None}, start_ms=START_MS + DAY_MS)
     elsewhere = project.tracker.rename(tmp_path / "mlruns")  # else the clone that holds it has the commit
     typed = CommandLine(tmp_path / "user", tracker=elsewhere, DOCKER_HOST="unix:///nowhere.sock")
-    said = typed.run("check", RUN_ID, OTHER, "--json")
+    said = typed.run("check", RUN_ID, OTHER, "--repo", "https://127.0.0.1:9/nothing.git", "--json")
     found = rows(said)
     assert said.code == 5
     assert (found[RUN_ID]["outcome"], found[RUN_ID]["unreachable"]["kind"]) == ("unknown", "repository-unavailable")
