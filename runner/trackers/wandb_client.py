@@ -212,8 +212,10 @@ def _within(seconds: int) -> Iterator[None]:
 
 def _failure(error: Exception) -> dict[str, Any]:
     """Return what went wrong in words of ours: a kind, and the status that a server answered."""
-    status = _status(error)
     texts = " ".join(f"{type(each).__name__}: {each}" for each in _chain(error))
+    status = _status(error)
+    if status is None and (told := re.search(r"\bHTTP (?:status )?(\d{3})\b", texts)):  # after the last attempt
+        status = int(told[1])
     kind = next((kind for kind, signs in _KINDS if any(sign in texts for sign in signs)), "other")
     if status in (401, 403):
         kind = "refused"
