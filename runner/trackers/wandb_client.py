@@ -47,7 +47,8 @@ class Request:
     """What to do.
 
     `run` reads a run's values, the names of its files, and the files that are `wanted` or match `pattern`; `file` the
-    wanted ones or all beneath such a folder; `runs` lists a project's, `projects` an entity's.
+    wanted ones or all beneath such a folder; `head` tells that a run is there; `runs` lists a project's, `projects` an
+    entity's.
     """
 
     operation: str
@@ -73,7 +74,12 @@ def main() -> None:
         document = {"error": "endless", "status": None}
     except Exception as error:  # noqa: BLE001  # W&B's own are of several classes
         document = _failure(error)
-    Path(request.folder, ANSWER).write_text(json.dumps(document))
+    Path(request.folder, ANSWER).write_bytes(_encoded(document))
+
+
+def _encoded(value: Any) -> bytes:
+    """Return JSON; halves of characters, which no later text could hold, become question marks."""
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
 
 
 def _api() -> Any:
@@ -99,10 +105,10 @@ def _run(api: Any, request: Request) -> dict[str, Any]:
     keys = attributes["historyKeys"]
     last = keys.get("lastStep", -1) if isinstance(keys, dict) else -1
     lines, whole = 0, isinstance(last, int) and last <= LAST_STEP
-    with Path(request.folder, HISTORY).open("w") as file:
+    with Path(request.folder, HISTORY).open("wb") as file:
         for row in run.scan_history(use_cache=False) if whole else ():
             lines += 1
-            file.write(json.dumps(row) + "\n")
+            file.write(_encoded(row) + b"\n")
             if file.tell() > HISTORY_BYTES:
                 whole = False
                 break
@@ -175,6 +181,10 @@ def _is_below(name: str, path: str) -> bool:
     return not path or name == path or name.startswith(f"{path}/")
 
 
+def _head(api: Any, request: Request) -> str:
+    return str(api.run(f"{request.entity}/{request.project}/{request.run}").id)
+
+
 def _runs(api: Any, request: Request) -> list[dict[str, Any]]:
     with _within(_LISTING_S):
         runs = itertools.islice(api.runs(f"{request.entity}/{request.project}", per_page=200), LISTED_RUNS)
@@ -189,6 +199,7 @@ def _projects(api: Any, request: Request) -> list[str]:
 _OPERATIONS: dict[str, Callable[[Any, Request], Any]] = {
     "run": _run,
     "file": _read,
+    "head": _head,
     "runs": _runs,
     "projects": _projects,
 }

@@ -18,21 +18,19 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from runner.errors import NotAStore, RunNotFound, TrackerUnavailable, UsageError
-from runner.inside.wandb.records import POINTS, HistoryRow, RunFile
 from runner.redact import redact
 from runner.schema.model_files import ModelFile
-from runner.schema.run_record import Artifact, RunRecord, StoreKind
+from runner.schema.run_record import RunRecord, StoreKind
 from runner.trackers.artifacts import NoFiles, UnreadableFiles, hash_files
 from runner.trackers.folder import Folder
 from runner.trackers.interface import RunSummary
-from runner.trackers.wandb_beside import is_own_file, read_beside
-from runner.trackers.wandb_client import ANSWER, HISTORY, LAST_STEP, Request
-from runner.trackers.wandb_record import ENVIRONMENT_FILES, METADATA, PATCH, Beside, build_record
+from runner.trackers.wandb_answers import STATES, beside_of, milliseconds, run_of
+from runner.trackers.wandb_client import ANSWER, Request
+from runner.trackers.wandb_record import ENVIRONMENT_FILES, METADATA, PATCH, build_record
 from runner.trackers.wandb_tracker import WandbTracker
 
 SCHEME = "wandb:"
@@ -41,18 +39,6 @@ _KEY = "WANDB_API_KEY"
 _KEPT = frozenset({_KEY, BASE_URL, "WANDB_CONFIG_DIR", "WANDB_IDENTITY_TOKEN_FILE", "WANDB_CREDENTIALS_FILE"})
 _RUN_S, _LISTING_S = 1800, 180
 _HOSTED = ("wandb.ai", "forge.coreweave.com")
-_STATES = {
-    "running": "RUNNING",
-    "pending": "SCHEDULED",
-    "preempting": "RUNNING",
-    "finished": "FINISHED",
-    "failed": "FAILED",
-    "crashed": "KILLED",
-    "killed": "KILLED",
-    "preempted": "KILLED",
-}
-_TELEMETRY_FEATURES = "3"
-_CONTINUES = {5: "resumed", 71: "forked", 72: "forked"}  # W&B's telemetry.Feature: resumed, fork_mode, rewind_mode
 
 
 @dataclass(frozen=True)
@@ -101,11 +87,17 @@ class WandbOnline(WandbTracker):
             pass
 
     def read_run(self, run_id: str) -> RunRecord:
-        if not _RUN_ID.fullmatch(run_id) or run_id in (".", ".."):
+        if not _is_run_id(run_id):
             raise self._no_run(run_id)
         wanted = (METADATA, *ENVIRONMENT_FILES)
         with self._ask("run", run=run_id, wanted=wanted, pattern=PATCH.pattern) as (answer, folder):
-            return self._record(run_id, answer, folder)
+            try:
+                return self._record(run_id, answer, folder)
+            except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as error:
+                raise TrackerUnavailable(
+                    f"what W&B's server says of run {run_id} in {self.uri} is no run of W&B's ({type(error).__name__})",
+                    f"check that {BASE_URL} names a server of W&B's",
+                ) from error
 
     def read_artifact(self, run_id: str, path: str, limit_bytes: int) -> bytes | None:
         with self._ask("file", run=run_id, wanted=(path,)) as (answer, folder):
@@ -126,16 +118,22 @@ class WandbOnline(WandbTracker):
             return tuple(sorted(found, key=lambda file: file.path))
 
     def _record(self, run_id: str, answer: Mapping[str, Any], folder: Folder) -> RunRecord:
-        run, notes = _run_of(answer, folder, self.project)
-        beside = _beside(answer, folder)
-        run.start_ms = _milliseconds(beside.metadata.get("startedAt")) or run.start_ms
+        run, notes = run_of(answer, folder, self.project.entity, self.project.name)
+        beside = beside_of(answer, folder)
+        run.start_ms = milliseconds(beside.metadata.get("startedAt")) or run.start_ms
         state = str(answer["attributes"]["state"])
         run.problems += notes
         run.run_id = run.run_id or run_id
-        return build_record(run, beside, uri=self.uri, store=self.kind, status=_STATES.get(state, "RUNNING"))
+        return build_record(run, beside, uri=self.uri, store=self.kind, status=STATES.get(state, "RUNNING"))
 
     def _has_run(self, run_id: str) -> bool:
-        return any(run.run_id == run_id for run in self._listed())
+        if not _is_run_id(run_id):
+            return False
+        try:
+            with self._ask("head", run=run_id) as (found, _):
+                return bool(found == run_id)
+        except RunNotFound:
+            return False
 
     def _with_prefix(self, prefix: str) -> list[RunSummary]:
         return [run for run in self._listed() if run.run_id.lower().startswith(prefix)]
@@ -156,7 +154,7 @@ class WandbOnline(WandbTracker):
                     run_id=str(run["id"]),
                     experiment=self.project.name,
                     name=run["name"] or None,
-                    start_ms=_milliseconds(run["createdAt"]),
+                    start_ms=milliseconds(run["createdAt"]),
                 )
                 for run in answer
             ]
@@ -213,7 +211,9 @@ class WandbOnline(WandbTracker):
         """Say which of run, project and entity is not there, with what resembles it."""
         what, near, remedy = f"no run has the id {request.run!r} in {self.uri}; it may have been deleted", "", ""
         with contextlib.suppress(TrackerUnavailable):
-            if request.operation == "runs":
+            if request.operation == "head":  # whoever asks wants to know nothing else
+                pass
+            elif request.operation == "runs":
                 what, near, remedy = self._absent_project()
             else:
                 found = self._listed()  # raises for a project that is not there
@@ -235,6 +235,10 @@ class WandbOnline(WandbTracker):
             ]
             remedy = f"--tracker {shlex.quote(close[0])}" if close else ""
             return f"{entity!r} has no project {name!r} that you may read", ", ".join(close), remedy
+
+
+def _is_run_id(text: str) -> bool:
+    return _RUN_ID.fullmatch(text) is not None and text not in (".", "..")
 
 
 def _check_installed() -> None:
@@ -327,119 +331,3 @@ def _run_client(request: Request, folder: Path, server: str | None, limit_s: int
             os.killpg(process.pid, signal.SIGKILL)  # W&B's own service process is in the group
         process.wait()
     return process.returncode
-
-
-def _run_of(answer: Mapping[str, Any], folder: Folder, project: Project) -> tuple[RunFile, list[str]]:
-    """Return what the API says of a run as the file of an offline run would, and sentences on what it lacks."""
-    run = answer["attributes"]
-    config = run["config"] if isinstance(run["config"], dict) else {}
-    inner = config.get("_wandb")
-    own: Mapping[str, Any] = inner if isinstance(inner, dict) else {}
-    state = str(run["state"])
-    status = _STATES.get(state, "RUNNING")
-    rows, problems = _history(answer, folder)
-    if state == "crashed":
-        problems.append("W&B calls the run crashed: it was not heard of any more, and may have gone on unheard")
-    elif state not in _STATES:
-        problems.append(f"W&B calls the run {state!r}, which is taken for still going on")
-    continues = _continues(own)
-    return (
-        RunFile(
-            run_id=str(run["name"] or ""),
-            entity=project.entity,
-            project=project.name,
-            name=str(run["displayName"] or ""),
-            group=str(run["group"] or ""),
-            job_type=str(run["jobType"] or ""),
-            notes=str(run["notes"] or ""),
-            tags=tuple(map(str, run["tags"] or ())),
-            sweep_id=str(run["sweepName"] or ""),
-            start_ms=_milliseconds(run["createdAt"]),
-            resumed="resumed" in continues,
-            forked="forked" in continues,
-            git_commit=str(run["commit"] or ""),
-            config=config,
-            summary=run["summaryMetrics"] if isinstance(run["summaryMetrics"], dict) else {},
-            history=rows,
-            step_metrics=_step_metrics(own.get("m")),
-            exit_code=None if status in ("RUNNING", "SCHEDULED") else 0 if status == "FINISHED" else 1,
-            complete=not problems and status not in ("RUNNING", "SCHEDULED"),
-        ),
-        problems,
-    )
-
-
-def _history(answer: Mapping[str, Any], folder: Folder) -> tuple[list[HistoryRow], list[str]]:
-    """Return all rows, and in sentences why they may not be all (VERDICTS rule 4)."""
-    rows: list[HistoryRow] = []
-    problems = []
-    points = 0
-    with (folder.root / HISTORY).open() as file:
-        for line in file:
-            row = json.loads(line)
-            points += len(row)
-            if points > POINTS:
-                problems.append(f"more than {POINTS} values were logged, and not all are read")
-                break
-            step = row.get("_step")
-            rows.append(HistoryRow(int(step) if isinstance(step, (int, float)) else 0, row))
-    count = answer["attributes"]["historyLineCount"]
-    if not answer["whole"]:
-        problems.append(f"W&B's history was not read to its end: it is too long, or its last step is over {LAST_STEP}")
-    elif isinstance(count, int) and count != answer["lines"]:
-        problems.append(f"W&B gave {answer['lines']} rows of the history, and counts {count}: it may be cut")
-    elif not isinstance(count, int):
-        problems.append("W&B does not say how many rows the history has: it may be cut")
-    before, after = answer["attributes"], answer["after"]
-    if before != after:
-        changed = ", ".join(sorted(name for name in before if before[name] != after.get(name)))
-        problems.append(f"the run changed while it was read: {changed}")
-    return rows, problems
-
-
-def _continues(own: Mapping[str, Any]) -> set[str]:
-    """Return how a run goes on from an earlier one, by what W&B's client noted of itself in its config."""
-    telemetry = own.get("t")
-    features = telemetry.get(_TELEMETRY_FEATURES) if isinstance(telemetry, dict) else None
-    found = {_CONTINUES[number] for number in features or () if isinstance(number, int) and number in _CONTINUES}
-    sessions = own.get("e")
-    if isinstance(sessions, dict) and len(sessions) > 1:
-        found.add("resumed")
-    return found
-
-
-def _step_metrics(metrics: Any) -> dict[str, str]:
-    """Return the metrics that have an axis of their own, with it: W&B writes them by numbers of fields."""
-    found: dict[str, str] = {}
-    listed = metrics if isinstance(metrics, list) else []
-    for metric in filter(lambda each: isinstance(each, dict), listed):
-        name, index = metric.get("1") or metric.get("2"), metric.get("5")
-        axis = metric.get("4")
-        if isinstance(index, int) and 0 < index <= len(listed) and isinstance(listed[index - 1], dict):
-            axis = listed[index - 1].get("1")
-        if isinstance(name, str) and isinstance(axis, str):
-            found[name] = axis
-    return found
-
-
-def _beside(answer: Mapping[str, Any], folder: Folder) -> Beside:
-    read, names = answer["read"], [name for name, _ in answer["files"]]
-    stray = [name for name in names if name.startswith("/") or ".." in re.split(r"[/\\]", name)]
-    others = [(name, size) for name, size in answer["files"] if name not in stray and not is_own_file(name)]
-    notes = [f"{len(stray)} files of the run have names that lead elsewhere, and are left out"] if stray else []
-    return read_beside(
-        lambda name, limit: None if read.get(name) is None else folder.read(read[name], limit),
-        names,
-        artifacts=tuple(Artifact(path=name, size_bytes=size) for name, size in others),
-        notes=notes,
-    )
-
-
-def _milliseconds(text: Any) -> int | None:
-    """Return a time of W&B's, which is UTC where it names no zone."""
-    try:
-        when = datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", str(text)).replace("Z", "+00:00"))
-    except ValueError:
-        return None
-    when = when if when.tzinfo is not None else when.replace(tzinfo=timezone.utc)
-    return int(when.timestamp() * 1000)

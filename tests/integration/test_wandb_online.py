@@ -5,6 +5,7 @@ Nothing here was run against the hosted service.
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import subprocess
@@ -77,10 +78,19 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbSer
         yield started
 
 
+@pytest.fixture(scope="module")
+def arrived(author: WandbProject, offline: Path) -> StoredRun:
+    """The run as real W&B sends it."""
+    with wandb_server() as started:
+        return send(started, author, offline)
+
+
 @pytest.fixture
-def sent(server: WandbServer, author: WandbProject, offline: Path) -> StoredRun:
-    """The run as it arrived at the server."""
-    return send(server, author, offline)
+def sent(server: WandbServer, arrived: StoredRun) -> StoredRun:
+    """The run on this test's server, for the test to change."""
+    run = copy.deepcopy(arrived)
+    server.runs[run.project, run.name] = run
+    return run
 
 
 def send(server: WandbServer, author: WandbProject, run: Path) -> StoredRun:
@@ -184,6 +194,33 @@ def test_a_patch_that_the_server_lists_and_does_not_give_makes_no_clean_commit(
     assert [(patch.path, patch.text) for patch in record.patches] == [("diff.patch", "")]
     server.fault = lambda operation, _: Answer(200, b"other bytes") if operation.endswith("diff.patch") else None
     assert read(sent).patches[0].text == ""
+
+
+def test_patches_since_a_pushed_commit_are_read_by_their_names(sent: StoredRun) -> None:
+    sent.files[f"diff_{'a' * 40}.patch"] = b"since then\n"
+    assert {patch.path for patch in read(sent).patches} == {"diff.patch", f"diff_{'a' * 40}.patch"}
+    assert all(patch.text for patch in read(sent).patches)
+
+
+@pytest.mark.parametrize("wrong", [{"tags": 5}, {"summaryMetrics": "[]"}, {"state": None}, {"config": "[1]"}])
+def test_what_is_no_run_of_wandb_is_an_error_or_an_unfinished_run(
+    sent: StoredRun, server: WandbServer, wrong: dict[str, Any]
+) -> None:
+    body = {"data": {"project": {"run": {**sent.node(), **wrong}}}}
+    server.fault = lambda operation, _: Answer(200, body) if operation == "Run" else None
+    try:
+        record = read(sent)
+    except TrackerUnavailable:
+        return
+    assert (
+        record.status == "RUNNING" or not record.params or not any("(summary)" in each.name for each in record.metrics)
+    )
+
+
+def test_rows_that_cannot_be_read_leave_a_history_that_is_not_complete(sent: StoredRun, server: WandbServer) -> None:
+    page = {"data": {"project": {"run": {"history": ['{"_step": 1e999, "x": 1, "\\ud800": 1}']}}}}
+    server.fault = lambda operation, _: Answer(200, page) if operation == "HistoryPage" else None
+    assert not any(history.complete for history in read(sent).metrics)
 
 
 def test_a_run_without_git_and_without_files_has_a_record(sent: StoredRun) -> None:
@@ -317,7 +354,9 @@ def test_a_wrong_key_is_an_error_that_no_output_holds(sent: StoredRun, server: W
     assert not [path for path in left if b"canary" in path.read_bytes()]
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://no-such-host.invalid"])
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:9", pytest.param("http://no-such-host.invalid", marks=pytest.mark.full)]
+)
 def test_a_server_that_cannot_be_reached_is_an_error_that_may_pass(
     server: WandbServer, url: str, tmp_path: Path
 ) -> None:
