@@ -17,7 +17,7 @@ import re
 import resource
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,7 +138,17 @@ def _matches(name: str, pattern: str) -> bool:
 
 def _files(run: Any) -> list[Any]:
     with _within(_LISTING_S):
-        return list(itertools.islice(run.files(per_page=200), LISTED_FILES))
+        return list(_each_once(itertools.islice(run.files(per_page=200), LISTED_FILES), lambda file: file.name))
+
+
+def _each_once(items: Iterable[Any], name_of: Callable[[Any], str]) -> Iterator[Any]:
+    """Yield what is listed. What is listed again was listed from the beginning again, and would be for ever."""
+    seen = set()
+    for item in items:
+        if name_of(item) in seen:
+            raise _Endless
+        seen.add(name_of(item))
+        yield item
 
 
 def _download(file: Any, folder: str, place: str) -> str | None:
@@ -188,7 +198,8 @@ def _head(api: Any, request: Request) -> str:
 def _runs(api: Any, request: Request) -> list[dict[str, Any]]:
     with _within(_LISTING_S):
         runs = itertools.islice(api.runs(f"{request.entity}/{request.project}", per_page=200), LISTED_RUNS)
-        return [{"id": run.id, "name": run.name, "createdAt": run.created_at} for run in runs]
+        each = _each_once(runs, lambda run: run.id)
+        return [{"id": run.id, "name": run.name, "createdAt": run.created_at} for run in each]
 
 
 def _projects(api: Any, request: Request) -> list[str]:

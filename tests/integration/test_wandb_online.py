@@ -344,13 +344,9 @@ def test_without_wandb_a_sentence_says_how_to_install_it(server: WandbServer, mo
     assert missing.value.remedy.endswith("-m pip install 'reproducibility-runner[wandb]'")
 
 
-@pytest.mark.full
 def test_pages_without_an_end_come_to_one(sent: StoredRun, server: WandbServer) -> None:
-    info = {"endCursor": None, "hasNextPage": True}
-    endless = {
-        "data": {"project": {"internalId": "1", "run": {"fileCount": 0, "files": {"edges": [], "pageInfo": info}}}}
-    }
-    server.fault = lambda operation, _: Answer(200, endless) if operation == "RunFiles" else None
+    page = server.answer("RunFiles", {"project": sent.project, "entity": ENTITY, "name": sent.name})
+    server.fault = lambda operation, _: Answer(200, {"data": page}) if operation == "RunFiles" else None
     with pytest.raises(TrackerUnavailable, match="did not come to an end"):
         read(sent)
 
