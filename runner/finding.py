@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from runner.schema.run_record import RunRecord
     from runner.settings import Settings
     from runner.trackers.interface import Tracker
-    from runner.trackers.reference import ModelReference, OfflineRun, Page, RunReference
+    from runner.trackers.reference import ModelReference, OfflineRun, OnlineRun, Page, RunReference
 
 
 _USUAL = "mlruns"  # where MLflow keeps what no address was given for
@@ -101,6 +101,7 @@ def find_run(text: str, settings: Settings) -> Asked:
     from runner.trackers.reference import (
         LoggedModelId,
         OfflineRun,
+        OnlineRun,
         Page,
         RunId,
         RunIdPrefix,
@@ -111,6 +112,8 @@ def find_run(text: str, settings: Settings) -> Asked:
     reference = parse_reference(text)
     if isinstance(reference, OfflineRun):
         return _offline_run(reference, settings)
+    if isinstance(reference, OnlineRun):
+        return _online_run(reference, settings)
     notes: tuple[str, ...] = ()
     if isinstance(reference, Page):
         settings, notes = _with_page(reference, settings)
@@ -220,6 +223,20 @@ def _offline_run(reference: OfflineRun, settings: Settings) -> Asked:
     return Asked(
         record=tracker.read_run(run_id),
         settings=settings.model_copy(update={"model": str(tracker.place)}),
+        tracker=tracker,
+    )
+
+
+def _online_run(reference: OnlineRun, settings: Settings) -> Asked:
+    """Read a run of W&B's from its server: its project is the tracker, whatever else is named. Raises RunNotFound."""
+    from runner.trackers.open import open_tracker
+
+    if settings.run_of_model is not None:
+        raise UsageError("--run is for a model that names no run, and RUN is a run", f"runner reproduce {reference}")
+    tracker = open_tracker(reference.project)
+    return Asked(
+        record=tracker.read_run(reference.run_id),
+        settings=settings.model_copy(update={"model": str(reference)}),
         tracker=tracker,
     )
 

@@ -75,6 +75,8 @@ FILE = Form(store="file store")
 SQL = Form(store="SQL store", clamps_infinity=True, drops_sign_of_zero=True, drops_duplicates=True, keeps_order=False)
 WANDB = Form(store="W&B's file")
 """W&B writes every number with all its digits, NaN and infinities as words of JSON, in the order of logging."""
+WANDB_SERVER = Form(store="W&B's server", drops_sign_of_zero=True)
+"""What W&B's client sends has whole floats as integers, and with them a minus zero as zero."""
 
 
 def form_of(record: RunRecord) -> Form:
@@ -89,6 +91,8 @@ def form_of(record: RunRecord) -> Form:
         return SQL
     if record.store is StoreKind.WANDB_FILE:
         return WANDB
+    if record.store is StoreKind.WANDB_API:
+        return WANDB_SERVER
     values = [point.value for history in record.metrics for point in history.points]
     keeps_duplicates = any(map(_has_duplicates, record.metrics))  # only the file store does
     return Form(

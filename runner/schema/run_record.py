@@ -16,6 +16,7 @@ class StoreKind(str, Enum):
     MLFLOW_SQLITE = "mlflow-sqlite"
     MLFLOW_HTTP = "mlflow-http"
     WANDB_FILE = "wandb-file"
+    WANDB_API = "wandb-api"
 
     @property
     def is_wandb(self) -> bool:

@@ -39,7 +39,7 @@ class Readers(Generic[Store]):
 def open_tracker(uri: str, folder: Path | None = None, repository: Path | None = None) -> Tracker:
     """Return the tracker at `uri`: `file:`, a path, `sqlite:///`, `http:` or `https:`.
 
-    A folder of W&B's runs is one too.
+    A folder of W&B's runs is one too, and so is `wandb:ENTITY/PROJECT`.
 
     Relative paths are meant from `folder`, by default the current directory. `repository` is one on this machine that
     the user named: artifacts of a store of files may lie in it. A server is not asked yet. Raises NotAStore where
@@ -64,6 +64,10 @@ def open_tracker(uri: str, folder: Path | None = None, repository: Path | None =
 
         return SqliteTracker(path, repository)
 
+    if uri.strip().startswith("wandb:"):
+        from runner.trackers.wandb_online import WandbOnline
+
+        return WandbOnline(uri.strip())
     return open_store(uri, folder, Readers(server=server, folder=in_folder, database=database))
 
 

@@ -12,7 +12,8 @@ from runner.redact import redact
 
 FORMS = (
     "a run id, a unique prefix of it (4 digits or more), runs:/ID, EXPERIMENT/RUN_NAME, models:/NAME/VERSION, "
-    "models:/NAME@ALIAS, models:/m-ID, the address of a run's page, or the path of an offline run of W&B"
+    "models:/NAME@ALIAS, models:/m-ID, the address of a run's page, wandb:ENTITY/PROJECT/ID, or "
+    "the path of an offline run of W&B"
 )
 MODEL_FORMS = "models:/NAME/VERSION, models:/NAME@ALIAS, models:/NAME/STAGE, models:/NAME/latest, or models:/m-ID"
 
@@ -23,6 +24,11 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _PATH = re.compile(r"\.{1,2}([/\\]|$)|~|[A-Za-z]:[/\\]|\\\\")
 _NUMBER = re.compile(r"[0-9]{1,18}")
 _RUN_OF_WANDB = re.compile(r"(?:.*[/\\])?(?:(?:offline-)?run-\d{8}_\d{6}-[^/\\]+|latest-run|[^/\\]+\.wandb)[/\\]*")
+_ONLINE_RUN = re.compile(
+    r"wandb:(?P<project>(?:https?://[^/\s@?#]+/)?[^/\\#?%:\s]+/[^/\\#?%:]+)/(?:runs/)?(?P<id>[^/\\#?%:\s]+)/*"
+)
+_PAGE_OF_WANDB = re.compile(r"(?:/wandb)?/(?P<entity>[^/]+)/(?P<project>[^/]+)/runs/(?P<id>[^/]+)(?:/[\w-]*)*")
+_HOSTED_WANDB = re.compile(r"(?:.*\.)?(?:wandb\.ai|forge\.coreweave\.com)")
 _FULL_ID = 32
 _SHORTEST_PREFIX = 4
 _LATEST = "latest"
@@ -67,6 +73,17 @@ class OfflineRun:
 
     def __str__(self) -> str:
         return self.path
+
+
+@dataclass(frozen=True)
+class OnlineRun:
+    """A run on a server of W&B's: its project, as `--tracker` takes it, and its id."""
+
+    project: str
+    run_id: str
+
+    def __str__(self) -> str:
+        return f"{self.project}/{self.run_id}"
 
 
 @dataclass(frozen=True)
@@ -128,10 +145,10 @@ class Page:
         return str(self.reference)
 
 
-Reference = Union[RunReference, ModelReference, Page, OfflineRun]  # noqa: UP007
+Reference = Union[RunReference, ModelReference, Page, OfflineRun, OnlineRun]  # noqa: UP007
 
 
-def parse_reference(text: str) -> Reference:
+def parse_reference(text: str) -> Reference:  # noqa: PLR0911  # one for each kind
     """Return what `text` refers to. Raises UsageError, with the forms that are taken, for everything else."""
     text = text.strip()
     if text.startswith("runs:"):
@@ -140,6 +157,8 @@ def parse_reference(text: str) -> Reference:
         return _model(text)
     if re.match(r"https?://", text, re.IGNORECASE):
         return _page(text)
+    if text.startswith("wandb:"):
+        return _online_run(text)
     if _RUN_OF_WANDB.fullmatch(text) and not _URL.match(text):
         return OfflineRun(text)
     refused = _refused(text)
@@ -155,8 +174,6 @@ def parse_reference(text: str) -> Reference:
 
 def _refused(text: str) -> str:
     """Return why a text of another kind is not taken, or nothing."""
-    if text.startswith("wandb:"):
-        return "refers to a run of W&B, not of MLflow"
     if _URL.match(text):
         return "is a URL, and not of a page of MLflow"
     if _PATH.match(text):
@@ -200,8 +217,8 @@ def _version(name: str, suffix: str, text: str) -> VersionOf | LatestOf:
     return LatestOf(name) if suffix.lower() == _LATEST else LatestOf(name, suffix)
 
 
-def _page(text: str) -> Page:
-    """Return what a page of MLflow's is about: its path, after `#` or as it is, holds one of a few patterns."""
+def _page(text: str) -> Page | OnlineRun:
+    """Return what a page is about: its path, after `#` or as it is, holds one of a few patterns."""
     try:
         parsed = urllib.parse.urlsplit(text)
         host = parsed.hostname
@@ -209,8 +226,11 @@ def _page(text: str) -> Page:
         host = None
     if not host:
         raise _usage(text, "names no host")
-    if host == "wandb.ai" or host.endswith(".wandb.ai"):
-        raise _usage(text, "refers to a run of W&B, not of MLflow")
+    online = _page_of_wandb(parsed, host)
+    if online is not None:
+        return online
+    if _HOSTED_WANDB.fullmatch(host):
+        raise _usage(text, "is no page of one run of W&B")
     before, after = parsed.path, parsed.fragment.partition("?")[0]
     segments = (after if parsed.fragment else before).split("/")
     for start, segment in enumerate(segments):
@@ -221,6 +241,24 @@ def _page(text: str) -> Page:
         prefix = prefix.removesuffix("index.html").rstrip("/")
         return Page(f"{parsed.scheme.lower()}://{parsed.netloc}{prefix}", reference)
     raise _usage(text, "is no page of one run or of one version of a model")
+
+
+def _online_run(text: str) -> OnlineRun:
+    match = _ONLINE_RUN.fullmatch(text)
+    if match is None or {".", ".."} & {*match["project"].split("/")[-2:], match["id"]}:
+        raise _usage(text, "is not wandb:ENTITY/PROJECT/ID")
+    return OnlineRun(f"wandb:{match['project']}", match["id"])
+
+
+def _page_of_wandb(parsed: urllib.parse.SplitResult, host: str) -> OnlineRun | None:
+    """Return the run that a page of W&B's shows, also of one's own server; pages of MLflow's have other paths."""
+    match = _PAGE_OF_WANDB.fullmatch(parsed.path.rstrip("/"))
+    hosted = _HOSTED_WANDB.fullmatch(host) is not None
+    if match is None or (not hosted and (parsed.fragment or "experiments" in (match["entity"], match["project"]))):
+        return None
+    entity, project, run_id = (urllib.parse.unquote(match[part]) for part in ("entity", "project", "id"))
+    server = f"{parsed.scheme.lower()}://{parsed.netloc.rpartition('@')[2]}"
+    return _online_run(f"wandb:{server}/{entity}/{project}/{run_id}")
 
 
 def _of_page(segment: str, rest: list[str], text: str) -> RunReference | ModelReference | None:

@@ -9,33 +9,27 @@ from __future__ import annotations
 
 import io
 import itertools
-import json
 import os
 import re
 import shlex
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 from runner.errors import AmbiguousRun, NotAStore, TrackerUnavailable
 from runner.inside.wandb.records import FILE_BYTES, RunFile, read_run_file
 from runner.schema.model_files import ModelFile
-from runner.schema.run_record import Artifact, RunRecord, StoreKind, TextFile
+from runner.schema.run_record import Artifact, RunRecord, StoreKind
 from runner.trackers.artifacts import hash_files
 from runner.trackers.folder import Folder, readable, reading
 from runner.trackers.interface import RunSummary
-from runner.trackers.recorded import ARTIFACT_COUNT, ENVIRONMENT_FILE_BYTES
-from runner.trackers.wandb_record import ENVIRONMENT_FILES, METADATA, PATCH, UNCATEGORIZED, Beside, build_record
+from runner.trackers.recorded import ARTIFACT_COUNT
+from runner.trackers.wandb_beside import is_own_file, read_beside
+from runner.trackers.wandb_record import UNCATEGORIZED, Beside, build_record
 from runner.trackers.wandb_tracker import WandbTracker
 
 RUN_FOLDER = re.compile(r"(?:offline-)?run-\d{8}_\d{6}-(?P<id>[^/\\]+)")
 SUFFIX = ".wandb"
 _FILES = "files"
-_OWN = re.compile(
-    r"wandb-[\w-]+\.json|config\.yaml|output\.log|requirements\.txt|conda-environment\.yaml|diff\w*\.patch"
-)
-_METADATA_BYTES = 1 << 20
-PATCH_BYTES = 16 << 20
 
 
 def holds_runs(root: Path) -> bool:
@@ -175,21 +169,8 @@ class WandbFolder(WandbTracker):
                 notes=("W&B's folder of the run has no files: no packages and no metadata beside its values",)
             )
         found = list(itertools.islice(files.files(""), ARTIFACT_COUNT))
-        names = [path for path, _ in found if "/" not in path]
-        patches, notes = [], []
-        for name in filter(PATCH.fullmatch, names):
-            data = files.read(name, PATCH_BYTES)
-            if data is None:
-                notes.append(f"{name} is longer than {PATCH_BYTES} bytes and was not read")
-            patches.append(TextFile(path=name, text="" if data is None else data.decode("utf-8", "surrogateescape")))
-        others = [(path, size) for path, size in found if not _OWN.fullmatch(path) and not path.startswith("code/")]
-        return Beside(
-            metadata=_metadata(files),
-            environment_files=tuple(_texts(files)),
-            patches=tuple(patches),
-            artifacts=tuple(Artifact(path=readable(path), size_bytes=size) for path, size in others),
-            notes=tuple(notes),
-        )
+        others = tuple(Artifact(path=readable(path), size_bytes=size) for path, size in found if not is_own_file(path))
+        return read_beside(files.read, [path for path, _ in found], artifacts=others)
 
 
 def _run_folders(folder: Folder) -> list[tuple[str, str, str]]:
@@ -207,21 +188,3 @@ def _logs(folder: Folder, path: str) -> list[str]:
     if real is None or not real.is_dir():
         return []
     return sorted(name for name in os.listdir(real) if name.endswith(SUFFIX) and (real / name).is_file())
-
-
-def _metadata(files: Folder) -> dict[str, Any]:
-    data = files.read(METADATA, _METADATA_BYTES)
-    try:
-        document = json.loads(data or b"{}")
-    except (ValueError, RecursionError):
-        return {}
-    return document if isinstance(document, dict) else {}
-
-
-def _texts(files: Folder) -> list[TextFile]:
-    texts = []
-    for name, meant in ENVIRONMENT_FILES.items():
-        data = files.read(name, ENVIRONMENT_FILE_BYTES)
-        if data is not None:
-            texts.append(TextFile(path=meant, text=data.decode("utf-8", "replace")))
-    return texts

@@ -14,6 +14,7 @@ from runner.trackers.reference import (
     LatestOf,
     LoggedModelId,
     OfflineRun,
+    OnlineRun,
     Page,
     Reference,
     RunId,
@@ -56,11 +57,14 @@ def test_each_form_is_read_as_what_it_means(text: str, meant: Reference) -> None
         "runs:/",
         "runs:/a/model",
         "two words",
-        "wandb:team/project/abc",
+        "wandb:team/project",
+        "wandb:team/../abc",
+        "wandb:",
         "https://host/#/experiments/1",
         "https://host/#/compare-runs?runs=[%22a%22,%22b%22]&experiments=[%220%22]",
         "https://host/#/models/fraud",
-        "https://wandb.ai/team/project/runs/abc",
+        "https://wandb.ai/team/project",
+        "https://wandb.ai/team/project/sweeps/abc",
         "https://",
         "http://[::1/#/experiments/1/runs/2",
         "https://host/#/experiments/1/runs/..%2F..",
@@ -174,3 +178,31 @@ def test_the_path_of_a_run_of_wandb_is_a_run(path: str) -> None:
 def test_what_only_resembles_a_path_of_wandb_is_none(text: str) -> None:
     with suppress(UsageError):
         assert not isinstance(parse_reference(text), OfflineRun)
+
+
+@pytest.mark.parametrize(
+    ("text", "project", "run_id"),
+    [
+        ("wandb:acme/fraud/ab12cd34", "wandb:acme/fraud", "ab12cd34"),
+        ("wandb:acme/fraud/runs/ab12cd34", "wandb:acme/fraud", "ab12cd34"),
+        ("wandb:acme/my project/ab12cd34", "wandb:acme/my project", "ab12cd34"),
+        ("https://wandb.ai/acme/fraud/runs/ab12cd34", "wandb:https://wandb.ai/acme/fraud", "ab12cd34"),
+        ("https://wandb.ai/acme/fraud/runs/ab12cd34/overview?nw=x#y", "wandb:https://wandb.ai/acme/fraud", "ab12cd34"),
+        ("https://forge.coreweave.com/wandb/a/b/runs/c", "wandb:https://forge.coreweave.com/a/b", "c"),
+        (
+            "http://wandb.acme.test:8080/acme/my%20project/runs/1",
+            "wandb:http://wandb.acme.test:8080/acme/my project",
+            "1",
+        ),
+        ("https://me:secret@wandb.acme.test/acme/fraud/runs/1", "wandb:https://wandb.acme.test/acme/fraud", "1"),
+    ],
+)
+def test_a_run_on_a_server_of_wandb_is_named_by_its_project_and_id(text: str, project: str, run_id: str) -> None:
+    assert parse_reference(text) == OnlineRun(project, run_id)
+    assert parse_reference(str(parse_reference(text))) == OnlineRun(project, run_id)
+
+
+def test_an_escaped_slash_in_a_page_of_wandb_leads_nowhere_else() -> None:
+    for text in ("https://wandb.ai/acme/..%2Fother/runs/1", "https://wandb.ai/acme/%2e%2e/runs/1"):
+        with pytest.raises(UsageError):
+            parse_reference(text)
