@@ -446,7 +446,9 @@ def _path_from(folder: str, text: str, snapshot: RepositorySnapshot) -> str | No
 
 def _namesakes(script: Script, record: RunRecord, snapshot: RepositorySnapshot) -> tuple[str, ...]:
     """Return that another script of the recorded name may be meant, unless what the run logged speaks for this one."""
-    others = [item.value for item in script.considered if snapshot.has(item.value)]
+    name = posixpath.basename(script.path)
+    others = [item.value for item in script.considered if posixpath.basename(item.value) == name]
+    others = [path for path in others if snapshot.has(path)]
     if not others or most_telling([script.path, *others], record, snapshot) == script.path:
         return ()
     return (f"script ({', '.join(others[:3])} has the recorded name too)",)

@@ -381,7 +381,7 @@ def test_a_run_on_the_server_comes_out_identical(
 ) -> None:
     run = send(server, author, author.record())
     arrived = json.dumps([run.node(), run.history], sort_keys=True)
-    result = reproduced(f"{ADDRESS}/{run.name}", command="python train.py")
+    result = reproduced(f"{ADDRESS}/{run.name}")
     assert result.verdict is Verdict.IDENTICAL, why(result)
     (file,) = result.lineage.files
     assert (file.path, file.source.partition(" ")[0]) == ("data/train.csv", "param")
