@@ -16,6 +16,7 @@ from runner.plan.commands.shell import Simple, Word, is_assignment, is_python, j
 from runner.plan.commands.tools import tool_scripts
 from runner.schema.snapshot import RepositorySnapshot
 
+_EVERYWHERE = frozenset({"python", "python3"})  # an image of the run's own may have only the second
 _DEEPEST = 8
 _ALONE: Mapping[str, frozenset[str]] = {
     "sudo": frozenset({"-u", "-g", "--user", "--group", "-C", "-h", "-p"}),
@@ -230,7 +231,7 @@ def _with_plain_python(found: _Stripped) -> _Stripped:
     if not found.rest:
         return found
     text = Word(found.rest[0], 0).text
-    if text == "python" or not is_python(text):
+    if text in _EVERYWHERE or not is_python(text):
         return found
     rest = found.rest[1:]
     if program_of(text).lower() == "py" and rest and re.fullmatch(r"-\d(\.\d+)?(-\d+)?", rest[0]):

@@ -22,7 +22,7 @@ PIPFILE = '[scripts]\nwork = "python3 train.py"\n'
         ("uv run --directory src python train.py", "cd src && python train.py"),
         ("poetry run python3.9 -u train.py", "python -u train.py"),
         ("poetry run train --depth 8", "train --depth 8"),
-        ("pipenv run work --x", "python train.py --x"),
+        ("pipenv run work --x", "python3 train.py --x"),
         ("pdm run fit", "python train.py --deep"),
         ("pdm run all", "python all.py"),
         ("hatch run dev:train", "train"),
@@ -46,6 +46,7 @@ def test_wrappers_are_taken_off(line: str, plain: str) -> None:
     "line",
     [
         "python train.py",
+        "python3 train.py",
         "A=1 python train.py 2>&1 | tee log",
         "accelerate launch --num 2 train.py",
         "uv add numpy",
