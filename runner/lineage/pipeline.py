@@ -31,7 +31,8 @@ from runner.schema.snapshot import PointerProblem, RepositorySnapshot
 
 PARAMS = "params.yaml"
 _ELSEWHERE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|/|[A-Za-z]:[\\/]")
-_REPRO = re.compile(r"\bdvc(?:\s+-{1,2}(?:verbose|quiet|[vq]+))*\s+(?:repro|exp\s+run)\b(?P<rest>[^|;&\n]*)")
+REPRO = re.compile(r"(?P<repro>\bdvc(?:\s+-{1,2}(?:verbose|quiet|[vq]+))*\s+(?:repro|exp\s+run)\b)(?P<rest>[^|;&\n]*)")
+"""A command by which DVC runs a pipeline, and what follows it."""
 _REPRO_VALUES = frozenset({"-S", "--set-param", "-n", "--name", "-m", "--message", "-j", "--jobs"})
 
 
@@ -138,10 +139,10 @@ def stages_of_line(line: str, directory: str, stages: Iterable[Stage]) -> tuple[
     """
     stages = tuple(stages)
     found: list[Stage] = []
-    for match in _REPRO.finditer(line):
+    for match in REPRO.finditer(line):
         targets = repro_targets(match["rest"])
         found += [stage for stage in stages if _is_target(stage, targets, directory)]
-    if found or _REPRO.search(line):
+    if found or REPRO.search(line):
         return tuple(dict.fromkeys(found))
     words = words_of(line)
     return tuple(
@@ -153,7 +154,7 @@ def stages_of_line(line: str, directory: str, stages: Iterable[Stage]) -> tuple[
 
 def is_repro(line: str) -> bool:
     """Tell whether a command line has DVC run a pipeline."""
-    return _REPRO.search(line) is not None
+    return REPRO.search(line) is not None
 
 
 def repro_targets(rest: str) -> list[str]:

@@ -11,7 +11,7 @@ from functools import partial
 
 from runner.errors import AmbiguousFact, MissingFact
 from runner.lineage.notebook import is_notebook, notebook_line
-from runner.lineage.pipeline import Stage, stage_of
+from runner.lineage.pipeline import Stage, stage_of, words_of
 from runner.lineage.remedy import command_again
 from runner.lineage.script import (
     ENTRY_POINT_TAG,
@@ -30,7 +30,7 @@ from runner.plan.commands.paths import path_in_tree
 from runner.plan.commands.places import Place, choose_place
 from runner.plan.commands.project import ProjectCommand, project_command, unquoted
 from runner.plan.commands.recorded import RecordedCommand, recorded_command
-from runner.plan.commands.repro import forced_repro, repro_stages, words_of
+from runner.plan.commands.repro import forced_repro, repro_stages
 from runner.plan.commands.start import start_line
 from runner.plan.commands.started import shell_script_inlined, started_script
 from runner.plan.commands.telling import most_telling

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import posixpath
 import re
-import shlex
 
-from runner.lineage.pipeline import Stage, stages_of
+from runner.lineage.pipeline import REPRO, Stage, repro_targets, stages_of, words_of
 from runner.schema.snapshot import RepositorySnapshot
-
-_REPRO_VALUES = frozenset({"-S", "--set-param", "-n", "--name", "-m", "--message", "-j", "--jobs"})
-_REPRO = re.compile(r"(?P<repro>\bdvc(?:\s+-{1,2}(?:verbose|quiet|[vq]+))*\s+(?:repro|exp\s+run)\b)(?P<rest>[^|;&\n]*)")
 
 
 def forced_repro(line: str) -> str:
@@ -23,38 +19,18 @@ def forced_repro(line: str) -> str:
     def force(match: re.Match[str]) -> str:
         # `exp run` knows no --no-run-cache; --force alone keeps it from there.
         flags = ["--force"] if match["repro"].endswith("run") else ["--force", "--no-run-cache"]
-        if _targets(match["rest"]):
+        if repro_targets(match["rest"]):
             flags.insert(0, "--single-item")
         given = {"-f": "--force", "-s": "--single-item"}
         present = {given.get(word, word) for word in words_of(match["rest"])}
         return " ".join([match["repro"], *(flag for flag in flags if flag not in present)]) + match["rest"]
 
-    return _REPRO.sub(force, line)
-
-
-def words_of(text: str) -> list[str]:
-    """Return the words of a line, none where it has an open quotation."""
-    try:
-        return shlex.split(text)
-    except ValueError:
-        return []
-
-
-def _targets(rest: str) -> list[str]:
-    """Return the targets among what follows `dvc repro`."""
-    words = iter(words_of(rest))
-    targets = []
-    for word in words:
-        if word in _REPRO_VALUES:
-            next(words, None)
-        elif not word.startswith("-"):
-            targets.append(word)
-    return targets
+    return REPRO.sub(force, line)
 
 
 def repro_stages(line: str, directory: str, snapshot: RepositorySnapshot) -> tuple[Stage, ...]:
     """Return the stages that a `dvc repro` names, whose outs are the training's then."""
-    names = {name for match in _REPRO.finditer(line) for name in _targets(match["rest"])}
+    names = {name for match in REPRO.finditer(line) for name in repro_targets(match["rest"])}
     return tuple(
         stage
         for stage in stages_of(snapshot)
