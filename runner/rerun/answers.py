@@ -118,7 +118,7 @@ class Folders:
         """
         folder, wanted = self._asked(asked)
         with _reading(folder):
-            sizes = {str(each): _size(folder, each) for each in wanted}
+            sizes = {str(each): object_size(folder, each) for each in wanted}
             yield from value({name: size for name, size in sizes.items() if size is not None})
 
     def objects(self, asked: Any) -> Iterator[bytes]:
@@ -151,7 +151,7 @@ class _reading:  # noqa: N801  # a context manager reads as a verb
             ) from error
 
 
-def _size(folder: Path, object_id: ObjectId) -> int | None:
+def object_size(folder: Path, object_id: ObjectId) -> int | None:
     """Return the size of an object, None where the folder does not hold it."""
     try:
         status = os.stat(folder / object_id.relative_path)

@@ -6,9 +6,7 @@ DVC's, and the others are not asked.
 
 from __future__ import annotations
 
-import os
 import shlex
-import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ from runner.inside.data.objects import ObjectId
 from runner.network import NetworkSettings
 from runner.pointers.places import IN_BUCKETS, scheme_of
 from runner.pointers.remotes import is_local
+from runner.rerun.answers import object_size
 from runner.rerun.held import Holding, holding
 from runner.schema.check import Held
 
@@ -118,12 +117,10 @@ def _place(remote: Remote) -> str:
 
 def _look(question: Question) -> Held:
     remote = question.remote
-    path = ObjectId.parse(str(question.digest)).relative_path
+    wanted = ObjectId.parse(str(question.digest))
     if remote.in_commit is not None:
-        held = question.snapshot is not None and question.snapshot.has(f"{remote.in_commit}/{path}")
-        return Held.HELD if held else Held.ABSENT
-    try:
-        status = os.stat(Path(remote.url) / path)
-    except (FileNotFoundError, NotADirectoryError):
-        return Held.ABSENT
-    return Held.HELD if stat.S_ISREG(status.st_mode) else Held.ABSENT
+        path = f"{remote.in_commit}/{wanted.relative_path}"
+        held = question.snapshot is not None and question.snapshot.has(path)
+    else:
+        held = object_size(Path(remote.url), wanted) is not None
+    return Held.HELD if held else Held.ABSENT
