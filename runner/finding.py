@@ -47,13 +47,7 @@ class Asked:
         """The run in a few words."""
         from runner.schema.reproduction import RunIdentity
 
-        return RunIdentity(
-            id=self.record.run_id,
-            uri=self.record.uri,
-            name=self.record.name,
-            experiment=self.record.experiment_name,
-            model=None if self.model is None else self.model.title,
-        )
+        return RunIdentity.of(self.record, None if self.model is None else self.model.title)
 
     def registered(self) -> RegisteredModel | None:
         """Return the model that was asked for with the digests of all its files; None where RUN is a run.

@@ -48,7 +48,7 @@ def _judge(record: RunRecord, asked: Asked, plan: Plan, snapshot: RepositorySnap
     comparison = compare(record, own, rerun)
     decision = decide(own, record, rerun, comparison, record_changed=_changed(asked, record))
     return OtherRun(
-        run=RunIdentity(id=record.run_id, uri=record.uri, name=record.name, experiment=record.experiment_name),
+        run=RunIdentity.of(record),
         verdict=decision.verdict,
         reason=decision.reason,
         matched_run=comparison.matched_run,

@@ -65,6 +65,11 @@ class RunIdentity(Value):
     experiment: str | None = None
     model: str | None = None
 
+    @classmethod
+    def of(cls, record: RunRecord, model: str | None = None) -> RunIdentity:
+        """Return the identity of a recorded run."""
+        return cls(id=record.run_id, uri=record.uri, name=record.name, experiment=record.experiment_name, model=model)
+
 
 class OtherRun(Value):
     """What the same rerun says of another run that the execution of the original made.

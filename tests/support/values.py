@@ -292,7 +292,7 @@ def make_reproduction(
         "verified": decision.verified,
         "not_verified": decision.not_verified,
         "missing": decision.missing,
-        "run": RunIdentity(id=record.run_id, uri=record.uri, name=record.name, experiment=record.experiment_name),
+        "run": RunIdentity.of(record),
         "record": record,
         "lineage": plan.lineage,
         "plan": plan,
