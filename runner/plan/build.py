@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from runner.credentials.host import NO_ACCESS, HostAccess
 from runner.errors import MissingFact
@@ -22,17 +23,18 @@ from runner.plan.inputs import pinned_inputs
 from runner.plan.limits import recorded_duration_s, set_limits
 from runner.plan.line_endings import mended_files
 from runner.plan.outside import choose_beside_git
+from runner.plan.python import PythonChoice
 from runner.plan.remotes import choose_remotes
 from runner.plan.stages import earlier_stages, needs_of, stages_run
 from runner.plan.system_packages import about_system_packages, choose_system_packages
 from runner.plan.variables import set_variables
 from runner.redact import redact
-from runner.schema.lineage import Lineage, Provenance
+from runner.schema.lineage import Considered, Lineage, Provenance
 from runner.schema.model_files import RegisteredModel
-from runner.schema.plan import Images, Plan, Remote, RunSummary, ValuesElsewhere
+from runner.schema.plan import EarlierStage, EnvironmentSpec, Images, Plan, Remote, RunSummary, ValuesElsewhere
 from runner.schema.run_record import CONTINUED, UNFINISHED, RunRecord
 from runner.schema.snapshot import RepositorySnapshot
-from runner.settings import Settings, with_policy_of_commit
+from runner.settings import CommitFacts, Settings, with_policy_of_commit
 
 _MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 
@@ -65,18 +67,13 @@ def build_plan(
     own = stages_run(command, snapshot)
     needs = needs_of(own, lineage, snapshot, command.script)
     earlier = earlier_stages(own, needs, lineage, snapshot)
-    environment, python, considered = specify_environment(
+    environment, python, considered = _environment_of(
+        command,
+        earlier,
         record,
-        with_code(snapshot, command.script),
+        snapshot,
         settings,
         facts,
-        command.script,
-        command.working_directory,
-        needed=NEEDED if is_notebook(command.script) else (),
-        scripts=[
-            *started_scripts(command.line, command.working_directory, snapshot),
-            *(path for stage in earlier for path in started_scripts(stage.command, stage.working_directory, snapshot)),
-        ],
         registered=registered,
         machine=_MACHINES.get((images.platform or "").partition("/")[2], "x86_64"),
         passed_over=passed_over,
@@ -179,10 +176,7 @@ def missing_facts(
     except MissingFact as missing:
         found.append(missing)
     try:
-        where = "." if command is None else command.working_directory
-        scripts = () if command is None else started_scripts(command.line, where, snapshot)
-        script = None if command is None else command.script
-        specify_environment(record, snapshot, settings, facts, script, where, scripts=scripts, registered=registered)
+        _environment_of(command, (), record, snapshot, settings, facts, registered=registered)
     except MissingFact as missing:
         # Without a script there are no imports that could stand in for a list.
         if command is not None or missing.fact != "environment":
@@ -192,6 +186,34 @@ def missing_facts(
     except MissingFact as missing:
         found.append(missing)
     return tuple(found)
+
+
+def _environment_of(
+    command: Command | None,
+    earlier: Sequence[EarlierStage],
+    record: RunRecord,
+    snapshot: RepositorySnapshot,
+    settings: Settings,
+    facts: CommitFacts,
+    **options: Any,
+) -> tuple[EnvironmentSpec, PythonChoice, tuple[Considered, ...]]:
+    """Return the environment of a command and of the stages before it, None where there is none yet."""
+    if command is None:
+        return specify_environment(record, snapshot, settings, facts, None, ".", **options)
+    return specify_environment(
+        record,
+        with_code(snapshot, command.script),
+        settings,
+        facts,
+        command.script,
+        command.working_directory,
+        needed=NEEDED if is_notebook(command.script) else (),
+        scripts=[
+            *started_scripts(command.line, command.working_directory, snapshot),
+            *(path for stage in earlier for path in started_scripts(stage.command, stage.working_directory, snapshot)),
+        ],
+        **options,
+    )
 
 
 def _about_registered(registered: RegisteredModel | None) -> tuple[Provenance, ...]:
