@@ -8,119 +8,34 @@ import subprocess
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from runner.credentials.host import HostAccess, read_host_access
 from runner.engine import labels
 from runner.engine.docker import DockerEngine
 from runner.errors import MissingFact, RemoteUnavailable, RunnerError
 from runner.inside import layout
 from runner.network import NetworkSettings
-from runner.plan.remotes import choose_remotes
-from runner.pointers.remotes import read_remotes
-from runner.prepare import Prepared, images_of
-from runner.progress import NoProgress
-from runner.rerun.carry_out import Place, discard_workspace
+from runner.prepare import Prepared
 from runner.rerun.held import holding
-from runner.rerun.restore import Restored, restore
-from runner.schema.lineage import LineageFile
-from runner.schema.plan import Plan, Policy
-from tests.support import facts
+from runner.schema.plan import Policy
 from tests.support.authorities import make_authority
 from tests.support.buckets import BucketStore, S3Service
 from tests.support.listeners import Relay, Trap
-from tests.support.repositories import Repository, Store, Stored, dvc_config, md5
+from tests.support.repositories import Store, Stored, dvc_config, md5
+from tests.support.restoring import Restoring
 from tests.support.services import free_ports
-from tests.support.values import make_plan
-
-PATH = "data/train.csv"
 
 
-class World:
-    """An auditor's host, a commit whose `.dvc/config` a test writes, a bucket, and restores of what it holds."""
+class World(Restoring):
+    """Restores of what a bucket holds; no key of the server's may be shown."""
+
+    store: BucketStore
 
     def __init__(self, folder: Path, s3: S3Service, engine: DockerEngine, images: Prepared, volume: str) -> None:
-        self.folder, self.s3, self.engine, self.images, self.volume = folder, s3, engine, images, volume
-        self.home = folder / "home"
-        self.home.mkdir()
-        self.store = BucketStore(s3, f"ml-data-{uuid.uuid4().hex[:8]}")
-        # Of this test alone: the cache is shared, and what it has verified is not read from a remote again.
-        self.data = self.store.put(f"data {uuid.uuid4()}\n".encode())
-        repository = Repository(folder / "project")
-        self.commit = repository.commit({"train.py": "print('x')\n"})
-        self.bundle = folder / "project.bundle"
-        repository.git("branch", "reproduction")
-        repository.git("bundle", "create", "-q", str(self.bundle), "reproduction")
-        self.notes: tuple[str, ...] = ()
-
-    def host(self, **variables: str) -> HostAccess:
-        """What a host says on which nothing but these variables is set."""
-        return read_host_access({"HOME": str(self.home), **variables})
-
-    def plan(self, config: str, host: HostAccess, *wanted: Stored, policy: Policy | None = None, **flags: Any) -> Plan:
-        """The plan for a commit with this `.dvc/config`."""
-        files = tuple(
-            LineageFile(
-                path=f"{PATH}{n or ''}",
-                digest=each.digest,
-                role="input",
-                source="tag",
-                pointer=f"{PATH}{n or ''}.dvc",
-                pointer_state="rewritten",
-            )
-            for n, each in enumerate(wanted or (self.data,))
-        )
-        plan = make_plan(files=files, images=images_of(self.images), expected_outputs=(), policy=policy or Policy())
-        snapshot = facts.snapshot(remotes=read_remotes(config))
-        remotes, self.notes = choose_remotes(facts.run(), snapshot, plan.lineage, facts.settings(**flags), host)
-        lineage = plan.lineage.model_copy(update={"commit": self.commit})
-        return plan.model_copy(update={"lineage": lineage, "remotes": remotes})
-
-    def restore(
-        self, config: str, host: HostAccess, *wanted: Stored, offline: bool = False, **options: Any
-    ) -> Restored:
-        """Restore in a workspace of its own, which is then removed."""
-        plan = self.plan(config, host, *wanted, **options)
-        try:
-            return restore(
-                self.engine,
-                plan,
-                rerun=self.engine.session_id,
-                bundle=self.bundle,
-                dvc_roots=(),
-                outs=(),
-                volume=self.volume,
-                environment_keys={"specification": "0" * 64, "repository": ""},
-                on_environment=lambda _: None,
-                network=NetworkSettings(),
-                progress=NoProgress(),
-                host=host,
-                offline=offline,
-            )
-        finally:
-            self.forget_workspace(plan)
-
-    def forget_workspace(self, plan: Plan) -> None:
-        place = Place(
-            engine=self.engine,
-            volume=self.volume,
-            rerun=self.engine.session_id,
-            network=NetworkSettings(),
-            build_image=lambda: "build",
-        )
-        discard_workspace(plan, place, NoProgress())
-
-    def refusal(self, kind: type[RunnerError], config: str, host: HostAccess, *wanted: Stored, **options: Any) -> Any:
-        """The error of a restore, which shows no key."""
-        with pytest.raises(kind) as caught:
-            self.restore(config, host, *wanted, **options)
-        error = caught.value
-        shown = repr((error.cause, error.remedy, vars(error)))
-        assert self.s3.secret_access_key not in shown
-        assert self.s3.access_key_id not in shown
-        return error
+        super().__init__(folder, engine, images, volume, BucketStore(s3, f"ml-data-{uuid.uuid4().hex[:8]}"))
+        self.s3 = s3
+        self.canaries = [s3.secret_access_key, s3.access_key_id]
 
 
 @pytest.fixture

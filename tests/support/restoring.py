@@ -22,6 +22,7 @@ from runner.rerun.restore import Restored, restore
 from runner.schema.lineage import LineageFile
 from runner.schema.plan import Plan, Policy
 from tests.support import facts
+from tests.support.buckets import BucketStore
 from tests.support.repositories import Repository, Store, Stored
 from tests.support.values import make_plan
 
@@ -34,11 +35,18 @@ class Restoring:
     `canaries` are secrets of the test: no error, and nothing that restore gives back, may hold one.
     """
 
-    def __init__(self, folder: Path, engine: DockerEngine, images: Prepared, volume: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        engine: DockerEngine,
+        images: Prepared,
+        volume: str,
+        store: Store | BucketStore | None = None,
+    ) -> None:
         self.folder, self.engine, self.images, self.volume = folder, engine, images, volume
         self.home = folder / "home"
         self.home.mkdir()
-        self.store = Store(folder / "store")
+        self.store: Store | BucketStore = store or Store(folder / "store")
         # Of this test alone: the cache is shared, and what it has verified is not read from a remote again.
         self.data = self.store.put(f"data {uuid.uuid4()}\n".encode())
         self.directory = self.store.put_directory({"a.csv": b"1\n", "deep/b.csv": f"{uuid.uuid4()}\n".encode()})
