@@ -32,10 +32,6 @@ class ServerOptions:
         found = self.values.get(name)
         return found[0] if found else None
 
-    def is_on(self, name: str) -> bool:
-        """Tell whether an option is switched on."""
-        return (self.one(name) or "no").lower() in ("yes", "true")
-
 
 def read_server_options(alias: str, environ: Mapping[str, str], read: Reader) -> ServerOptions:
     """Return what the user's file, then the system's, say of a server by the name that somebody typed."""

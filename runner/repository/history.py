@@ -77,7 +77,6 @@ _NAMES = (
     "python_env.yaml",
 )
 _LOCKS = frozenset({"uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock", "pylock.toml"})
-_AT_THE_ROOT = frozenset({"Dockerfile"})
 _WORKFLOWS = ".github/workflows/"
 _KINDS: dict[str, Literal["file", "symlink", "submodule"]] = {"120000": "symlink", "160000": "submodule"}
 _LOG = ("log", "-z", "--raw", "--no-abbrev", "--no-renames", "--full-history", "-c", "--format=%x01%H %ct")
