@@ -18,7 +18,7 @@ from runner.schema.plan import Plan
 from runner.schema.rerun import CapturedRun, Rerun
 from runner.schema.run_record import RunRecord
 
-_GENERATED_NAME = re.compile(r"[a-z]{3,}-[a-z]{3,}-\d{1,4}")
+_GENERATED_NAME = re.compile(r"[a-z]{3,}-(?:[a-z]{3,}|ox)-\d{1,4}")  # one of MLflow's nouns has two letters
 _TRACKERS = {"mlflow": "MLflow", "wandb": "W&B"}
 _DEFAULT_EXPERIMENTS = ("Default", "uncategorized")
 _LINEAGE_TAG = re.compile(r"(?i)(?:mlflow|wandb|git|dvc|runner|reproducibility_runner)[._-]|.*(?:commit|dirty)$")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from runner.compare.build import compare
-from runner.compare.runs import match_run
+from runner.compare.runs import is_unnamed, match_run
 from runner.schema.reproduction import Verdict
 from tests.support.values import AUC, captured, changed, judge, make_plan, make_record, make_rerun, make_run
 
@@ -228,3 +228,16 @@ def test_siblings_of_several_parents_have_no_place():
     record = make_record(run_id="y", siblings=("x", "y"), tags={"mlflow.parentRunId": "p"})
     runs = [run("a", 1, parent_run_id="p1"), run("b", 2, parent_run_id="p2")]
     assert "2 of the runs" in matched(record, *runs)
+
+
+def test_every_name_that_mlflow_makes_up_is_none_of_the_authors() -> None:
+    from mlflow.utils import name_utils
+
+    made_up = [
+        f"{predicate}-{noun}-{number}"
+        for predicate in name_utils._GENERATOR_PREDICATES
+        for noun in name_utils._GENERATOR_NOUNS
+        for number in (0, 999)
+    ]
+    assert [name for name in made_up if not is_unnamed(name)] == []
+    assert not any(map(is_unnamed, ("exp-lr-1", "first", "depth-8", "a-run-1")))
